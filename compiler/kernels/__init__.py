@@ -1,0 +1,1 @@
+"""Kernels as the compiler sees them: formal arguments, splits, shardings, memory and cycles."""

@@ -1,0 +1,1 @@
+"""Machine descriptions as data; `wsec.compiler.target` loads and lints them."""

@@ -1,0 +1,1 @@
+"""Judges a plan: executes its shards, compares with onnxruntime, estimates its cycles."""

@@ -1,0 +1,1 @@
+"""wsec: the open compiler for wafer-scale engines."""
