@@ -1,0 +1,271 @@
+"""The plan: everything the compiler decided, as frozen records that become plan.json (format 1).
+
+A plan is a folder: `plan.json`, the lowered `model.onnx` and the `original.onnx` it came from. Records hold plain
+values only, so msgspec reads, checks and writes them, and their JSON Schema is published in docs/.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wsec.compiler.sharding import Mesh, Sharding
+from wsec.compiler.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PLAN_FORMAT = 1
+HOST = "host"  # source of the links of model inputs, target of the links of model outputs
+
+Argument = bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rectangle:
+    """Cores of a region: columns `[x, x + width)`, rows `[y, y + height)`."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An input or output of the model: its name, ONNX element type in numpy's words, and shape."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KernelInput:
+    """A tensor that a kernel reads.
+
+    Attributes:
+        role: What the tensor is to the kernel (`x`, `w`, `a`, `b`, `e0` ...); unique in the kernel.
+        tensor: Name of the tensor in the lowered model.
+        dtype: Element type in numpy's words.
+        constant: True for a weight, which is loaded once and stays; False for an activation, which a link brings.
+        sharding: The elements each core needs, over a row-major view of the tensor.
+        slots: Samples that are held at once, 1 for a weight.
+    """
+
+    role: str
+    tensor: str
+    dtype: str
+    constant: bool
+    sharding: Sharding
+    slots: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class KernelOutput:
+    """A tensor that a kernel produces, and how it then lies on the kernel's mesh."""
+
+    tensor: str
+    dtype: str
+    sharding: Sharding
+
+
+@dataclass(frozen=True, slots=True)
+class ChainStep:
+    """One element-wise operator that a kernel applies to its result, block by block.
+
+    `inputs` are roles of the kernel's inputs, names of earlier steps' outputs, `"result"` for the result of the
+    kernel's own operator, or `""` for an optional input that is not given.
+    """
+
+    operator: str
+    inputs: tuple[str, ...]
+    output: str
+    dtype: str
+    attributes: dict[str, Argument]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLedger:
+    """Bytes of SRAM on the fullest core of a kernel."""
+
+    weights: int
+    activations: int
+    buffers: int
+    code: int
+
+    @property
+    def total(self) -> int:
+        """Sum of the entries."""
+        return self.weights + self.activations + self.buffers + self.code
+
+
+@dataclass(frozen=True, slots=True)
+class Cycles:
+    """Cycles of one sample on the busiest core: arithmetic, words through ramps and links, SRAM ports."""
+
+    compute: int
+    communication: int
+    memory: int
+
+    @property
+    def total(self) -> int:
+        """Arithmetic overlaps the SRAM ports that feed it; communication does not overlap."""
+        return max(self.compute, self.memory) + self.communication
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A distributed program for one operator or a fused group, and where it sits.
+
+    Attributes:
+        name: Unique in the plan.
+        kind: Which program it is; docs/kernels.md lists them.
+        operators: Names of the nodes of the lowered model that it computes.
+        arguments: The formal arguments of the kind, from the lowered operator.
+        split: How many ways each loop is cut.
+        rectangle: Where it sits; as large as its mesh.
+        mesh: The axes of the rectangle; each axis has the name of the loop that it cuts.
+        inputs: In the order of the kind's roles, those of the chain behind them.
+        outputs: One, but for unsplit kernels.
+        chain: Element-wise operators fused behind the kernel's own.
+        memory: Bytes on the fullest core.
+        cycles: Cycles of one sample.
+    """
+
+    name: str
+    kind: str
+    operators: tuple[str, ...]
+    arguments: dict[str, Argument]
+    split: dict[str, int]
+    rectangle: Rectangle
+    mesh: Mesh
+    inputs: tuple[KernelInput, ...]
+    outputs: tuple[KernelOutput, ...]
+    chain: tuple[ChainStep, ...]
+    memory: MemoryLedger
+    cycles: Cycles
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Parallel lanes of one colour between two strips of cores.
+
+    `source` and `target` are one core wide, or one core high, and hold one core for each lane. Lane `i` starts at the
+    `i`-th core of `source` (counted from the lowest x or y) and ends at the `i`-th core of `target`, counted from the
+    highest where `mirrored`. Between them it runs along rows first and turns once at most: along row y of its source
+    core to column x of its target core, then along that column. With `vertical_first` it runs along the column first.
+    """
+
+    colour: int
+    source: Rectangle
+    target: Rectangle
+    mirrored: bool = False
+    vertical_first: bool = False
+
+    @property
+    def lanes(self) -> int:
+        """Streams side by side; each carries one word a cycle."""
+        return self.source.width * self.source.height
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A tensor that goes from a producer to a consumer.
+
+    Attributes:
+        name: Unique in the plan.
+        tensor: Name of the tensor in the lowered model.
+        source: Producing kernel, or `host` for an input of the model.
+        target: Consuming kernel, or `host` for an output of the model.
+        role: Which input of the consumer it feeds; empty towards the host.
+        sharding: The elements it brings to each core of the consumer's mesh; over one core towards the host.
+        words: Words of 32 bits of the tensor, for one sample.
+        slots: Intervals between production and use: the samples the consumer holds.
+        routes: Where the lanes run; empty only between kernels on different wafers or phases.
+        cycles: From the first word sent to the last word received.
+    """
+
+    name: str
+    tensor: str
+    source: str
+    target: str
+    role: str
+    sharding: Sharding
+    words: int
+    slots: int
+    routes: tuple[Route, ...]
+    cycles: int
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Kernels that are on the wafer at the same time, and the links between them."""
+
+    kernels: tuple[Kernel, ...]
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wafer:
+    """One wafer and its phases in order."""
+
+    phases: tuple[Phase, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementSummary:
+    """What placement found and proved: cycles between samples of the slowest kernel, and the least possible."""
+
+    interval: int
+    interval_bound: int
+    wirelength: float
+    method: str
+    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The whole plan of a model on a target.
+
+    Attributes:
+        format: Version of this format.
+        model: Name of the model's file.
+        model_sha256: Digest of `original.onnx`; weights in other files are not read for it.
+        target: The machine, embedded.
+        region_width: Columns that were given to the compiler.
+        region_height: Rows that were given to the compiler.
+        inputs: Inputs of the model.
+        outputs: Outputs of the model.
+        wafers: Kernels and links, by wafer and phase.
+        host_operators: Nodes that run on the host.
+        placement: Interval, bound and how it was found.
+        notes: What the compiler assumed or changed, a sentence each.
+        versions: Versions of what made the plan.
+    """
+
+    format: int
+    model: str
+    model_sha256: str
+    target: Target
+    region_width: int
+    region_height: int
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    wafers: tuple[Wafer, ...]
+    host_operators: tuple[str, ...]
+    placement: PlacementSummary
+    notes: tuple[str, ...]
+    versions: dict[str, str]
+
+    def kernels(self) -> Iterator[Kernel]:
+        """Every kernel, by wafer and phase."""
+        for wafer in self.wafers:
+            for phase in wafer.phases:
+                yield from phase.kernels
+
+    def links(self) -> Iterator[Link]:
+        """Every link, by wafer and phase."""
+        for wafer in self.wafers:
+            for phase in wafer.phases:
+                yield from phase.links
