@@ -1,0 +1,320 @@
+"""What the machine is: one frozen description per target, read from TOML and linted on load.
+
+A target that loads is complete, of the right types, inside every range and consistent with itself; whatever is
+wrong with a file is reported in one error. The description is embedded in every plan, so it holds plain numbers,
+strings and tables only. The values shipped with wsec stand in `compiler/targets/`, each with its source.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib.resources
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from wsec.compiler.errors import WsecError
+from wsec.compiler.target_lint import SumRule, lint_sums, lint_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from importlib.resources.abc import Traversable
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+PositiveCount = Annotated[int, msgspec.Meta(ge=1)]
+PositiveNumber = Annotated[float, msgspec.Meta(gt=0)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+DTYPES = (
+    "float64",
+    "float32",
+    "float16",
+    "bfloat16",
+    "int64",
+    "int32",
+    "int16",
+    "int8",
+    "uint64",
+    "uint32",
+    "uint16",
+    "uint8",
+    "bool",
+)
+"""The element types a core computes with; every one has an entry in `Core.lanes`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The cores of one wafer.
+
+    Attributes:
+        width: Columns of the largest rectangle a program may use.
+        height: Rows of it.
+        fabric_width: Columns of the whole fabric, those of the host I/O included.
+        fabric_height: Rows of it.
+        host_columns: Columns which the host I/O keeps.
+        host_rows: Rows which the host I/O keeps.
+    """
+
+    width: PositiveCount
+    height: PositiveCount
+    fabric_width: PositiveCount
+    fabric_height: PositiveCount
+    host_columns: Count
+    host_rows: Count
+
+    @property
+    def cores(self) -> int:
+        """Cores a program may use."""
+        return self.width * self.height
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """One processing element: compute engine and memory.
+
+    Attributes:
+        sram_bytes: Memory of a core.
+        code_reserve_bytes: The part of it kept for instructions and stack.
+        read_bytes_per_cycle: What the memory delivers.
+        write_bytes_per_cycle: What the memory takes.
+        lanes: Element type -> multiply-adds per cycle of a running vector instruction.
+        vector_start_cycles: Issue overhead of one vector instruction.
+        loop_cycles: Overhead of one iteration of a loop around vector instructions.
+        task_switch_cycles: From one task to the next.
+        divide_cycles: One division, element by element.
+        transcendental_cycles: One exp, tanh, erf, log or power, element by element.
+    """
+
+    sram_bytes: PositiveCount
+    code_reserve_bytes: Count
+    read_bytes_per_cycle: PositiveCount
+    write_bytes_per_cycle: PositiveCount
+    vector_start_cycles: Count
+    loop_cycles: Count
+    task_switch_cycles: Count
+    divide_cycles: PositiveCount
+    transcendental_cycles: PositiveCount
+    lanes: dict[str, PositiveNumber] = field(hash=False, metadata={"keys": DTYPES})
+
+    @property
+    def data_bytes(self) -> int:
+        """Memory left for weights, activations and buffers."""
+        return self.sram_bytes - self.code_reserve_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """The routers and what joins them.
+
+    Attributes:
+        hop_cycles: From one router to its neighbour.
+        ramp_cycles: From router to core, or back.
+        link_words_per_cycle: Words per cycle and direction between two routers.
+        word_bytes: Payload of one wavelet.
+        colours: Virtual channels of a router.
+        reserved_colours: Those the host I/O keeps.
+        kernel_colours: Those kept for collectives inside kernels.
+        input_queues: Queues from router to core.
+        output_queues: Queues from core to router.
+        queue_words: Depth of a queue.
+    """
+
+    hop_cycles: PositiveCount
+    ramp_cycles: Count
+    link_words_per_cycle: PositiveCount
+    word_bytes: PositiveCount
+    colours: PositiveCount
+    reserved_colours: Count
+    kernel_colours: Count
+    input_queues: PositiveCount
+    output_queues: PositiveCount
+    queue_words: PositiveCount
+
+    @property
+    def link_colours(self) -> int:
+        """Colours left for the links between kernels."""
+        return self.colours - self.reserved_colours - self.kernel_colours
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The way in and out of the wafer: `bits_per_second` in each direction."""
+
+    bits_per_second: PositiveNumber
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalMemory:
+    """Weight memory beside the wafer: its size, and what it delivers in `bits_per_second`."""
+
+    bytes: PositiveCount
+    bits_per_second: PositiveNumber
+
+
+@dataclass(frozen=True, slots=True)
+class WaferLink:
+    """From one wafer to the next: the time of a message, and its rate in `bits_per_second`."""
+
+    seconds_per_hop: PositiveNumber
+    bits_per_second: PositiveNumber
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A machine, as far as the compiler and the estimates need to know it.
+
+    `external_memory` and `wafer_link` are absent where the machine has none: streaming weights or using
+    several wafers is then impossible.
+    """
+
+    name: Text
+    description: Text
+    clock_hz: PositiveNumber
+    grid: Grid
+    core: Core
+    fabric: Fabric
+    host: Host
+    power_watts: PositiveNumber | None = None
+    external_memory: ExternalMemory | None = None
+    wafer_link: WaferLink | None = None
+
+    def with_region(self, width: int, height: int) -> Target:
+        """The same machine with only `width` columns and `height` rows of it given to the compiler.
+
+        Raises:
+            WsecError: WSEC205 when the region is larger than the wafer, WSEC206 when it is empty.
+        """
+        if width < 1 or height < 1:
+            raise _bad_region(f"{width}x{height}")
+        if width > self.grid.width or height > self.grid.height:
+            raise WsecError(
+                code="WSEC205",
+                what="the region is larger than the wafer",
+                where=f"target {self.name}",
+                expected=f"at most {self.grid.width} columns and {self.grid.height} rows",
+                found=f"{width} columns and {height} rows",
+                hint="ask for a smaller --region, or choose a larger target",
+            )
+        return dataclasses.replace(self, grid=dataclasses.replace(self.grid, width=width, height=height))
+
+    def seconds(self, cycles: float) -> float:
+        """The time that `cycles` take at the target's clock."""
+        return cycles / self.clock_hz
+
+
+_SUM_RULES = (
+    SumRule(("grid.width", "grid.host_columns"), "grid.fabric_width", strict=False),
+    SumRule(("grid.height", "grid.host_rows"), "grid.fabric_height", strict=False),
+    SumRule(("core.code_reserve_bytes",), "core.sram_bytes", strict=True),  # data needs room too
+    SumRule(
+        ("fabric.reserved_colours", "fabric.kernel_colours"), "fabric.colours", strict=True
+    ),  # links need one
+)
+
+
+def list_targets() -> tuple[str, ...]:
+    """The names of the targets that come with wsec, sorted."""
+    names = (entry.name for entry in _shipped().iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+
+
+def load_target(name_or_path: str) -> Target:
+    """The target of that name, or the one described by that file.
+
+    Anything that ends in `.toml`, holds a path separator or names an existing file is taken for a file.
+
+    Raises:
+        WsecError: WSEC201 unknown name, WSEC202 unreadable file, WSEC203 not TOML, WSEC204 wrong contents.
+    """
+    if name_or_path in list_targets():
+        text = (_shipped() / f"{name_or_path}.toml").read_text(encoding="utf-8")
+        return target_from_mapping(tomllib.loads(text), source=f"{name_or_path}.toml")
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or path.name != name_or_path or path.is_file():
+        return target_from_mapping(_read_toml(path), source=name_or_path)
+    raise _unknown_target(name_or_path)
+
+
+def target_from_mapping(data: Mapping[str, object], source: str) -> Target:
+    """The target that `data` describes; `source` names where it came from in messages.
+
+    Raises:
+        WsecError: WSEC204, with every unknown, missing, mistyped or out-of-range entry.
+    """
+    findings = [*lint_table(data, Target), *lint_sums(data, _SUM_RULES)]
+    if not findings:
+        return msgspec.convert(data, Target)
+    count = f"{len(findings)} entries" if len(findings) > 1 else "an entry"
+    raise WsecError(
+        code="WSEC204",
+        what=f"the target description has {count} that cannot be used",
+        where=source,
+        found="\n".join(findings),
+        hint="docs/targets.md describes every key; compiler/targets/ has examples",
+    )
+
+
+def parse_region(text: str) -> tuple[int, int]:
+    """`"64x32"` as (64 columns, 32 rows).
+
+    Raises:
+        WsecError: WSEC206 when the text is not two positive whole numbers with an x between.
+    """
+    match = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text)
+    if match is None or int(match[1]) == 0 or int(match[2]) == 0:
+        raise _bad_region(text)
+    return int(match[1]), int(match[2])
+
+
+def _shipped() -> Traversable:
+    return importlib.resources.files("wsec.compiler.targets")
+
+
+def _read_toml(path: Path) -> Mapping[str, object]:
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise WsecError(
+            code="WSEC202",
+            what="the target file cannot be read",
+            where=str(path),
+            expected="a TOML file",
+            found=error.strerror or type(error).__name__,
+            hint=f"give a path that exists, or one of the names: {', '.join(list_targets())}",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise WsecError(
+            code="WSEC203",
+            what="the target file is not valid TOML",
+            where=str(path),
+            found=str(error),
+            hint="mend the line named above; docs/targets.md shows a whole file",
+        ) from error
+
+
+def _unknown_target(name: str) -> WsecError:
+    known = list_targets()
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return WsecError(
+        code="WSEC201",
+        what=f"there is no target named {name}",
+        expected=f"one of {', '.join(known)}, or a path to a TOML file",
+        found=name,
+        hint=f"did you mean {nearest[0]}?" if nearest else "`wsec targets` lists them",
+    )
+
+
+def _bad_region(text: str) -> WsecError:
+    return WsecError(
+        code="WSEC206",
+        what="the region is not a rectangle of cores",
+        where="--region",
+        expected="columns x rows, both at least 1, such as 64x64",
+        found=text,
+    )
