@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from importlib.resources.abc import Traversable
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
-PositiveCount = Annotated[int, msgspec.Meta(ge=1)]
+Extent = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+PositiveExtent = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+PositiveCount = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+StoreBytes = Annotated[int, msgspec.Meta(ge=1, le=2**60)]
 PositiveNumber = Annotated[float, msgspec.Meta(gt=0)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -61,12 +64,12 @@ class Grid:
         host_rows: Rows which the host I/O keeps.
     """
 
-    width: PositiveCount
-    height: PositiveCount
-    fabric_width: PositiveCount
-    fabric_height: PositiveCount
-    host_columns: Count
-    host_rows: Count
+    width: PositiveExtent
+    height: PositiveExtent
+    fabric_width: PositiveExtent
+    fabric_height: PositiveExtent
+    host_columns: Extent
+    host_rows: Extent
 
     @property
     def cores(self) -> int:
@@ -153,7 +156,7 @@ class Host:
 class ExternalMemory:
     """Weight memory beside the wafer: its size, and what it delivers in `bits_per_second`."""
 
-    bytes: PositiveCount
+    bytes: StoreBytes
     bits_per_second: PositiveNumber
 
 

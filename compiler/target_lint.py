@@ -110,6 +110,7 @@ def _in_range(value: Any, meta: msgspec.Meta | None) -> bool:
         return True
     return (
         (meta.ge is None or value >= meta.ge)
+        and (meta.le is None or value <= meta.le)
         and (meta.gt is None or value > meta.gt)
         and (meta.min_length is None or len(value) >= meta.min_length)
     )
@@ -120,18 +121,20 @@ def _allowed(hint: Any) -> str:
     if dataclasses.is_dataclass(kind) or typing.get_origin(kind) is dict:
         return "a table"
     noun = {int: "a whole number", float: "a number", str: "a text"}[kind]
-    if meta is not None and meta.ge is not None:
-        return f"{noun} of at least {meta.ge}"
-    if meta is not None and meta.gt is not None:
-        return f"{noun} above {meta.gt}"
-    if meta is not None and meta.min_length:
+    if meta is None:
+        return noun
+    if meta.min_length:
         return f"{noun} that is not empty"
-    return noun
+    if meta.gt is not None:
+        return f"{noun} above {meta.gt}"
+    return f"{noun} from {meta.ge} to {meta.le}"
 
 
 def _as_toml(value: object) -> str:
-    if isinstance(value, bool | int | float | str):
+    if isinstance(value, bool | str):
         return json.dumps(value)
+    if isinstance(value, int | float):
+        return repr(value)
     return f"a {'table' if isinstance(value, Mapping) else type(value).__name__}"
 
 
