@@ -1,0 +1,78 @@
+# One entry point for everything; `make help` lists the targets.
+# `make demo` and `make test` set up all they need; a second call starts at once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed.stamp
+LINKS := compiler passes runtime
+CHECKED := tests benchmarks examples
+WORKERS ?= 2
+
+DEMO_MODEL := build/models/resnet50.onnx
+DEMO_PLAN := build/resnet50.plan
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install links demo test check lint types format models bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+install: $(INSTALLED) ## make .venv with wsec and its tools in it
+
+demo: $(INSTALLED) $(DEMO_MODEL) ## compile ResNet-50 for wse2, run its shards, compare with onnxruntime
+	$(BIN)/wsec compile $(DEMO_MODEL) --target wse2 -o $(DEMO_PLAN)
+	$(BIN)/wsec run $(DEMO_PLAN) --verify
+
+test: $(INSTALLED) ## run the tests (PYTEST_ARGS="-k placement" chooses some)
+	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+check: lint types models test ## everything that must pass before a change goes in
+
+lint: $(INSTALLED) ## style, formatting and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(INSTALLED) ## strict types of the package, the tests and the scripts
+	$(BIN)/mypy -p wsec
+	$(BIN)/mypy --explicit-package-bases $(CHECKED)
+
+format: $(INSTALLED) ## rewrite the sources in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+models: $(INSTALLED) ## fetch the real models that tests and benchmarks use into build/models
+	$(BIN)/python benchmarks/real_models.py --dest build/models
+
+bench: $(INSTALLED) models $(DEMO_MODEL) ## compile every model and print what it took
+	$(BIN)/python benchmarks/compile.py
+
+clean: ## remove what was built, except .venv
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+$(DEMO_MODEL): examples/models/classic.py | $(INSTALLED)
+	$(BIN)/python examples/models/classic.py resnet50 -o $@
+
+$(INSTALLED): pyproject.toml constraints.txt | links
+	@$(PYTHON) -c 'import sys; sys.exit("wsec needs Python 3.11 or newer; try make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+# Some checkouts (archives, systems without symbolic links) lose the links that make the folders importable.
+links:
+	@for name in $(LINKS); do \
+	  link=src/wsec/$$name; \
+	  if [ "$$(readlink $$link)" = "../../$$name" ]; then continue; fi; \
+	  if [ -d $$link ] && [ ! -L $$link ]; then \
+	    echo "$$link is a folder, and should be a link to ../../$$name: move it away"; exit 1; \
+	  fi; \
+	  rm -f $$link && ln -s ../../$$name $$link || exit 1; \
+	done
