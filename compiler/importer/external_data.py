@@ -1,0 +1,95 @@
+"""Checks the weight files that a model refers to, without reading them.
+
+Guarantees: every external tensor lies in an existing file inside the model's folder (links followed) and the
+file is long enough. A model file is hostile input: a location may not lead anywhere else.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from wsec.compiler.errors import WsecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def check_external_data(model: ir.Model, path: Path) -> None:
+    """Check every external tensor of the model loaded from `path`.
+
+    Raises:
+        WsecError: WSEC105 file missing, WSEC106 file too short, WSEC107 outside the model's folder.
+    """
+    folder = path.parent.resolve()
+    sizes: dict[str, int] = {}
+    for tensor in _external_tensors(model):
+        location = str(tensor.location)
+        if location not in sizes:
+            sizes[location] = _size_of(folder, location, tensor)
+        _check_extent(folder, location, tensor, sizes[location])
+
+
+def _external_tensors(model: ir.Model) -> Iterator[ir.ExternalTensor]:
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            if isinstance(value.const_value, ir.ExternalTensor):
+                yield value.const_value
+        for node in graph:
+            for attribute in node.attributes.values():
+                if isinstance(attribute.value, ir.ExternalTensor):
+                    yield attribute.value
+
+
+def _size_of(folder: Path, location: str, tensor: ir.ExternalTensor) -> int:
+    relative = PurePosixPath(location)
+    windows = PureWindowsPath(location)
+    outside = relative.is_absolute() or windows.is_absolute() or windows.drive or ".." in windows.parts
+    target = (folder / location).resolve() if not outside else folder
+    if outside or folder not in target.parents:
+        raise WsecError(
+            "WSEC107",
+            "the model's weights lie outside the model's folder",
+            where=f"tensor {tensor.name!r}",
+            expected=f"a file inside {folder}",
+            found=location if outside else f"{location}, a link to {target}",
+            hint="copy the weights beside the model and save the model with a relative location",
+        )
+    try:
+        status = target.stat()
+    except OSError as error:
+        raise WsecError(
+            "WSEC105",
+            "a weights file of the model is missing",
+            where=f"tensor {tensor.name!r}",
+            expected=str(folder / location),
+            found=error.strerror or type(error).__name__,
+            hint="put the weights file beside the model; exporters write it together with the .onnx file",
+        ) from error
+    if status.st_nlink > 1:
+        raise WsecError(
+            "WSEC107",
+            "a weights file of the model is a hard link",
+            where=f"tensor {tensor.name!r}",
+            expected="a file of its own: a second name may stand for any file of this machine",
+            found=f"{location} with {status.st_nlink} names",
+            hint=f"copy it: cp {location} copy && mv copy {location}",
+        )
+    return status.st_size
+
+
+def _check_extent(folder: Path, location: str, tensor: ir.ExternalTensor, size: int) -> None:
+    offset = tensor.offset or 0
+    needed = max(tensor.length or 0, tensor.nbytes)
+    if offset >= 0 and offset + needed <= size:
+        return
+    raise WsecError(
+        "WSEC106",
+        "a weights file of the model is too short",
+        where=f"tensor {tensor.name!r} in {folder / location}",
+        expected=f"at least {offset + needed:,} bytes ({needed:,} from byte {offset:,} on)",
+        found=f"{size:,} bytes",
+        hint="fetch or copy the weights file again",
+    )

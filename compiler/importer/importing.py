@@ -1,0 +1,104 @@
+"""From a path to a checked model: every dimension bound, one opset, shapes inferred, weights still on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+from onnx_ir.passes.common import LiftConstantsToInitializersPass
+
+from wsec.compiler.errors import WsecError
+from wsec.compiler.importer.dimensions import bind_dimensions
+from wsec.compiler.importer.external_data import check_external_data
+from wsec.compiler.importer.graph_checks import check_graph
+from wsec.compiler.importer.model_file import read_model_proto
+from wsec.compiler.importer.naming import name_nodes
+from wsec.compiler.importer.opset import normalise_opset
+from wsec.compiler.importer.shape_oracle import measure_custom_operators
+from wsec.compiler.importer.shapes import contradictions, forget_shapes, infer_shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedModel:
+    """A model that the passes may start from.
+
+    Attributes:
+        model: The model; external weights stay memory-mapped in their files.
+        path: The file it came from.
+        notes: What was assumed or disbelieved on the way, one sentence each, for the user.
+    """
+
+    model: ir.Model
+    path: Path
+    notes: tuple[str, ...]
+
+
+def import_model(path: Path, dims: Mapping[str, int]) -> ImportedModel:
+    """Load, check and normalise a model.
+
+    Args:
+        path: An ONNX file; external data lie beside it.
+        dims: Sizes of dimensions, by name or by `input:axis`.
+
+    Raises:
+        WsecError: WSEC101 to WSEC114; each has a page in docs/errors.
+    """
+    model = _load(path)
+    notes = _drop_initializer_inputs(model)
+    notes += bind_dimensions(model, dims)
+    declared = forget_shapes(model)
+    infer_shapes(model)
+    if normalise_opset(model):
+        infer_shapes(model)
+    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    name_nodes(model)
+    while measure_custom_operators(model):
+        infer_shapes(model)
+    notes += contradictions(model, declared)
+    return ImportedModel(model=model, path=path, notes=notes)
+
+
+def _load(path: Path) -> ir.Model:
+    proto = read_model_proto(path)
+    check_graph(proto)
+    try:
+        model = ir.serde.deserialize_model(proto)
+    except ir.serde.SerdeError as error:
+        raise WsecError(
+            "WSEC102",
+            "the file is not a valid ONNX model",
+            where=str(path),
+            expected="a ModelProto that follows the ONNX specification",
+            found=_root_cause(error),
+            hint="export the model again; onnx.checker.check_model says more",
+        ) from error
+    # An absolute folder: with an empty one onnx_ir would skip its own check of where the weights lie.
+    ir.external_data.set_base_dir(model.graph, path.parent.resolve())
+    check_external_data(model, path)
+    return model
+
+
+def _root_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())
+
+
+def _drop_initializer_inputs(model: ir.Model) -> tuple[str, ...]:
+    """Up to IR version 3 initializers had to be inputs; later that marks a default that a caller may replace."""
+    kept = [value for value in model.graph.inputs if not value.is_initializer()]
+    dropped = len(model.graph.inputs) - len(kept)
+    if not dropped:
+        return ()
+    overridable = model.ir_version > 3
+    names = ", ".join(str(value.name) for value in model.graph.inputs if value.is_initializer())
+    model.graph.inputs.clear()
+    model.graph.inputs.extend(kept)
+    if not overridable:
+        return ()
+    return (f"inputs with a default value are compiled as constants: {names}",)

@@ -1,0 +1,289 @@
+"""How each operator of ai.onnx is brought over the opsets that changed it, from 8 to 21.
+
+`COMPATIBLE` lists the changes that leave an existing node as it is: more types, negative axes, new attributes with
+the old behaviour as default. `ADAPTERS` rewrites a node in place, keeping its name, metadata and outputs. What is in
+neither table cannot be brought over. Source: the change log of the operators, https://onnx.ai/onnx/operators.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_EVERY_COMPATIBLE = range(8, 22)
+
+
+class NotAdaptableError(Exception):
+    """This node uses something that the newer opset cannot say."""
+
+
+def _constant(node: ir.Node, array: np.ndarray[tuple[int, ...], np.dtype[np.generic]], role: str) -> ir.Value:
+    """A Constant in front of `node`: unlike an initializer it may also stand in a function."""
+    name = f"{node.outputs[0].name}_{role}"
+    created = ir.node(
+        "Constant", [], attributes={"value": ir.tensor(array, name=name)}, name=f"{name}_constant"
+    )
+    created.outputs[0].name = name
+    created.outputs[0].dtype = ir.DataType.from_numpy(array.dtype)
+    created.outputs[0].shape = ir.Shape(array.shape)
+    node.prepend(created)
+    return created.outputs[0]
+
+
+def _insert(
+    node: ir.Node, op_type: str, inputs: list[ir.Value | None], role: str, **attributes: int
+) -> ir.Value:
+    created = ir.node(op_type, inputs, attributes=attributes, name=f"{node.outputs[0].name}_{role}_node")
+    created.outputs[0].name = f"{node.outputs[0].name}_{role}"
+    node.prepend(created)
+    return created.outputs[0]
+
+
+def _take(node: ir.Node, name: str) -> ir.Attr | None:
+    """Remove an attribute and return it."""
+    attribute = node.attributes.get(name)
+    if attribute is None:
+        return None
+    if attribute.is_ref():
+        raise NotAdaptableError(f"its attribute {name} is a parameter of a function")
+    del node.attributes[name]
+    return attribute
+
+
+def _set_input(node: ir.Node, index: int, value: ir.Value | None) -> None:
+    if len(node.inputs) <= index:
+        node.resize_inputs(index + 1)
+    node.replace_input_with(index, value)
+
+
+def _ints_to_input(name: str, index: int) -> Callable[[ir.Node], None]:
+    """An integer-list attribute became an input."""
+
+    def adapt(node: ir.Node) -> None:
+        attribute = _take(node, name)
+        if attribute is not None:
+            _set_input(node, index, _constant(node, np.array(attribute.as_ints(), np.int64), name))
+
+    return adapt
+
+
+def _forbid_used_outputs(first: int, why: str) -> Callable[[ir.Node], None]:
+    def adapt(node: ir.Node) -> None:
+        if any(out.uses() or out.is_graph_output() for out in node.outputs[first:]):
+            raise NotAdaptableError(why)
+
+    return adapt
+
+
+def _element_type(node: ir.Node) -> np.dtype[np.generic]:
+    value = node.inputs[0]
+    return np.dtype(value.dtype.numpy() if value is not None and value.dtype is not None else np.float32)
+
+
+def _batch_normalization_9(node: ir.Node) -> None:
+    spatial = _take(node, "spatial")
+    if spatial is not None and spatial.as_int() != 1:
+        raise NotAdaptableError("normalises each element by itself (spatial=0)")
+
+
+def _batch_normalization_14(node: ir.Node) -> None:
+    """Up to opset 9 the presence of the further outputs asked for training."""
+    if any(out.uses() or out.is_graph_output() for out in node.outputs[1:]):
+        raise NotAdaptableError("is in training mode")
+    node.resize_outputs(1)
+
+
+def _clip_11(node: ir.Node) -> None:
+    for index, name in enumerate(("min", "max"), 1):
+        attribute = _take(node, name)
+        if attribute is not None:
+            _set_input(
+                node, index, _constant(node, np.array(attribute.as_float(), _element_type(node)), name)
+            )
+
+
+def _dft_20(node: ir.Node) -> None:
+    axis = _take(node, "axis")
+    _set_input(node, 2, _constant(node, np.array(1 if axis is None else axis.as_int(), np.int64), "axis"))
+
+
+def _dropout_12(node: ir.Node) -> None:
+    _take(node, "ratio")
+
+
+def _grid_sample_20(node: ir.Node) -> None:
+    mode = _take(node, "mode")
+    renamed = {"bilinear": "linear", "bicubic": "cubic"}
+    if mode is not None:
+        node.attributes["mode"] = ir.AttrString("mode", renamed.get(mode.as_string(), mode.as_string()))
+
+
+def _group_normalization_21(node: ir.Node) -> None:
+    """Scale and bias became one per channel instead of one per group."""
+    channels = (
+        node.inputs[0].shape[1] if node.inputs[0] is not None and node.inputs[0].shape is not None else None
+    )
+    groups = node.attributes["num_groups"].as_int()
+    if not isinstance(channels, int):
+        raise NotAdaptableError("its number of channels is unknown")
+    for index, role in ((1, "scale"), (2, "bias")):
+        column = _insert(
+            node,
+            "Unsqueeze",
+            [node.inputs[index], _constant(node, np.array([1], np.int64), f"{role}_axis")],
+            f"{role}_column",
+        )
+        size = _constant(node, np.array([groups, channels // groups], np.int64), f"{role}_size")
+        table = _insert(node, "Expand", [column, size], f"{role}_table")
+        flat = _constant(node, np.array([channels], np.int64), f"{role}_channels")
+        node.replace_input_with(index, _insert(node, "Reshape", [table, flat], role))
+
+
+def _pad_11(node: ir.Node) -> None:
+    pads, value = _take(node, "pads"), _take(node, "value")
+    if pads is not None:
+        _set_input(node, 1, _constant(node, np.array(pads.as_ints(), np.int64), "pads"))
+    if value is not None and value.as_float() != 0.0:
+        _set_input(node, 2, _constant(node, np.array(value.as_float(), _element_type(node)), "value"))
+
+
+def _resize_11(node: ir.Node) -> None:
+    """Opset 10 resized as Upsample did: asymmetric coordinates, rounded down where it enlarges."""
+    scales = node.inputs[1]
+    values = None if scales is None else ir.convenience.get_const_tensor(scales)
+    mode = node.attributes["mode"].as_string() if "mode" in node.attributes else "nearest"
+    nearest = "floor"
+    if mode == "nearest":
+        if values is None:
+            raise NotAdaptableError("its scales are not constant")
+        nearest = "ceil" if bool((values.numpy() < 1).any()) else "floor"
+    node.resize_inputs(3)
+    node.replace_input_with(1, None)
+    node.replace_input_with(2, scales)
+    node.attributes["coordinate_transformation_mode"] = ir.AttrString(
+        "coordinate_transformation_mode", "asymmetric"
+    )
+    node.attributes["nearest_mode"] = ir.AttrString("nearest_mode", nearest)
+
+
+def _roi_align_16(node: ir.Node) -> None:
+    mode = "coordinate_transformation_mode"
+    node.attributes.setdefault(mode, ir.AttrString(mode, "output_half_pixel"))
+
+
+def _scatter_11(node: ir.Node) -> None:
+    node.op_type = "ScatterElements"
+
+
+def _slice_10(node: ir.Node) -> None:
+    for index, name in ((1, "starts"), (2, "ends"), (3, "axes")):
+        attribute = _take(node, name)
+        if attribute is not None:
+            _set_input(node, index, _constant(node, np.array(attribute.as_ints(), np.int64), name))
+
+
+def _softmax_13(node: ir.Node) -> None:
+    """Up to opset 11 the axes from `axis` on were taken together; since 13 `axis` is the only one."""
+    attribute = _take(node, "axis")
+    axis = 1 if attribute is None else attribute.as_int()
+    source = node.inputs[0]
+    rank = len(source.shape) if source is not None and source.shape is not None else None
+    node.attributes["axis"] = ir.AttrInt64("axis", -1)
+    if axis == -1 or (rank is not None and axis % rank == rank - 1):
+        return
+    flat = _insert(node, "Flatten", [source], "flat", axis=axis)
+    node.replace_input_with(0, flat)
+    rows = ir.node(
+        node.op_type, [flat], attributes={"axis": -1}, name=f"{node.name or node.outputs[0].name}_rows"
+    )
+    rows.outputs[0].name = f"{node.outputs[0].name}_rows"
+    node.prepend(rows)
+    shape = _insert(node, "Shape", [source], "shape")
+    del node.attributes["axis"]
+    node.op_type = "Reshape"
+    node.replace_input_with(0, rows.outputs[0])
+    _set_input(node, 1, shape)
+
+
+def _split_18(node: ir.Node) -> None:
+    if len(node.inputs) < 2 or node.inputs[1] is None:
+        node.attributes["num_outputs"] = ir.AttrInt64("num_outputs", len(node.outputs))
+
+
+def _top_k_10(node: ir.Node) -> None:
+    attribute = _take(node, "k")
+    if attribute is not None:
+        _set_input(node, 1, _constant(node, np.array([attribute.as_int()], np.int64), "k"))
+
+
+def _upsample_9(node: ir.Node) -> None:
+    attribute = _take(node, "scales")
+    if attribute is not None:
+        _set_input(node, 1, _constant(node, np.array(attribute.as_floats(), np.float32), "scales"))
+
+
+def _upsample_10(node: ir.Node) -> None:
+    node.op_type = "Resize"
+    mode = _take(node, "mode")
+    node.attributes["mode"] = ir.AttrString("mode", "nearest" if mode is None else mode.as_string())
+
+
+_axes_to_input = _ints_to_input("axes", 1)
+
+ADAPTERS: dict[tuple[str, int], Callable[[ir.Node], None]] = {
+    ("BatchNormalization", 9): _batch_normalization_9,
+    ("BatchNormalization", 14): _batch_normalization_14,
+    ("Clip", 11): _clip_11,
+    ("DFT", 20): _dft_20,
+    ("Dropout", 10): _forbid_used_outputs(1, "its mask is used, which was not boolean before opset 10"),
+    ("Dropout", 12): _dropout_12,
+    ("GridSample", 20): _grid_sample_20,
+    ("GroupNormalization", 21): _group_normalization_21,
+    ("Hardmax", 13): _softmax_13,
+    ("LogSoftmax", 13): _softmax_13,
+    ("Pad", 11): _pad_11,
+    ("ReduceSum", 13): _axes_to_input,
+    ("Resize", 11): _resize_11,
+    ("RoiAlign", 16): _roi_align_16,
+    ("Scatter", 11): _scatter_11,
+    ("Slice", 10): _slice_10,
+    ("Softmax", 13): _softmax_13,
+    ("Split", 13): _ints_to_input("split", 1),
+    ("Split", 18): _split_18,
+    ("Squeeze", 13): _axes_to_input,
+    ("TopK", 10): _top_k_10,
+    ("Unsqueeze", 13): _axes_to_input,
+    ("Upsample", 9): _upsample_9,
+    ("Upsample", 10): _upsample_10,
+} | {
+    (name, 18): _axes_to_input
+    for name in (
+        "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin",
+        "ReduceProd", "ReduceSumSquare",
+    )
+}  # fmt: skip
+
+COMPATIBLE: dict[str, tuple[int, ...]] = {
+    name: tuple(step for step in _EVERY_COMPATIBLE if (name, step) not in ADAPTERS)
+    for name in (
+        "Abs", "Add", "And", "ArgMax", "ArgMin", "AveragePool", "BatchNormalization", "BitShift", "Cast",
+        "CastLike", "Ceil", "Clip", "Compress", "Concat", "Constant", "ConstantOfShape", "Conv", "ConvTranspose",
+        "CumSum", "DepthToSpace", "DequantizeLinear", "Det", "Div", "Dropout", "Equal", "Erf", "Exp", "Expand",
+        "Flatten", "Floor", "GRU", "Gather", "GatherElements", "GatherND", "Gemm", "Greater", "GreaterOrEqual",
+        "Hardmax", "Identity", "If", "IsInf", "IsNaN", "LRN", "LSTM", "LeakyRelu", "Less", "LessOrEqual", "Log",
+        "LogSoftmax", "Loop", "LpPool", "MatMul", "Max", "MaxPool", "MaxUnpool", "Mean",
+        "MeanVarianceNormalization", "Min", "Mod", "Mul", "Neg", "NegativeLogLikelihoodLoss",
+        "NonMaxSuppression", "NonZero", "OneHot", "PRelu", "Pad", "Pow", "QLinearMatMul", "QuantizeLinear", "RNN",
+        "Reciprocal", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
+        "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Resize", "ScatterElements",
+        "ScatterND", "Shape", "Sigmoid", "Sign", "Size", "Slice", "Softmax", "SpaceToDepth", "Split", "Sqrt",
+        "Squeeze", "Sub", "Sum", "Tanh", "Tile", "TopK", "Transpose", "Unsqueeze", "Where",
+        "SoftmaxCrossEntropyLoss", "OptionalGetElement", "OptionalHasElement",
+    )
+} | {"GridSample": (), "Scan": (11, 16, 19, 21), "Upsample": (), "DFT": ()}  # fmt: skip
+"""By operator, the opsets of the change log whose change leaves a node as it is."""

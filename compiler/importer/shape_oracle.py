@@ -1,0 +1,120 @@
+"""The last resort for shapes: run the model once and look.
+
+Used for values that no shape inference resolves. The model runs on two different sets of inputs; a shape that
+differs between them depends on the data and stays unknown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+
+from wsec.compiler.importer.shapes import static_shape, unshaped_values
+from wsec.compiler.importer.single_node import single_node_model
+from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session, run_session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import onnx
+
+_FEED_BYTES = 1 << 16
+
+
+def shape_oracle(model: ir.Model) -> bool:
+    """Fill shapes and types that are still unknown, in place; says whether any were filled.
+
+    A model that onnxruntime cannot load or run on these inputs is left as it is: check_supported then says why.
+    Weights are mapped into onnxruntime from their files, not copied.
+    """
+    unknown = [value for value in unshaped_values(model) if value.name]
+    if not unknown or any(_is_open(value) for value in model.graph.inputs):
+        return False
+    proto, weights = _instrumented(model, unknown)
+    return _measure(proto.SerializeToString(), unknown, model.graph.inputs, weights)
+
+
+def measure_custom_operators(model: ir.Model) -> bool:
+    """Fill the output shapes of operators outside ai.onnx whose inputs are known, by running each alone.
+
+    Shape inference knows few of them; says whether any shape was filled.
+    """
+    filled = False
+    for node in model.graph:
+        unknown = [value for value in node.outputs if value.name and _is_open(value)]
+        if not node.domain or not unknown or any(v is not None and _is_open(v) for v in node.inputs):
+            continue
+        serialised, inputs = single_node_model(node, model.opset_imports, model.ir_version)
+        filled |= _measure(serialised, unknown, list(inputs.values()), {})
+    return filled
+
+
+def _is_open(value: ir.Value) -> bool:
+    return static_shape(value) is None or value.dtype is None
+
+
+def _measure(
+    serialised: bytes,
+    unknown: Sequence[ir.Value],
+    inputs: Sequence[ir.Value],
+    weights: Mapping[str, np.ndarray[Any, Any]],
+) -> bool:
+    """Run twice and keep the shapes that are the same both times."""
+    names = [str(value.name) for value in unknown]
+    try:
+        session = make_session(serialised)
+        runs = [run_session(session, {**_filled(inputs, fill), **weights}, names) for fill in (0, 1)]
+    except SESSION_ERRORS:
+        return False
+    filled = False
+    for value, zeros, ones in zip(unknown, *runs, strict=True):
+        if isinstance(zeros, np.ndarray) and isinstance(ones, np.ndarray) and zeros.shape == ones.shape:
+            value.shape = ir.Shape(zeros.shape)
+            value.dtype = ir.DataType.from_numpy(zeros.dtype)
+            filled = True
+    return filled
+
+
+def _instrumented(
+    model: ir.Model, exposed: Sequence[ir.Value]
+) -> tuple[onnx.ModelProto, dict[str, np.ndarray[Any, Any]]]:
+    """The model with more outputs, its large weights turned into inputs; and those weights."""
+    large = {
+        str(value.name): value
+        for value in model.graph.initializers.values()
+        if value.const_value is not None and value.const_value.nbytes > _FEED_BYTES
+    }
+    weights = {name: value.const_value for name, value in large.items()}
+    for value in large.values():
+        model.graph.initializers.pop(str(value.name))
+        model.graph.inputs.append(value)
+        value.const_value = None
+    try:
+        proto = ir.serde.serialize_model(model)
+    finally:
+        for name, value in large.items():
+            model.graph.inputs.pop()
+            value.const_value = weights[name]
+        for value in large.values():
+            model.graph.register_initializer(value)
+    del proto.graph.value_info[:]
+    declared = {output.name for output in proto.graph.output}
+    for output in proto.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    proto.graph.output.extend(_untyped(str(value.name)) for value in exposed if value.name not in declared)
+    return proto, {name: np.asarray(tensor.numpy()) for name, tensor in weights.items() if tensor is not None}
+
+
+def _untyped(name: str) -> onnx.ValueInfoProto:
+    return ir.serde.serialize_value(ir.Value(name=name))
+
+
+def _filled(inputs: Sequence[ir.Value], fill: int) -> dict[str, np.ndarray[Any, Any]]:
+    feeds = {}
+    for value in inputs:
+        shape = static_shape(value)
+        if shape is not None and value.dtype is not None:
+            feeds[str(value.name)] = np.full(shape, fill, dtype=value.dtype.numpy())
+    return feeds

@@ -1,0 +1,122 @@
+"""Shape inference over the whole model, for the importer and for the passes.
+
+Declared shapes lie, so the importer forgets them all and believes inference. Weights are not read: inference sees
+the values of small initializers only.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+import onnx_shape_inference as symbolic
+from onnx_ir.passes.common import ShapeInferencePass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# Both packages log each operator they do not know; unshaped values are reported by check_supported instead.
+for _name in ("onnx_ir", "onnx_shape_inference", "onnxscript"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+
+
+def infer_shapes(model: ir.Model) -> bool:
+    """Infer shapes and types of all values in place; says whether any changed.
+
+    First onnx's own inference; where a value stays open, the one of onnx-shape-inference, which knows com.microsoft.
+    """
+    before = _snapshot(model)
+    _fill_initializers(model)
+    ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    if any(True for _ in unshaped_values(model)):
+        _infer_symbolically(model)
+        _forget_symbols(model)
+    return before != _snapshot(model)
+
+
+def static_shape(value: ir.Value) -> tuple[int, ...] | None:
+    """The shape where every dimension is known, else None."""
+    if value.shape is None or not value.shape.is_static():
+        return None
+    return value.shape.numpy()
+
+
+def unshaped_values(model: ir.Model) -> Iterator[ir.Value]:
+    """Values of the main graph that a node computes and whose shape or type is not fully known."""
+    for node in model.graph:
+        for value in node.outputs:
+            if not value.name:
+                continue
+            tensor = value.type is None or isinstance(value.type, ir.TensorType)
+            if value.dtype is None or (tensor and static_shape(value) is None):
+                yield value
+
+
+def forget_shapes(model: ir.Model) -> dict[str, ir.Shape]:
+    """Clear all shapes but those of the inputs; returns the ones the outputs were declared with, by name."""
+    declared = {
+        str(value.name): value.shape
+        for value in model.graph.outputs
+        if value.name and value.shape is not None
+    }
+    for graph in model.graphs():
+        keep = {id(value) for value in graph.inputs} if graph is model.graph else set()
+        for value in graph.inputs:
+            if id(value) not in keep:
+                value.shape = None
+        for node in graph:
+            for value in node.outputs:
+                value.shape = None
+    return declared
+
+
+def contradictions(model: ir.Model, declared: Mapping[str, ir.Shape]) -> tuple[str, ...]:
+    """A note for each output whose declared shape inference contradicts; names of dimensions contradict nothing."""
+    notes = []
+    for value in model.graph.outputs:
+        said, found = declared.get(str(value.name)), value.shape
+        if said is None or found is None:
+            continue
+        agree = len(said) == len(found) and all(
+            a == b or not isinstance(a, int) or not isinstance(b, int) or a < 0
+            for a, b in zip(said, found, strict=True)
+        )
+        if not agree:
+            notes.append(
+                f"output {value.name} is declared as {_plain(said)} but has shape {_plain(found)}; the latter is used"
+            )
+    return tuple(notes)
+
+
+def _plain(shape: ir.Shape) -> str:
+    return "[" + ", ".join(str(d if isinstance(d, int) else d.value or "?") for d in shape) + "]"
+
+
+def _snapshot(model: ir.Model) -> list[tuple[str, str]]:
+    return [(str(v.shape), str(v.type)) for node in model.graph.all_nodes() for v in node.outputs]
+
+
+def _fill_initializers(model: ir.Model) -> None:
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                value.shape = ir.Shape(value.const_value.shape.numpy())
+                value.dtype = value.const_value.dtype
+
+
+def _infer_symbolically(model: ir.Model) -> None:
+    try:
+        symbolic.infer_symbolic_shapes(model, policy="refine", warn_on_missing=False)
+    except (symbolic.ShapeInferenceError, symbolic.OpUsageError, ValueError):
+        # It stops at the first operator it cannot make sense of; what it found until there is kept, and what
+        # stays open is left to the shape oracle.
+        return
+
+
+def _forget_symbols(model: ir.Model) -> None:
+    """Symbols invented by inference name no input dimension; a partly known shape says no more than its rank."""
+    for node in model.graph.all_nodes():
+        for value in node.outputs:
+            if value.shape is not None and not value.shape.is_static():
+                value.shape = ir.Shape([d if isinstance(d, int) else None for d in value.shape])

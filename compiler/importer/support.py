@@ -1,0 +1,143 @@
+"""Says, all at once, what of a model cannot be compiled: types, operators and shapes.
+
+Called on the lowered model. An operator is supported where onnxruntime's CPU provider can load it with the types it
+has here; each distinct operator is tried once, in a model of one node.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from wsec.compiler.errors import WsecError
+from wsec.compiler.importer.shapes import static_shape, unshaped_values
+from wsec.compiler.importer.single_node import single_node_model
+from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session
+from wsec.compiler.operators import DATA_DEPENDENT_SHAPE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TYPES = frozenset(
+    {
+        ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.BFLOAT16, ir.DataType.BOOL,
+        ir.DataType.INT8, ir.DataType.INT16, ir.DataType.INT32, ir.DataType.INT64,
+        ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT32, ir.DataType.UINT64,
+        ir.DataType.INT4, ir.DataType.UINT4,
+    }
+)  # fmt: skip
+
+
+def check_supported(model: ir.Model) -> None:
+    """Check types, operators and shapes of the whole model.
+
+    Raises:
+        WsecError: WSEC115 lists every value of an unsupported type and every operator that onnxruntime cannot run;
+            WSEC116 lists every value whose shape is unknown.
+    """
+    problems = [*_bad_types(model), *_bad_operators(model)]
+    if problems:
+        count = len(problems)
+        raise WsecError(
+            "WSEC115",
+            f"{count} part{'s' * (count != 1)} of the model {'are' if count != 1 else 'is'} not supported",
+            where="\n".join(problems),
+            expected="dense tensors, and operators that onnxruntime runs on the CPU",
+            found=f"{count} exception{'s' * (count != 1)}, listed above",
+            hint="export the model without them; a registered custom pass may also replace an operator",
+        )
+    _check_shapes(model)
+
+
+def _bad_types(model: ir.Model) -> Iterator[str]:
+    for value in model.graph.inputs:
+        if (reason := _bad_type(value)) is not None:
+            yield f"input {value.name}: {reason}"
+    for name, value in model.graph.initializers.items():
+        if (reason := _bad_type(value)) is not None:
+            yield f"initializer {name}: {reason}"
+    for node in model.graph.all_nodes():
+        for value in node.outputs:
+            if value.name and (reason := _bad_type(value)) is not None:
+                yield f"{node.name} ({_operator(node)}), output {value.name}: {reason}"
+
+
+def _bad_type(value: ir.Value) -> str | None:
+    if value.type is None:
+        return None
+    if not isinstance(value.type, ir.TensorType):
+        return f"type {type(value.type).__name__.removesuffix('Type').lower()}"
+    if value.dtype is not None and value.dtype not in _TYPES:
+        return f"element type {value.dtype.name.lower()}"
+    return None
+
+
+def _operator(node: ir.Node) -> str:
+    return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+
+
+def _bad_operators(model: ir.Model) -> Iterator[str]:
+    verdicts: dict[tuple[object, ...], str | None] = {}
+    for node in model.graph.all_nodes():
+        values = [*node.inputs, *node.outputs]
+        if any(value is not None and value.name and _bad_type(value) is not None for value in values):
+            continue
+        if any(a.type in {ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS} for a in node.attributes.values()):
+            continue  # control flow runs wherever the nodes of its bodies do, and those are visited too
+        key = (
+            node.op_identifier(),
+            *((v.dtype, len(v.shape or ())) if v is not None else None for v in values),
+        )
+        if key not in verdicts:
+            verdicts[key] = _why_not(model, node)
+        if (reason := verdicts[key]) is not None:
+            yield f"{node.name} ({_operator(node)}): {reason}"
+
+
+def _why_not(model: ir.Model, node: ir.Node) -> str | None:
+    """Why onnxruntime cannot load a model of this one node; None where it can."""
+    serialised, _ = single_node_model(node, model.opset_imports, model.ir_version)
+    try:
+        make_session(serialised)
+    except SESSION_ERRORS as error:
+        return _readable(str(error))
+    return None
+
+
+def _readable(message: str) -> str:
+    """The message of onnxruntime without its numeric prefix, on one line."""
+    text = " ".join(message.split())
+    marker = "[ONNXRuntimeError] : "
+    if text.startswith(marker):
+        text = text.removeprefix(marker).split(" : ", 2)[-1]
+    return text
+
+
+def _check_shapes(model: ir.Model) -> None:
+    open_values = []
+    for value in unshaped_values(model):
+        node = value.producer()
+        if node is None or (value.type is not None and not isinstance(value.type, ir.TensorType)):
+            continue
+        why = (
+            "its shape depends on the data"
+            if node.op_type in DATA_DEPENDENT_SHAPE
+            else "its shape is unknown"
+        )
+        open_values.append(f"{node.name} ({_operator(node)}), output {value.name}: {why}")
+    open_values.extend(
+        f"input {value.name}: its shape is unknown"
+        for value in model.graph.inputs
+        if static_shape(value) is None
+    )
+    if open_values:
+        count = len(open_values)
+        raise WsecError(
+            "WSEC116",
+            f"the shape of {count} value{'s' * (count != 1)} cannot be known before the model runs",
+            where="\n".join(open_values),
+            expected="one shape for every value: a wafer is laid out before it runs",
+            found=f"{count} value{'s' * (count != 1)} without",
+            hint="cut the model before the first of these operators, or export it with fixed sizes",
+        )

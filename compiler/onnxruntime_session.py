@@ -1,0 +1,75 @@
+"""The one place that makes onnxruntime sessions, so that every number is produced under the same options.
+
+One thread, no arena, no prepacking of weights and, unless asked for, no graph optimisation: a run is then
+repeatable bit for bit and a model with large external weights needs no second copy of them in memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+
+SESSION_ERRORS: tuple[type[Exception], ...] = (
+    ort_errors.EPFail,
+    ort_errors.EngineError,
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NoModel,
+    ort_errors.NoSuchFile,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
+"""What onnxruntime raises for a model it cannot load or run."""
+
+_SILENT = 4
+
+
+def make_session(model: bytes | Path, *, optimise: bool = False) -> ort.InferenceSession:
+    """A session on the CPU.
+
+    Args:
+        model: A serialised ModelProto, or the path of one; external data is looked up beside the path.
+        optimise: Let onnxruntime rewrite the graph. Off, each node computes exactly what ONNX says it does.
+
+    Raises:
+        SESSION_ERRORS: onnxruntime cannot load the model.
+    """
+    ort.set_default_logger_severity(_SILENT)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    options.log_severity_level = _SILENT
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    levels = ort.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
+    source = model if isinstance(model, bytes) else str(model)
+    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def run_session(
+    session: ort.InferenceSession,
+    inputs: Mapping[str, np.ndarray[Any, Any]],
+    outputs: Sequence[str] | None = None,
+) -> list[np.ndarray[Any, Any]]:
+    """Run once; the results are in the order of `outputs` (all of them where none are named).
+
+    Raises:
+        SESSION_ERRORS: An input has the wrong name, type or shape, or an operator fails.
+    """
+    results: list[np.ndarray[Any, Any]] = session.run(
+        None if outputs is None else list(outputs), dict(inputs)
+    )
+    return results
