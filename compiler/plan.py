@@ -184,6 +184,7 @@ class Link:
         slots: Intervals between production and use: the samples the consumer holds.
         routes: Where the lanes run; empty only between kernels on different wafers or phases.
         cycles: From the first word sent to the last word received.
+        interval: Least cycles between two samples, given who else uses the same router ports.
     """
 
     name: str
@@ -196,6 +197,7 @@ class Link:
     slots: int
     routes: tuple[Route, ...]
     cycles: int
+    interval: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,110 @@
+"""From what the stages decided to the records of the plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wsec.compiler.kernels.graph import HOST_INDEX, slots_of
+from wsec.compiler.kernels.splits import cycles_of, ledger_of, mesh_of, sharding_of, split_of
+from wsec.compiler.plan import HOST, Kernel, KernelInput, KernelOutput, Link, Rectangle
+from wsec.compiler.routing import RoutingLink
+from wsec.compiler.sharding import Sharding, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wsec.compiler.kernels.graph import GraphLink, KernelGraph
+    from wsec.compiler.kernels.splits import SplitTable
+    from wsec.compiler.placement.problem import Placement
+    from wsec.compiler.routing import RoutedLink
+    from wsec.compiler.target import Target
+
+
+def assemble_kernels(tables: Sequence[SplitTable], placement: Placement, target: Target) -> tuple[Kernel, ...]:
+    """The record of each kernel at the option and position that placement chose."""
+    return tuple(
+        _kernel(table, option, x, y, target)
+        for table, option, x, y in zip(tables, placement.option, placement.x, placement.y, strict=True)
+    )
+
+
+def _kernel(table: SplitTable, option: int, x: int, y: int, target: Target) -> Kernel:
+    nest = table.nest
+    mesh = mesh_of(table, option)
+    return Kernel(
+        name=nest.name,
+        kind=nest.kind,
+        operators=nest.operators,
+        arguments=nest.arguments,
+        split=split_of(table, option),
+        rectangle=Rectangle(x, y, mesh.width, mesh.height),
+        mesh=mesh,
+        inputs=tuple(
+            KernelInput(
+                role=operand.role,
+                tensor=operand.tensor,
+                dtype=operand.dtype,
+                constant=operand.constant,
+                sharding=sharding_of(table, option, operand, output=False),
+                slots=operand.slots,
+            )
+            for operand in nest.inputs
+        ),
+        outputs=tuple(
+            KernelOutput(operand.tensor, operand.dtype, sharding_of(table, option, operand, output=True))
+            for operand in nest.outputs
+        ),
+        chain=nest.chain,
+        memory=ledger_of(table, option, target),
+        cycles=cycles_of(table, option),
+    )
+
+
+def routing_links(graph: KernelGraph, kernels: Sequence[Kernel]) -> list[RoutingLink]:
+    """What routing has to join: rectangles, and words of a sample."""
+    return [
+        RoutingLink(
+            name=_link_name(link, kernels),
+            source=None if link.source == HOST_INDEX else kernels[link.source].rectangle,
+            target=None if link.target == HOST_INDEX else kernels[link.target].rectangle,
+            words=link.words,
+        )
+        for link in graph.links
+    ]
+
+
+def assemble_links(
+    graph: KernelGraph, kernels: Sequence[Kernel], routed: Sequence[RoutedLink]
+) -> tuple[Link, ...]:
+    """The record of each link: it brings exactly what the consumer's sharding asks for."""
+    return tuple(
+        Link(
+            name=_link_name(link, kernels),
+            tensor=link.tensor,
+            source=HOST if link.source == HOST_INDEX else kernels[link.source].name,
+            target=HOST if link.target == HOST_INDEX else kernels[link.target].name,
+            role=link.role,
+            sharding=_delivered(link, kernels),
+            words=link.words,
+            slots=slots_of(link, graph.stages),
+            routes=routes.routes,
+            cycles=routes.cycles,
+            interval=routes.interval,
+        )
+        for link, routes in zip(graph.links, routed, strict=True)
+    )
+
+
+def _link_name(link: GraphLink, kernels: Sequence[Kernel]) -> str:
+    source = HOST if link.source == HOST_INDEX else kernels[link.source].name
+    if link.target == HOST_INDEX:
+        return f"{link.tensor}: {source} -> {HOST}"
+    return f"{link.tensor}: {source} -> {kernels[link.target].name}.{link.role}"
+
+
+def _delivered(link: GraphLink, kernels: Sequence[Kernel]) -> Sharding:
+    """Towards a kernel, what it needs; towards the host, the tensor whole."""
+    if link.target != HOST_INDEX:
+        return next(item.sharding for item in kernels[link.target].inputs if item.role == link.role)
+    output = next(item for item in kernels[link.source].outputs if item.tensor == link.tensor)
+    return Sharding(tuple(whole(extent) for extent in output.sharding.shape))

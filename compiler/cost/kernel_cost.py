@@ -1,0 +1,155 @@
+"""Memory and cycles of a loop nest under many splits at once: one array element a split.
+
+The cycles of a core are its arithmetic, the words that pass its ramp, and the bytes that pass its SRAM ports
+(hardware.md, sections 1 to 3). A vector instruction costs its elements over the lanes plus an issue overhead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsec.compiler.cost.collectives import broadcast_cycles, chain_reduce_cycles
+from wsec.compiler.kernels.chain import chain_temporaries
+from wsec.compiler.kernels.loop_nest import LoopRole
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wsec.compiler.kernels.loop_nest import LoopNest, Operand, Work
+    from wsec.compiler.target import Target
+
+    Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitCosts:
+    """Bytes of the fullest core and cycles of the busiest one, an element a split."""
+
+    weights: Array
+    activations: Array
+    buffers: Array
+    compute: Array
+    communication: Array
+    memory: Array
+
+    @property
+    def bytes(self) -> Array:
+        """Data bytes of the fullest core, without the code reserve."""
+        return self.weights + self.activations + self.buffers
+
+    @property
+    def cycles(self) -> Array:
+        """Cycles of a sample: arithmetic over SRAM, then communication."""
+        return np.maximum(self.compute, self.memory) + self.communication
+
+
+def block_elements(operand: Operand, nest: LoopNest, blocks: Array) -> Array:
+    """Elements of one core's block; `blocks` is [splits, loops], positions of each loop a core works on."""
+    elements = np.ones(len(blocks))
+    for dimension in operand.maps:
+        if not dimension.loop:
+            elements = elements * dimension.extent
+            continue
+        positions = blocks[:, nest.position(dimension.loop)]
+        span = (positions - 1) * abs(dimension.stride) + dimension.reach - 1
+        elements = elements * (span // dimension.divisor + 1)
+    return elements
+
+
+def split_costs(nest: LoopNest, parts: Array, target: Target) -> SplitCosts:
+    """Costs of cutting `nest` in `parts` [splits, loops]."""
+    extents = np.array([loop.extent for loop in nest.loops], dtype=np.float64)
+    blocks = np.ceil(extents / parts)
+    output = block_elements(nest.outputs[0], nest, blocks)
+    output_bytes = output * nest.outputs[0].item_bytes
+    weights, activations, received = np.zeros(len(parts)), 2 * output_bytes, np.zeros(len(parts))
+    for operand in nest.inputs:
+        size = block_elements(operand, nest, blocks) * operand.item_bytes
+        if operand.constant:
+            weights = weights + size
+        else:
+            activations = activations + size * operand.slots
+            received = received + np.ceil(size / target.fabric.word_bytes)
+    word = target.fabric.word_bytes
+    compute = sum((_compute(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))
+    reduced = _reduction_parts(nest, parts) > 1
+    temporaries = chain_temporaries(nest) + reduced
+    communication = received + np.ceil(output_bytes / word) + _collectives(nest, parts, output, target)
+    return SplitCosts(
+        weights=weights,
+        activations=activations,
+        buffers=temporaries * output_bytes,
+        compute=np.ceil(compute),
+        communication=np.ceil(communication),
+        memory=np.ceil(sum((_memory(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))),
+    )
+
+
+def _points(work: Work, nest: LoopNest, blocks: Array) -> Array:
+    points = np.ones(len(blocks))
+    for name in work.loops:
+        points = points * blocks[:, nest.position(name)]
+    return points
+
+
+def lanes(dtype: str, target: Target) -> float:
+    """Elements a cycle of a vector instruction."""
+    return target.core.lanes[dtype]
+
+
+def _compute(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:
+    core = target.core
+    points = _points(work, nest, blocks)
+    vector = points
+    if work.vectors:
+        choices = [np.prod([blocks[:, nest.position(name)] for name in names], axis=0) for names in work.vectors]
+        vector = np.maximum.reduce(choices)
+    instructions = np.ceil(points * work.operations / np.maximum(vector, 1))
+    elements = points * work.operations / lanes(work.dtype, target)
+    slow = work.divisions * core.divide_cycles + work.transcendentals * core.transcendental_cycles
+    return elements + instructions * (core.vector_start_cycles + core.loop_cycles) + points * slow
+
+
+def _memory(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:
+    """Every operation reads two elements and writes one."""
+    item = nest.outputs[0].item_bytes
+    operations = _points(work, nest, blocks) * work.operations
+    reads = operations * 2 * item / target.core.read_bytes_per_cycle
+    return np.maximum(reads, operations * item / target.core.write_bytes_per_cycle)
+
+
+def _reduction_parts(nest: LoopNest, parts: Array) -> Array:
+    total = np.ones(len(parts))
+    for index, loop in enumerate(nest.loops):
+        if loop.role is LoopRole.REDUCTION:
+            total = total * parts[:, index]
+    return total
+
+
+def _collectives(nest: LoopNest, parts: Array, output: Array, target: Target) -> Array:
+    """Chains over the reduction loops; chain and broadcast of each statistic over the collective loops.
+
+    Both lie innermost on their side of the mesh, so that neighbours along the first are neighbours on the wafer and
+    along the next are as far apart as the first is long.
+    """
+    cycles = np.zeros(len(parts))
+    spacing = np.ones(len(parts))
+    words = np.ceil(output * nest.outputs[0].item_bytes / target.fabric.word_bytes)
+    statistics = words
+    for index, loop in enumerate(nest.loops):
+        if loop.role is LoopRole.COLLECTIVE:
+            statistics = statistics / np.ceil(loop.extent / parts[:, index])
+    for index, loop in enumerate(nest.loops):
+        if loop.role is LoopRole.REDUCTION:
+            cycles = cycles + chain_reduce_cycles(words, parts[:, index], spacing, target.fabric)
+        elif loop.role is LoopRole.COLLECTIVE:
+            once = chain_reduce_cycles(statistics, parts[:, index], spacing, target.fabric)
+            once = once + broadcast_cycles(statistics, parts[:, index], spacing, target.fabric)
+            cycles = cycles + once * nest.work.collectives
+        else:
+            continue
+        spacing = spacing * parts[:, index]
+    return cycles

@@ -1,0 +1,111 @@
+"""Element-wise operators: alone as a kernel, or fused behind another operator as a chain of steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from wsec.compiler.kernels.loop_nest import DimensionMap, Loop, LoopNest, Work, fixed, follows
+from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, dtype_of, operand, shape_of
+from wsec.compiler.plan import ChainStep
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import onnx_ir as ir
+
+RESULT = "result"
+
+_TRANSCENDENTAL = frozenset(
+    {
+        "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Celu", "Cos", "Cosh", "Elu", "Erf", "Exp", "Gelu", "Log",
+        "Mish", "Pow", "Selu", "Sigmoid", "Sin", "Sinh", "Softplus", "Swish", "Tan", "Tanh",
+    }
+)  # fmt: skip
+_DIVIDING = frozenset({"Div", "Mod", "Reciprocal", "Sigmoid", "Softsign", "Sqrt", "Swish"})
+
+
+def make_elementwise(nodes: Sequence[ir.Node]) -> LoopNest:
+    """The loop nest of a chain that stands alone: nothing but its steps."""
+    last = OperatorView(nodes[-1])
+    shape = shape_of(last.output)
+    if 0 in shape:
+        raise Unsplittable("its result is empty")
+    loops = tuple(Loop(f"d{i}", extent) for i, extent in enumerate(shape))
+    result = operand(RESULT, last.output, tuple(map(follows, loops)))
+    names = tuple(loop.name for loop in loops)
+    empty = LoopNest(
+        kind="elementwise",
+        operators=(nodes[0].name or "",),
+        loops=loops,
+        inputs=(),
+        outputs=(result,),
+        arguments={},
+        work=Work(names, operations=0, dtype=result.dtype),
+    )
+    nest = with_chain(empty, None, nodes)
+    return replace(nest, operators=nest.operators[1:])
+
+
+def with_chain(nest: LoopNest, anchor: ir.Value | None, nodes: Sequence[ir.Node]) -> LoopNest:
+    """The same kernel with element-wise `nodes` behind it; `anchor` is the value its own operator gives."""
+    if not nodes:
+        return nest
+    view = nest.outputs[0].maps
+    groups = nest.output_groups or tuple((i,) for i in range(len(view)))
+    names: dict[ir.Value, str] = {} if anchor is None else {anchor: RESULT}
+    steps, extras = [], []
+    for node in nodes:
+        wires = []
+        for value in node.inputs:
+            if value is not None and value not in names:
+                names[value] = f"e{len(extras)}"
+                extras.append(operand(names[value], value, _broadcast_maps(shape_of(value), view, groups)))
+            wires.append("" if value is None else names[value])
+        output = node.outputs[0]
+        names[output] = output.name or ""
+        steps.append(ChainStep(node.op_type, tuple(wires), names[output], dtype_of(output), OperatorView(node).attributes()))
+    return replace(
+        nest,
+        operators=(*nest.operators, *(node.name or "" for node in nodes)),
+        inputs=(*nest.inputs, *extras),
+        outputs=(operand(RESULT, nodes[-1].outputs[0], view),),
+        chain=tuple(steps),
+        chain_work=_chain_work(nest, steps),
+    )
+
+
+def _broadcast_maps(
+    shape: tuple[int, ...], view: tuple[DimensionMap, ...], groups: tuple[tuple[int, ...], ...]
+) -> tuple[DimensionMap, ...]:
+    """The maps of an operand that broadcasts to the output: each dimension has the output's extent, or 1."""
+    padded = (1,) * (len(groups) - len(shape)) + shape
+    maps = [fixed(1)] * len(view)
+    for extent, group in zip(padded, groups, strict=True):
+        if extent != 1:
+            for index in group:
+                maps[index] = view[index]
+    return tuple(maps)
+
+
+def _chain_work(nest: LoopNest, steps: Sequence[ChainStep]) -> Work:
+    loops = tuple(m.loop for m in nest.outputs[0].maps if m.loop)
+    return Work(
+        loops=loops,
+        operations=len(steps),
+        divisions=sum(step.operator in _DIVIDING for step in steps),
+        transcendentals=sum(step.operator in _TRANSCENDENTAL for step in steps),
+        dtype=nest.outputs[0].dtype,
+    )
+
+
+def chain_temporaries(nest: LoopNest) -> int:
+    """Blocks of the output's size that the chain needs beside the output itself: one where a value is used again."""
+    consumers: dict[str, int] = {}
+    for step in nest.chain:
+        for wire in step.inputs:
+            consumers[wire] = consumers.get(wire, 0) + 1
+    produced = {RESULT, *(step.output for step in nest.chain)}
+    return int(any(consumers.get(name, 0) > 1 for name in sorted(produced)))
+
+

@@ -1,0 +1,125 @@
+"""The kernel graph: the lowered model's operators grouped into kernels, and the tensors that go between them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wsec.compiler.kernels.chain import make_elementwise, with_chain
+from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, item_bytes, shape_of
+from wsec.compiler.kernels.registry import MAKERS
+from wsec.compiler.kernels.unsplit import make_unsplit
+from wsec.compiler.operators import KERNEL_KEY, is_elementwise
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from wsec.compiler.kernels.loop_nest import LoopNest
+    from wsec.compiler.kernels.registry import Maker
+
+HOST_INDEX = -1
+
+
+@dataclass(frozen=True, slots=True)
+class GraphLink:
+    """A tensor between two kernels by index, or to or from the host (`HOST_INDEX`)."""
+
+    tensor: str
+    source: int
+    target: int
+    role: str
+    words: int
+
+
+@dataclass(frozen=True, slots=True)
+class KernelGraph:
+    """Kernels in topological order, links in the order of their consumers, and each kernel's pipeline stage."""
+
+    nests: tuple[LoopNest, ...]
+    links: tuple[GraphLink, ...]
+    stages: tuple[int, ...]
+
+
+def build_kernel_graph(model: ir.Model, word_bytes: int) -> KernelGraph:
+    """The kernels of a lowered model, every input holding as many samples as its link is intervals long.
+
+    Kernels that no input reaches are impossible after constant folding; each link from the host brings its tensor in
+    the interval before its use, a link between kernels in the one after its production.
+    """
+    nests = [nest for group in _groups(model.graph) for nest in _nests_of(group)]
+    producer = {operand.tensor: index for index, nest in enumerate(nests) for operand in nest.outputs}
+    values = {value.name or "": value for value in _values(model.graph)}
+    links = []
+    for index, nest in enumerate(nests):
+        for operand in nest.inputs:
+            if not operand.constant:
+                source = producer.get(operand.tensor, HOST_INDEX)
+                links.append(GraphLink(operand.tensor, source, index, operand.role, _words(values[operand.tensor], word_bytes)))
+    stages = _stages(len(nests), links)
+    slots: list[dict[str, int]] = [{} for _ in nests]
+    for link in links:
+        slots[link.target][link.role] = slots_of(link, stages)
+    slotted = [nest.with_slots(held) for nest, held in zip(nests, slots, strict=True)]
+    for value in model.graph.outputs:
+        if value.name in producer:
+            links.append(GraphLink(value.name, producer[value.name], HOST_INDEX, "", _words(value, word_bytes)))
+    return KernelGraph(tuple(slotted), tuple(links), stages)
+
+
+def slots_of(link: GraphLink, stages: tuple[int, ...]) -> int:
+    """Samples of the tensor that its consumer holds: the stages between production and use."""
+    if HOST_INDEX in (link.source, link.target):
+        return 1
+    return stages[link.target] - stages[link.source]
+
+
+def _values(graph: ir.Graph) -> list[ir.Value]:
+    return [*graph.inputs, *graph.initializers.values(), *(value for node in graph for value in node.outputs)]
+
+
+def _words(value: ir.Value, word_bytes: int) -> int:
+    return -(-math.prod(shape_of(value)) * item_bytes(value) // word_bytes)
+
+
+def _groups(graph: ir.Graph) -> list[list[ir.Node]]:
+    """Nodes that run in one kernel, ordered by their last node: all a kernel needs is produced before it."""
+    groups: dict[str, list[ir.Node]] = {}
+    last: dict[str, int] = {}
+    for position, node in enumerate(graph):
+        label = node.metadata_props.get(KERNEL_KEY) or node.name or ""
+        groups.setdefault(label, []).append(node)
+        last[label] = position
+    return [groups[label] for label in sorted(groups, key=lambda label: last[label])]
+
+
+def _nests_of(group: list[ir.Node]) -> list[LoopNest]:
+    """One kernel for a group; where its first operator cannot be cut, that one is unsplit and the rest a chain."""
+    first, rest = group[0], group[1:]
+    if is_elementwise(first.domain, first.op_type):
+        try:
+            return [make_elementwise(group)]
+        except Unsplittable as reason:
+            return [make_unsplit(OperatorView(node), str(reason)) for node in group]
+    try:
+        return [with_chain(_maker(first)(OperatorView(first)), first.outputs[0], rest)]
+    except Unsplittable as reason:
+        alone = make_unsplit(OperatorView(first), str(reason))
+        return [alone, *_nests_of(rest)] if rest else [alone]
+
+
+def _maker(node: ir.Node) -> Maker:
+    maker = MAKERS.get(node.op_type) if node.domain in {"", "ai.onnx"} else None
+    if maker is None:
+        raise Unsplittable("no distributed kernel for this operator")
+    return maker
+
+
+def _stages(kernels: int, links: list[GraphLink]) -> tuple[int, ...]:
+    """Longest path from the inputs, in kernels; links come ordered by consumer, and consumers after producers."""
+    stages = [0] * kernels
+    for link in links:
+        if link.source != HOST_INDEX:
+            stages[link.target] = max(stages[link.target], stages[link.source] + 1)
+    return tuple(stages)
+

@@ -1,0 +1,169 @@
+"""The form every kernel takes before it is cut: named loops, and the elements each tensor needs for a range of them.
+
+A dimension of an operand follows at most one loop, by an affine map. That is what lets splits, shardings, memory and
+cycles be derived for all kinds by the same arithmetic.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass, replace
+
+from wsec.compiler.plan import Argument, ChainStep
+from wsec.compiler.sharding import DimensionSharding, whole
+
+
+class LoopRole(enum.Enum):
+    """What cutting a loop means for the result."""
+
+    PARALLEL = "parallel"  # each part owns a part of the output
+    REDUCTION = "reduction"  # each part leaves a partial result
+    COLLECTIVE = "collective"  # parallel, but the parts exchange statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A loop of a kernel. `cuttable` is False where its parts could not work apart."""
+
+    name: str
+    extent: int
+    role: LoopRole = LoopRole.PARALLEL
+    cuttable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DimensionMap:
+    """The elements of one dimension that loop positions read.
+
+    Position `l` of `loop` reads elements from `(l * stride + offset) // divisor` on; a range of positions reads
+    everything up to `reach` scaled elements behind its last one. Without a loop, every core needs the whole dimension.
+    """
+
+    extent: int
+    loop: str = ""
+    stride: int = 1
+    offset: int = 0
+    divisor: int = 1
+    reach: int = 1
+
+    def sharding(self, block: int, axes: tuple[str, ...]) -> DimensionSharding:
+        """The sharding of the dimension where the loop is cut in blocks of `block` positions along `axes`."""
+        if not self.loop:
+            return whole(self.extent)
+        backwards = (block - 1) * self.stride if self.stride < 0 else 0
+        return DimensionSharding(
+            extent=self.extent,
+            block=self.block_elements(block),
+            step=block * self.stride,
+            axes=axes,
+            offset=self.offset + backwards,
+            divisor=self.divisor,
+        )
+
+    def block_elements(self, block: int) -> int:
+        """Elements that `block` consecutive positions read at most."""
+        if not self.loop:
+            return self.extent
+        return ((block - 1) * abs(self.stride) + self.reach - 1) // self.divisor + 1
+
+
+def follows(loop: Loop) -> DimensionMap:
+    """The map of a dimension that a loop walks through one by one."""
+    return DimensionMap(extent=loop.extent, loop=loop.name)
+
+
+def fixed(extent: int) -> DimensionMap:
+    """The map of a dimension that every core needs whole."""
+    return DimensionMap(extent=extent)
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A tensor of a kernel: its role, element type, and the map of each dimension of its view."""
+
+    role: str
+    tensor: str
+    dtype: str
+    item_bytes: int
+    constant: bool
+    maps: tuple[DimensionMap, ...]
+    slots: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Arithmetic for each point of the product of `loops`, in vector operations of the result's element type.
+
+    Attributes:
+        loops: The loops whose points are counted.
+        operations: Multiply-adds or other single-cycle operations a point.
+        divisions: Divisions and square roots a point.
+        transcendentals: exp, log, tanh, erf ... a point.
+        dtype: Element type that decides the lanes.
+        collectives: Statistics that are all-reduced over the collective loops.
+        vectors: Sets of loops that one vector instruction may run over; the best is taken. Empty: all loops at once.
+        serial: True where one core does all of it.
+    """
+
+    loops: tuple[str, ...]
+    operations: float
+    divisions: float = 0
+    transcendentals: float = 0
+    dtype: str = "float32"
+    collectives: int = 0
+    vectors: tuple[tuple[str, ...], ...] = ()
+    serial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoopNest:
+    """A kernel before it is cut.
+
+    Attributes:
+        kind: Kind of the kernel, docs/kernels.md.
+        operators: Names of the lowered model's nodes it computes.
+        loops: Its loops.
+        inputs: What it reads.
+        outputs: What it produces; every dimension follows a parallel loop one by one, or is fixed with extent 1.
+        arguments: Formal arguments of the kind.
+        work: Its own arithmetic.
+        output_groups: For each dimension of the output tensor, the dimensions of the view that make it up.
+        chain: Element-wise operators behind its own.
+        chain_work: Arithmetic of the chain.
+        reason: Why an unsplit kernel is unsplit.
+    """
+
+    kind: str
+    operators: tuple[str, ...]
+    loops: tuple[Loop, ...]
+    inputs: tuple[Operand, ...]
+    outputs: tuple[Operand, ...]
+    arguments: dict[str, Argument]
+    work: Work
+    output_groups: tuple[tuple[int, ...], ...] = ()
+    chain: tuple[ChainStep, ...] = ()
+    chain_work: Work | None = None
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the kernel: that of its first operator."""
+        return self.operators[0]
+
+    def position(self, loop: str) -> int:
+        """Index of the loop of that name. Raises StopIteration where there is none."""
+        return next(index for index, candidate in enumerate(self.loops) if candidate.name == loop)
+
+    def works(self) -> tuple[Work, ...]:
+        """Its own arithmetic and that of the chain."""
+        return (self.work,) if self.chain_work is None else (self.work, self.chain_work)
+
+    def points(self, work: Work) -> int:
+        """Points of the whole kernel for which `work` counts."""
+        return math.prod(self.loops[self.position(name)].extent for name in work.loops)
+
+    def with_slots(self, slots: dict[str, int]) -> LoopNest:
+        """The same kernel, holding `slots[role]` samples of its inputs."""
+        inputs = tuple(replace(operand, slots=slots.get(operand.role, operand.slots)) for operand in self.inputs)
+        return replace(self, inputs=inputs)

@@ -1,0 +1,249 @@
+"""Every way worth keeping to cut a loop nest: which loops, how many ways, on rows or on columns.
+
+Enumeration is vectorised over splits. What does not fit a core's memory or the region is dropped, then what another
+split beats in cycles with no more cores, then what another rectangle beats in width, height and cycles.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsec.compiler.cost.kernel_cost import SplitCosts, split_costs
+from wsec.compiler.errors import WsecError
+from wsec.compiler.kernels.loop_nest import LoopRole
+from wsec.compiler.kernels.unsplit import COLUMN, ROW
+from wsec.compiler.placement.problem import ShapeOptions
+from wsec.compiler.placement.shape_curves import pareto_filter
+from wsec.compiler.plan import Cycles, MemoryLedger
+from wsec.compiler.sharding import Mesh, MeshAxis, Sharding, cut
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wsec.compiler.kernels.loop_nest import LoopNest, Operand
+    from wsec.compiler.target import Target
+
+    Array = NDArray[np.float64]
+
+_MOST_SPLITS = 60_000
+_SLOWER_THAN_BEST = 1.3  # a split this much slower than the best with as few cores is not worth its shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitTable:
+    """The splits of one loop nest that are worth keeping, as columns.
+
+    Attributes:
+        nest: What is cut.
+        parts: [options, loops], how many ways each loop is cut.
+        on_rows: [options, loops], True where the loop's axis lies on rows.
+        costs: Bytes and cycles of each option.
+        shapes: Rectangles and cycles, as placement wants them.
+    """
+
+    nest: LoopNest
+    parts: NDArray[np.int64]
+    on_rows: NDArray[np.bool_]
+    costs: SplitCosts
+    shapes: ShapeOptions
+
+
+def enumerate_splits(nest: LoopNest, target: Target, width: int, height: int) -> SplitTable:
+    """All splits of `nest` worth keeping on a region of `width` x `height` cores.
+
+    Raises:
+        WsecError: WSEC301 where no split fits the memory of a core and the region.
+    """
+    parts = _candidates(nest, target, width * height)
+    costs = split_costs(nest, parts, target)
+    fits = costs.bytes <= target.core.data_bytes
+    if not fits.any():
+        raise _does_not_fit(nest, parts, costs, target, width, height)
+    keep = np.flatnonzero(fits)
+    keep = keep[_near_frontier(parts[keep].prod(axis=1), costs.cycles[keep])]
+    return _with_arrangements(nest, parts[keep], _select(costs, keep), width, height)
+
+
+def loop_parts(extent: int) -> NDArray[np.int64]:
+    """The useful numbers of parts of a loop: those whose equal padded blocks leave none empty."""
+    blocks = np.arange(1, math.isqrt(extent) + 2)
+    few = -(-extent // blocks)
+    candidates = np.unique(np.concatenate([few, blocks[blocks <= extent]]))
+    block = -(-extent // candidates)
+    return candidates[-(-extent // block) == candidates].astype(np.int64)
+
+
+def _candidates(nest: LoopNest, target: Target, cores: int) -> Array:
+    """Combinations of parts, [splits, loops], thinned evenly in their logarithm to a number that stays cheap."""
+    if nest.kind == "unsplit":
+        return _unsplit_candidates(nest, target, cores)
+    lists = [loop_parts(loop.extent) if loop.cuttable else np.ones(1, dtype=np.int64) for loop in nest.loops]
+    lists = [choices[choices <= cores] for choices in lists]
+    while math.prod(len(choices) for choices in lists) > _MOST_SPLITS:
+        longest = max(range(len(lists)), key=lambda index: len(lists[index]))
+        lists[longest] = _thinned(lists[longest])
+    if not lists:
+        return np.ones((1, 0))
+    grid = np.meshgrid(*lists, indexing="ij")
+    parts = np.stack([axis.reshape(-1) for axis in grid], axis=1).astype(np.float64)
+    return parts[parts.prod(axis=1) <= cores]
+
+
+def _thinned(choices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Three quarters of the choices, both ends kept, those nearest to their neighbours (in logarithm) dropped."""
+    wanted = np.geomspace(choices[0], choices[-1], max(2, 3 * len(choices) // 4))
+    nearest = np.abs(np.log(choices)[None, :] - np.log(wanted)[:, None]).argmin(axis=1)
+    return choices[np.unique(nearest)]
+
+
+def _unsplit_candidates(nest: LoopNest, target: Target, cores: int) -> Array:
+    """As many cores as the data needs, as rows of every length."""
+    data = sum(item.maps[0].extent * item.item_bytes * item.slots for item in nest.inputs)
+    data += sum(2 * item.maps[0].extent * item.item_bytes for item in nest.outputs)
+    tensors = len(nest.inputs) + len(nest.outputs)
+    usable = max(1, target.core.data_bytes - 16 * tensors)  # a block of each tensor is rounded up to an element
+    needed = max(1, -(-data // usable))
+    columns = np.unique(np.minimum(np.arange(1, min(needed, cores) + 1), cores))
+    rows = -(-needed // columns)
+    return np.stack([rows, columns], axis=1).astype(np.float64)
+
+
+def _near_frontier(cores: Array, cycles: Array) -> NDArray[np.int64]:
+    """Splits not much slower than the best that uses no more cores."""
+    order = np.lexsort((cycles, cores))
+    best = np.minimum.accumulate(cycles[order])
+    return np.sort(order[cycles[order] <= best * _SLOWER_THAN_BEST])
+
+
+def _select(costs: SplitCosts, index: NDArray[np.int64]) -> SplitCosts:
+    return SplitCosts(*(getattr(costs, name)[index] for name in SplitCosts.__slots__))
+
+
+def _with_arrangements(nest: LoopNest, parts: Array, costs: SplitCosts, width: int, height: int) -> SplitTable:
+    """Each split with its axes on rows or columns in every way, Pareto-filtered over width, height and cycles."""
+    chosen, sides, widths, heights = [], [], [], []
+    for rows in _arrangements(nest):
+        high = parts[:, rows].prod(axis=1)
+        wide = parts[:, ~rows].prod(axis=1)
+        inside = np.flatnonzero((wide <= width) & (high <= height))
+        chosen.append(inside)
+        sides.append(np.broadcast_to(rows, (len(inside), len(rows))))
+        widths.append(wide[inside])
+        heights.append(high[inside])
+    index = np.concatenate(chosen)
+    if len(index) == 0:
+        raise _too_long(nest, width, height)
+    all_widths = np.concatenate(widths).astype(np.int64)
+    all_heights = np.concatenate(heights).astype(np.int64)
+    cycles = costs.cycles[index].astype(np.int64)
+    keep = pareto_filter(all_widths, all_heights, cycles)
+    return SplitTable(
+        nest=nest,
+        parts=parts[index[keep]].astype(np.int64),
+        on_rows=np.concatenate(sides)[keep],
+        costs=_select(costs, index[keep]),
+        shapes=ShapeOptions(all_widths[keep], all_heights[keep], cycles[keep]),
+    )
+
+
+def _arrangements(nest: LoopNest) -> list[NDArray[np.bool_]]:
+    """Ways to lay the loops on rows (True) or columns; loops that are never cut stay on rows."""
+    if nest.kind == "unsplit":
+        return [np.array([True, False])]
+    movable = [i for i, loop in enumerate(nest.loops) if loop.extent > 1 and loop.cuttable]
+    ways = []
+    for bits in range(1 << len(movable)):
+        rows = np.ones(len(nest.loops), dtype=np.bool_)
+        for position, loop in enumerate(movable):
+            rows[loop] = not bits >> position & 1
+        ways.append(rows)
+    return ways
+
+
+def mesh_of(table: SplitTable, option: int) -> Mesh:
+    """The mesh of an option: an axis for each loop that is cut, reduction and collective loops innermost."""
+    loops = table.nest.loops
+    order = sorted(range(len(loops)), key=lambda index: loops[index].role is not LoopRole.PARALLEL)
+    return Mesh(
+        tuple(
+            MeshAxis(loops[index].name, int(table.parts[option, index]), "rows" if table.on_rows[option, index] else "columns")
+            for index in order
+            if table.parts[option, index] > 1
+        )
+    )
+
+
+def split_of(table: SplitTable, option: int) -> dict[str, int]:
+    """How many ways each loop is cut."""
+    return {loop.name: int(table.parts[option, index]) for index, loop in enumerate(table.nest.loops)}
+
+
+def sharding_of(table: SplitTable, option: int, operand: Operand, *, output: bool) -> Sharding:
+    """How an operand lies on the mesh of an option."""
+    split = split_of(table, option)
+    if table.nest.kind == "unsplit":
+        axes = tuple(name for name in (ROW, COLUMN) if split[name] > 1)
+        return Sharding((cut(operand.maps[0].extent, math.prod(split.values()), axes),))
+    dimensions = []
+    for dimension in operand.maps:
+        if not dimension.loop:
+            dimensions.append(dimension.sharding(1, ()))
+            continue
+        extent = table.nest.loops[table.nest.position(dimension.loop)].extent
+        axes = (dimension.loop,) if split[dimension.loop] > 1 else ()
+        dimensions.append(dimension.sharding(-(-extent // split[dimension.loop]), axes))
+    reduced = [loop.name for loop in table.nest.loops if loop.role is LoopRole.REDUCTION and split[loop.name] > 1]
+    return Sharding(tuple(dimensions), root=tuple(reduced) if output else ())
+
+
+def ledger_of(table: SplitTable, option: int, target: Target) -> MemoryLedger:
+    """Bytes of the fullest core of an option."""
+    costs = table.costs
+    return MemoryLedger(
+        weights=int(costs.weights[option]),
+        activations=int(costs.activations[option]),
+        buffers=int(costs.buffers[option]),
+        code=target.core.code_reserve_bytes,
+    )
+
+
+def cycles_of(table: SplitTable, option: int) -> Cycles:
+    """Cycles of a sample on the busiest core of an option."""
+    costs = table.costs
+    return Cycles(int(costs.compute[option]), int(costs.communication[option]), int(costs.memory[option]))
+
+
+def _does_not_fit(
+    nest: LoopNest, parts: Array, costs: SplitCosts, target: Target, width: int, height: int
+) -> WsecError:
+    least = int(np.argmin(costs.bytes))
+    over = int(costs.bytes[least]) - target.core.data_bytes
+    split = ", ".join(
+        f"{loop.name}={int(count)}" for loop, count in zip(nest.loops, parts[least], strict=True) if count > 1
+    )
+    return WsecError(
+        "WSEC301",
+        f"kernel {nest.name!r} does not fit the memory of its cores, however it is cut",
+        where=f"{nest.kind} kernel of {', '.join(nest.operators)}",
+        expected=f"at most {target.core.data_bytes} bytes a core ({target.core.sram_bytes} SRAM less "
+        f"{target.core.code_reserve_bytes} for code)",
+        found=f"{int(costs.bytes[least])} bytes a core, {over} too many, at the best split ({split or 'one core'}): "
+        f"weights {int(costs.weights[least])}, activations {int(costs.activations[least])}, "
+        f"buffers {int(costs.buffers[least])}",
+        hint=f"a larger region than {width}x{height}, a smaller input size (--dim), a smaller element type, "
+        "or a target with more memory",
+    )
+
+
+def _too_long(nest: LoopNest, width: int, height: int) -> WsecError:
+    return WsecError(
+        "WSEC301",
+        f"no split of kernel {nest.name!r} that fits the memory of its cores fits the region",
+        where=f"{nest.kind} kernel of {', '.join(nest.operators)}",
+        expected=f"a rectangle inside {width}x{height}",
+        hint="a larger region",
+    )

@@ -1,0 +1,205 @@
+"""Kernels that need a statistic over whole dimensions: pooling, reductions, softmax and normalisations."""
+
+from __future__ import annotations
+
+import math
+
+from wsec.compiler.kernels.convolution import begin_pads
+from wsec.compiler.kernels.loop_nest import DimensionMap, Loop, LoopNest, LoopRole, Operand, Work, fixed, follows
+from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, operand, shape_of
+
+_REDUCTIONS = {
+    "ReduceSum": "sum",
+    "ReduceMean": "mean",
+    "ReduceMax": "max",
+    "ReduceMin": "min",
+    "ReduceProd": "prod",
+    "ReduceL1": "l1",
+    "ReduceL2": "l2",
+    "ReduceLogSum": "log_sum",
+    "ReduceLogSumExp": "log_sum_exp",
+    "ReduceSumSquare": "sum_square",
+}
+
+
+def make_pooling(operator: OperatorView) -> LoopNest:
+    """The loop nest of a MaxPool or AveragePool node."""
+    if len(operator.node.outputs) > 1:
+        raise Unsplittable("the indices of the maxima are used")
+    x, output = shape_of(operator.input(0)), shape_of(operator.output)
+    spatial = len(x) - 2
+    window = operator.integers("kernel_shape", ())
+    strides = operator.integers("strides", (1,) * spatial)
+    dilations = operator.integers("dilations", (1,) * spatial)
+    begins = begin_pads(operator, x[2:], window, strides, dilations)
+    ends = _end_pads(operator, x[2:], output[2:], begins, window, strides, dilations)
+    n, c = Loop("n", x[0]), Loop("c", x[1])
+    outer = tuple(Loop(f"d{i}", output[2 + i]) for i in range(spatial))
+    reads = tuple(
+        DimensionMap(x[2 + i], outer[i].name, strides[i], -begins[i], 1, (window[i] - 1) * dilations[i] + 1)
+        for i in range(spatial)
+    )
+    result = operand("result", operator.output, (follows(n), follows(c), *map(follows, outer)))
+    return LoopNest(
+        kind="pooling",
+        operators=(operator.name,),
+        loops=(n, c, *outer),
+        inputs=(operator.operand("x", 0, (follows(n), follows(c), *reads)),),
+        outputs=(result,),
+        arguments={
+            "mode": "max" if operator.op_type == "MaxPool" else "average",
+            "window": window,
+            "strides": strides,
+            "dilations": dilations,
+            "pads_begin": begins,
+            "pads_end": ends,
+            "count_include_pad": bool(operator.integer("count_include_pad", 0)),
+        },
+        work=Work(("n", "c", *(loop.name for loop in outer)), operations=math.prod(window), dtype=result.dtype),
+    )
+
+
+def _end_pads(
+    operator: OperatorView,
+    extents: tuple[int, ...],
+    output: tuple[int, ...],
+    begins: tuple[int, ...],
+    window: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+) -> tuple[int, ...]:
+    if operator.text("auto_pad", "NOTSET") == "NOTSET":
+        return operator.integers("pads", (0,) * 2 * len(extents))[len(extents) :]
+    return tuple(
+        max(0, (out - 1) * stride + (size - 1) * dilation + 1 - extent - begin)
+        for extent, out, begin, size, stride, dilation in zip(
+            extents, output, begins, window, strides, dilations, strict=True
+        )
+    )
+
+
+def reduced_axes(operator: OperatorView, rank: int) -> tuple[int, ...]:
+    """The axes of a Reduce* node, from its attribute or constant input, in rising order."""
+    if operator.has_input(1):
+        axes = operator.constant_integers(1)
+    else:
+        axes = operator.integers("axes", ())
+    if not axes:
+        return () if operator.integer("noop_with_empty_axes", 0) else tuple(range(rank))
+    return tuple(sorted(axis % rank for axis in axes))
+
+
+def make_reduction(operator: OperatorView) -> LoopNest:
+    """The loop nest of a Reduce* node."""
+    x = shape_of(operator.input(0))
+    axes = reduced_axes(operator, len(x))
+    if 0 in x:
+        raise Unsplittable("it has an empty dimension")
+    keep = bool(operator.integer("keepdims", 1))
+    loops = tuple(
+        Loop(f"d{i}", extent, LoopRole.REDUCTION if i in axes else LoopRole.PARALLEL) for i, extent in enumerate(x)
+    )
+    kept = [fixed(1) if i in axes else follows(loop) for i, loop in enumerate(loops) if keep or i not in axes]
+    operation = _REDUCTIONS[operator.op_type]
+    result = operand("result", operator.output, tuple(kept))
+    return LoopNest(
+        kind="reduction",
+        operators=(operator.name,),
+        loops=loops,
+        inputs=(operator.operand("x", 0, tuple(map(follows, loops))),),
+        outputs=(result,),
+        arguments={
+            "operation": operation,
+            "axes": axes,
+            "keepdims": keep,
+            "count": math.prod(x[axis] for axis in axes),
+        },
+        work=Work(
+            tuple(loop.name for loop in loops),
+            operations=1,
+            transcendentals=1 if operation == "log_sum_exp" else 0,
+            dtype=result.dtype,
+        ),
+    )
+
+
+def make_softmax(operator: OperatorView) -> LoopNest:
+    """The loop nest of a Softmax or LogSoftmax node: maximum, exp, sum and division along one axis."""
+    x = shape_of(operator.input(0))
+    axis = operator.integer("axis", -1) % len(x)
+    loops = _collective_loops(x, (axis,))
+    result = operand("result", operator.output, tuple(map(follows, loops)))
+    return LoopNest(
+        kind="softmax",
+        operators=(operator.name,),
+        loops=loops,
+        inputs=(operator.operand("x", 0, tuple(map(follows, loops))),),
+        outputs=(result,),
+        arguments={"axis": axis, "log": operator.op_type == "LogSoftmax"},
+        work=Work(tuple(loop.name for loop in loops), 3, 0, 1, result.dtype, collectives=2),
+    )
+
+
+def _collective_loops(x: tuple[int, ...], axes: tuple[int, ...]) -> tuple[Loop, ...]:
+    if 0 in x:
+        raise Unsplittable("it has an empty dimension")
+    return tuple(
+        Loop(f"d{i}", extent, LoopRole.COLLECTIVE if i in axes else LoopRole.PARALLEL) for i, extent in enumerate(x)
+    )
+
+
+def make_normalization(operator: OperatorView) -> LoopNest:
+    """The loop nest of LayerNormalization, RMSNormalization, InstanceNormalization and GroupNormalization."""
+    if sum(1 for output in operator.node.outputs if output.uses() or output.is_graph_output()) > 1:
+        raise Unsplittable("the mean or deviation is used")
+    x = shape_of(operator.input(0))
+    axes, groups = _statistics_axes(operator, x)
+    view = (x[0], groups, x[1] // groups, *x[2:]) if groups else x
+    loops = _collective_loops(view, axes)
+    result = operand("result", operator.output, tuple(map(follows, loops)))
+    inputs = [operator.operand("x", 0, tuple(map(follows, loops)))]
+    for index, role in ((1, "scale"), (2, "bias")):
+        if operator.has_input(index):
+            inputs.append(_parameter(operator, role, index, loops, groups))
+    return LoopNest(
+        kind="normalization",
+        operators=(operator.name,),
+        loops=loops,
+        inputs=tuple(inputs),
+        outputs=(result,),
+        arguments={
+            "axes": axes,
+            "epsilon": operator.real("epsilon", 1e-5),
+            "centred": operator.op_type != "RMSNormalization",
+            "count": math.prod(view[axis] for axis in axes),
+        },
+        work=Work(tuple(loop.name for loop in loops), 6, dtype=result.dtype, collectives=2),
+        output_groups=((0,), (1, 2), *((3 + i,) for i in range(len(x) - 2))) if groups else (),
+    )
+
+
+def _statistics_axes(operator: OperatorView, x: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
+    """Axes of the view over which mean and variance are taken, and the groups of channels (0: no such view)."""
+    if operator.op_type in ("LayerNormalization", "RMSNormalization"):
+        first = operator.integer("axis", -1) % len(x)
+        return tuple(range(first, len(x))), 0
+    if operator.op_type == "InstanceNormalization":
+        return tuple(range(2, len(x))), 0
+    return tuple(range(2, len(x) + 1)), operator.integer("num_groups", 1)
+
+
+def _parameter(operator: OperatorView, role: str, index: int, loops: tuple[Loop, ...], groups: int) -> Operand:
+    shape = shape_of(operator.input(index))
+    if operator.op_type == "InstanceNormalization":
+        maps = tuple(follows(loop) if i == 1 else fixed(1) for i, loop in enumerate(loops))
+    elif groups:
+        per_channel = math.prod(shape) == loops[1].extent * loops[2].extent
+        maps = tuple(
+            follows(loop) if i == 1 or (i == 2 and per_channel) else fixed(1) for i, loop in enumerate(loops)
+        )
+    else:
+        padded = (1,) * (len(loops) - len(shape)) + shape
+        maps = tuple(
+            follows(loop) if extent == loop.extent else fixed(1) for loop, extent in zip(loops, padded, strict=True)
+        )
+    return operator.operand(role, index, maps)
