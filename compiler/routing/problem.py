@@ -1,0 +1,65 @@
+"""The routing problem and its result, independent of ONNX and of how kernels were placed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wsec.compiler.plan import Rectangle, Route
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingLink:
+    """Words that go from one rectangle to another, once in an interval.
+
+    Attributes:
+        name: What messages call it.
+        source: Where the words come from; None for the host, whose words enter at column 0.
+        target: Where they go; None for the host, which takes them from the last column.
+        words: Words of 32 bits for one sample.
+    """
+
+    name: str
+    source: Rectangle | None
+    target: Rectangle | None
+    words: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedLink:
+    """Where the lanes of a link run, and how long it takes.
+
+    The words are spread evenly over all lanes of all routes.
+
+    Attributes:
+        routes: At least one.
+        cycles: From the first word sent to the last word received, when every link sends at once.
+        interval: Least cycles between two samples, given who else uses the same router ports.
+    """
+
+    routes: tuple[Route, ...]
+    cycles: int
+    interval: int
+
+    @property
+    def lanes(self) -> int:
+        """Lanes of all routes."""
+        return sum(route.lanes for route in self.routes)
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingSummary:
+    """What all routes of a phase use together.
+
+    Attributes:
+        colours_used: Different colours.
+        colour_bound: Routes through the core that most routes use: no colouring of these routes needs fewer.
+        max_link_words: Words of one interval through the busiest port of a router, in one direction.
+        longest_path: Hops of the longest lane.
+    """
+
+    colours_used: int
+    colour_bound: int
+    max_link_words: int
+    longest_path: int

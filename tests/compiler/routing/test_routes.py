@@ -1,0 +1,214 @@
+"""Routes as core paths: every lane is walked from the words of `Route`'s docstring, apart from the router's geometry."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wsec.compiler.plan import Rectangle, Route
+from wsec.compiler.routing import RoutedLink, RoutingLink, route, summarize_routing
+from wsec.compiler.target import load_target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Core = tuple[int, int]
+WSE2 = load_target("wse2")
+WSE3 = load_target("wse3")
+
+
+def cores(rectangle: Rectangle) -> list[Core]:
+    """Every core of a rectangle, by rising x, then y."""
+    columns = range(rectangle.x, rectangle.x + rectangle.width)
+    return [(x, y) for x in columns for y in range(rectangle.y, rectangle.y + rectangle.height)]
+
+
+def between(a: int, b: int) -> list[int]:
+    """From a to b, both included, in either direction."""
+    return list(range(a, b + 1)) if a <= b else list(range(a, b - 1, -1))
+
+
+def lanes(each: Route) -> list[list[Core]]:
+    """The cores of every lane in order."""
+    ends = cores(each.target)
+    if each.mirrored:
+        ends.reverse()
+    paths = []
+    for (x, y), (to_x, to_y) in zip(cores(each.source), ends, strict=True):
+        if each.vertical_first:
+            path = [(x, row) for row in between(y, to_y)] + [
+                (column, to_y) for column in between(x, to_x)[1:]
+            ]
+        else:
+            path = [(column, y) for column in between(x, to_x)] + [
+                (to_x, row) for row in between(y, to_y)[1:]
+            ]
+        paths.append(path)
+    return paths
+
+
+def is_strip(strip: Rectangle) -> bool:
+    """One core thick, at least one long."""
+    return min(strip.width, strip.height) == 1
+
+
+def boundary(rectangle: Rectangle) -> set[Core]:
+    """The outermost cores of a rectangle."""
+    inner = Rectangle(rectangle.x + 1, rectangle.y + 1, rectangle.width - 2, rectangle.height - 2)
+    return set(cores(rectangle)) - set(cores(inner))
+
+
+def check_routes(
+    links: Sequence[RoutingLink], routed: Sequence[RoutedLink], width: int, height: int, budget: int
+) -> None:
+    """Everything that must hold for routes whatever the links are."""
+    used: dict[int, Counter[Core]] = {}
+    for link, result in zip(links, routed, strict=True):
+        assert result.routes
+        for each in result.routes:
+            assert 0 <= each.colour < budget
+            assert is_strip(each.source)
+            assert is_strip(each.target)
+            source = link.source or Rectangle(0, 0, 1, height)
+            target = link.target or Rectangle(width - 1, 0, 1, height)
+            assert set(cores(each.source)) <= boundary(source)
+            assert set(cores(each.target)) <= boundary(target)
+            for path in lanes(each):
+                assert all(0 <= x < width and 0 <= y < height for x, y in path)
+                if link.source is not None:
+                    assert not set(path[1:]) & (set(cores(source)) - set(cores(target)))
+                if link.target is not None:
+                    assert not set(path[:-1]) & (set(cores(target)) - set(cores(source)))
+                used.setdefault(each.colour, Counter()).update(path)
+    for counter in used.values():
+        assert max(counter.values()) == 1
+
+
+def ports(path: Sequence[Core]) -> Iterable[tuple[Core, Core | str]]:
+    """The directed links of a lane, its ramps included."""
+    yield path[0], "sent"
+    yield from zip(path, path[1:], strict=False)
+    yield path[-1], "received"
+
+
+def port_words(
+    links: Sequence[RoutingLink], routed: Sequence[RoutedLink]
+) -> Counter[tuple[Core, Core | str]]:
+    """Words through every port of every router."""
+    words: Counter[tuple[Core, Core | str]] = Counter()
+    for link, result in zip(links, routed, strict=True):
+        share = -(-link.words // result.lanes)
+        for each in result.routes:
+            for path in lanes(each):
+                for port in ports(path):
+                    words[port] += share
+    return words
+
+
+@st.composite
+def floorplans(draw: st.DrawFn) -> tuple[int, int, list[Rectangle]]:
+    """A region cut into disjoint rectangles by guillotine cuts, each of which may then shrink."""
+    width, height = draw(st.integers(1, 24)), draw(st.integers(1, 24))
+    pieces = [Rectangle(0, 0, width, height)]
+    for _ in range(draw(st.integers(0, 10))):
+        piece = pieces.pop(draw(st.integers(0, len(pieces) - 1)))
+        if draw(st.booleans()) and piece.width > 1:
+            cut = draw(st.integers(1, piece.width - 1))
+            pieces.append(Rectangle(piece.x, piece.y, cut, piece.height))
+            pieces.append(Rectangle(piece.x + cut, piece.y, piece.width - cut, piece.height))
+        elif piece.height > 1:
+            cut = draw(st.integers(1, piece.height - 1))
+            pieces.append(Rectangle(piece.x, piece.y, piece.width, cut))
+            pieces.append(Rectangle(piece.x, piece.y + cut, piece.width, piece.height - cut))
+        else:
+            pieces.append(piece)
+    return width, height, [draw(shrunk(piece)) for piece in pieces]
+
+
+@st.composite
+def shrunk(draw: st.DrawFn, piece: Rectangle) -> Rectangle:
+    """A rectangle inside another."""
+    left, top = draw(st.integers(0, (piece.width - 1) // 2)), draw(st.integers(0, (piece.height - 1) // 2))
+    width = draw(st.integers(1, piece.width - left))
+    height = draw(st.integers(1, piece.height - top))
+    return Rectangle(piece.x + left, piece.y + top, width, height)
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[int, int, list[RoutingLink]]:
+    """A floorplan and up to ten links between its rectangles and the host."""
+    width, height, rectangles = draw(floorplans())
+    host_or_kernel = st.sampled_from([None, *rectangles])
+    pairs = st.tuples(host_or_kernel, host_or_kernel).filter(
+        lambda pair: pair[0] is None or pair[0] != pair[1]
+    )
+    words = st.integers(0, 5000)
+    drawn = draw(st.lists(st.tuples(pairs, words), max_size=10))
+    links = [RoutingLink(f"l{i}", a, b, n) for i, ((a, b), n) in enumerate(drawn)]
+    return width, height, links
+
+
+@settings(max_examples=400, deadline=None)
+@given(problems(), st.integers(1, 2000))
+def test_lanes_join_their_rectangles_and_keep_colours_apart(
+    problem: tuple[int, int, list[RoutingLink]], interval: int
+) -> None:
+    """Whatever the floorplan: lanes run between the right boundaries, and one colour never meets itself."""
+    width, height, links = problem
+    routed = route(links, width=width, height=height, target=WSE2, interval=interval)
+    check_routes(links, routed, width, height, budget=13)
+
+
+@settings(max_examples=200, deadline=None)
+@given(problems(), st.integers(1, 2000))
+def test_cycles_and_intervals_are_those_of_the_busiest_port(
+    problem: tuple[int, int, list[RoutingLink]], interval: int
+) -> None:
+    """Cycles account for the ports shared with other links, for the longest lane and for both ramps."""
+    width, height, links = problem
+    routed = route(links, width=width, height=height, target=WSE3, interval=interval)
+    words = port_words(links, routed)
+    for result in routed:
+        paths = [path for each in result.routes for path in lanes(each)]
+        peak = max(words[port] for path in paths for port in ports(path))
+        hops = max(len(path) - 1 for path in paths)
+        assert result.interval == peak
+        assert result.cycles == peak + 2 * hops + 2 * 2  # a hop takes 2 cycles on WSE-3, and so does a ramp
+
+
+@settings(max_examples=200, deadline=None)
+@given(problems(), st.integers(1, 2000))
+def test_summary_counts_what_the_lanes_use(
+    problem: tuple[int, int, list[RoutingLink]], interval: int
+) -> None:
+    """The summary agrees with counting lane by lane and core by core."""
+    width, height, links = problem
+    routed = route(links, width=width, height=height, target=WSE2, interval=interval)
+    summary = summarize_routing(links, routed, width=width, height=height)
+    routes = [each for result in routed for each in result.routes]
+    through = Counter(core for each in routes for path in lanes(each) for core in set(path))
+    assert summary.colours_used == len({each.colour for each in routes})
+    assert summary.colour_bound == max(through.values(), default=0)
+    assert summary.colour_bound <= summary.colours_used
+    assert summary.max_link_words == max(port_words(links, routed).values(), default=0)
+    assert summary.longest_path == max((len(path) - 1 for each in routes for path in lanes(each)), default=0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(problems())
+def test_routing_again_gives_the_same_routes(problem: tuple[int, int, list[RoutingLink]]) -> None:
+    """A plan is reproducible byte for byte, so its routes must be."""
+    width, height, links = problem
+    first = route(links, width=width, height=height, target=WSE2, interval=100)
+    assert first == route(links, width=width, height=height, target=WSE2, interval=100)
+
+
+def test_overlapping_rectangles_are_refused() -> None:
+    """Routing relies on a legal placement and says so instead of returning nonsense."""
+    link = RoutingLink("bad", Rectangle(0, 0, 4, 4), Rectangle(2, 2, 4, 4), 10)
+    with pytest.raises(ValueError, match="link bad: source and target overlap"):
+        route([link], width=8, height=8, target=WSE2, interval=10)
