@@ -11,9 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 Side = Literal["rows", "columns"]
@@ -68,6 +67,8 @@ class Mesh:
 
     def coordinate(self, name: str) -> NDArray[np.int64]:
         """Index along the axis `name` of every core, shape [height, 1] or [1, width]."""
+        import numpy as np
+
         position = self.index(name)
         rows = self.axes[position].side == "rows"
         along = np.arange(self.height if rows else self.width, dtype=np.int64)
@@ -149,6 +150,8 @@ def parts(dimension: DimensionSharding, mesh: Mesh) -> int:
 
 def block_indices(dimension: DimensionSharding, mesh: Mesh) -> NDArray[np.int64]:
     """Block index of every core along one dimension, broadcastable to [height, width]."""
+    import numpy as np
+
     indices = np.zeros((1, 1), dtype=np.int64)
     for name in dimension.axes:
         indices = indices * mesh.size(name) + mesh.coordinate(name)
@@ -157,6 +160,8 @@ def block_indices(dimension: DimensionSharding, mesh: Mesh) -> NDArray[np.int64]
 
 def block_bounds(sharding: Sharding, mesh: Mesh) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
     """Clipped (start, stop) of every core's block, by dimension; each array broadcastable to [height, width]."""
+    import numpy as np
+
     bounds = []
     for dimension in sharding.dimensions:
         starts = dimension.starts(block_indices(dimension, mesh))

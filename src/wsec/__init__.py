@@ -1,1 +1,57 @@
-"""wsec: the open compiler for wafer-scale engines."""
+"""wsec: the open compiler for wafer-scale engines.
+
+    plan = wsec.compile("model.onnx", target="wse2")
+    plan.verify().passed
+    plan.estimate().interval_cycles
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wsec.compiler.errors import WsecError
+from wsec.driver import Options, Plan, StageEvent, compile_model, load_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from wsec.compiler.target import Target
+    from wsec.passes import Pass
+
+__all__ = ["Plan", "StageEvent", "WsecError", "compile", "load_plan"]
+
+
+def compile(  # noqa: A001 - the name users expect; the builtin is not used here
+    model: str | Path,
+    *,
+    target: str | Path | Target = "wse2",
+    region: tuple[int, int] | None = None,
+    dims: Mapping[str, int] | None = None,
+    output: str | Path | None = None,
+    effort: float = 1.0,
+    seed: int = 0,
+    passes: Sequence[Pass] | None = None,
+    observer: Callable[[StageEvent], None] | None = None,
+) -> Plan:
+    """Compile an ONNX file onto the grid of a wafer-scale engine.
+
+    Args:
+        model: Path of the ONNX file.
+        target: Name of a shipped target, path of a target file, or a loaded target.
+        region: Columns and rows of the grid to use; all of it by default.
+        dims: Sizes of the model's open dimensions, by name or `input:axis`.
+        output: Folder of the plan; by default a temporary one that lives as long as the plan object.
+        effort: How hard placement searches; the same effort gives the same plan on any machine.
+        seed: Of that search.
+        passes: The lowering pipeline; the default one if None.
+        observer: Called with a `StageEvent` as stages begin, progress and end.
+
+    Raises:
+        WsecError: The model, the target or the fit is at fault; `code`, `where`, `expected`, `found`, `hint` say how.
+    """
+    options = Options(target, region, dims, effort, seed, passes)
+    folder = None if output is None else Path(output)
+    if observer is None:
+        return compile_model(model, options, folder)
+    return compile_model(model, options, folder, observer)
