@@ -1,0 +1,133 @@
+"""The area lower bound on the interval, and the proof that a problem cannot fit.
+
+Within time T every kernel needs at least its least area at T; no placement is faster than the smallest T whose least
+areas sum to at most the free area.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsec.compiler.errors import WsecError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wsec.compiler.placement.problem import PlacementKernel, PlacementProblem, Rectangle, ShapeOptions
+    from wsec.compiler.placement.shape_curves import ShapeTable
+
+
+def least_area(tables: Sequence[ShapeTable], time: int) -> int | None:
+    """Sum of the kernels' least areas within `time` cycles; None if a kernel has no option that fast."""
+    total = 0
+    for table in tables:
+        area = table.area_within(time)
+        if area is None:
+            return None
+        total += area
+    return total
+
+
+def area_bound(tables: Sequence[ShapeTable], free_area: int) -> int | None:
+    """The smallest T whose least areas sum to at most `free_area`; None if no T is slow enough."""
+    low = max(int(table.cycles[0]) for table in tables)
+    high = max(int(table.cycles[-1]) for table in tables)
+    if not _enough(tables, high, free_area):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        if _enough(tables, middle, free_area):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _enough(tables: Sequence[ShapeTable], time: int, free_area: int) -> bool:
+    area = least_area(tables, time)
+    return area is not None and area <= free_area
+
+
+def times_between(tables: Sequence[ShapeTable], low: int, high: int) -> list[int]:
+    """The cycles of any option in `low` ... `high`, ascending: the only times at which a curve changes."""
+    distinct = {id(table): table for table in tables}.values()
+    return [
+        int(time)
+        for time in np.unique(
+            np.concatenate(
+                [
+                    table.cycles[np.searchsorted(table.cycles, low) : table.count_within(high)]
+                    for table in distinct
+                ]
+            )
+        )
+    ]
+
+
+def kernel_too_large(
+    problem: PlacementProblem, kernel: PlacementKernel, spaces: Sequence[Rectangle]
+) -> WsecError:
+    """The error for a kernel none of whose options fits into a free rectangle."""
+    shapes = kernel.shapes
+    space, option, excess = _nearest_miss(shapes, spaces)
+    width, height = int(shapes.widths[option]), int(shapes.heights[option])
+    free = (
+        "the region is"
+        if not problem.reserved
+        else "the largest rectangle free of reserved cores it nearly fits is"
+    )
+    return WsecError(
+        "WSEC320",
+        f"kernel {kernel.name!r} does not fit the region in any of its {len(shapes.cycles)} shapes",
+        where=f"kernel {kernel.name!r}",
+        expected=f"width <= {space.width} and height <= {space.height} ({free} {space.width} x {space.height})",
+        found=f"its nearest shape is {width} x {height}: {excess}",
+        hint="use a larger region, or split the operator into smaller ones",
+    )
+
+
+def _nearest_miss(shapes: ShapeOptions, spaces: Sequence[Rectangle]) -> tuple[Rectangle, int, str]:
+    """The space and option with the fewest cores sticking out, and by how much they do."""
+    best: tuple[int, int, Rectangle] | None = None
+    for space in spaces:
+        out = np.maximum(shapes.widths - space.width, 0) + np.maximum(shapes.heights - space.height, 0)
+        option = int(np.argmin(out))
+        if best is None or int(out[option]) < best[0]:
+            best = (int(out[option]), option, space)
+    if best is None:
+        raise no_free_core()
+    _, option, space = best
+    over = (
+        (int(shapes.widths[option]) - space.width, "columns too wide"),
+        (int(shapes.heights[option]) - space.height, "rows too high"),
+    )
+    return space, option, " and ".join(f"{by} {text}" for by, text in over if by > 0)
+
+
+def no_free_core() -> WsecError:
+    """The error for a grid that is reserved as a whole."""
+    return WsecError(
+        "WSEC321",
+        "the kernels do not fit: no core of the region is free",
+        expected="at least one core outside of the reserved rectangles",
+        found="reserved rectangles cover the whole region",
+        hint="reserve less, or use a larger region",
+    )
+
+
+def area_too_small(problem: PlacementProblem, tables: Sequence[ShapeTable], free_area: int) -> WsecError:
+    """The error for a region smaller than the least areas of the kernels at their slowest."""
+    areas = [int(table.least_area[-1]) for table in tables]
+    total = sum(areas)
+    largest = sorted(range(len(areas)), key=lambda index: (-areas[index], index))[:3]
+    named = ", ".join(f"{problem.kernels[index].name!r} {areas[index]:,}" for index in largest)
+    return WsecError(
+        "WSEC321",
+        "the kernels do not fit: together they need more cores than the region has, even at their slowest",
+        expected=f"sum of least areas <= free cores, {total:,} <= {free_area:,}",
+        found=f"{total - free_area:,} cores too few for {len(areas)} kernels; the largest: {named}",
+        hint=f"use a region of at least {total:,} free cores, spread the kernels over several phases or wafers, "
+        "or choose a smaller model",
+    )

@@ -1,0 +1,84 @@
+"""A problem prepared for searching, and a full placement on the way to an answer.
+
+Every stage takes and gives `Candidate`s, which are legal by construction; `better` is the one order among them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wsec.compiler.placement.problem import Rectangle, objective, wirelength
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wsec.compiler.placement.problem import PlacementProblem
+    from wsec.compiler.placement.shape_curves import ShapeTable
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A problem whose kernels each fit the grid.
+
+    Attributes:
+        problem: As it was given.
+        tables: The usable options of each kernel; kernels that share `ShapeOptions` share the table.
+        parts: Disjoint free rectangles that cover the free cores.
+        obstacles: The reserved rectangles, as far as they lie on the grid.
+        bound: Lower bound on the interval, in cycles.
+        slowest: No option takes more cycles.
+    """
+
+    problem: PlacementProblem
+    tables: tuple[ShapeTable, ...]
+    parts: tuple[Rectangle, ...]
+    obstacles: tuple[Rectangle, ...]
+    bound: int
+    slowest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A legal placement: a position in the kernel's shape table and a rectangle for each kernel.
+
+    `cost` is the objective; see `wsec.compiler.placement.problem.objective`.
+    """
+
+    choice: tuple[int, ...]
+    placed: tuple[Rectangle, ...]
+    interval: int
+    wirelength: float
+    cost: float
+    method: str
+
+
+def make_candidate(
+    instance: Instance, choice: Sequence[int], placed: Sequence[Rectangle], method: str
+) -> Candidate:
+    """Measure a placement."""
+    interval = max(int(table.cycles[at]) for table, at in zip(instance.tables, choice, strict=True))
+    word_hops = wirelength(instance.problem.nets, placed)
+    cost = objective(instance.problem, interval, instance.bound, word_hops)
+    return Candidate(tuple(choice), tuple(placed), interval, word_hops, cost, method)
+
+
+def candidate_from(instance: Instance, boxes: Sequence[Rectangle], method: str) -> Candidate:
+    """Give each kernel the fastest, then smallest, option that fits its box."""
+    choice: list[int] = []
+    placed: list[Rectangle] = []
+    for table, box in zip(instance.tables, boxes, strict=True):
+        at = table.fastest_inside(box.width, box.height)
+        if at is None:
+            msg = f"a box of {box.width} x {box.height} is too small for every option of its kernel"
+            raise AssertionError(msg)
+        choice.append(at)
+        placed.append(Rectangle(box.x, box.y, int(table.widths[at]), int(table.heights[at])))
+    return make_candidate(instance, choice, placed, method)
+
+
+def better(one: Candidate, other: Candidate | None) -> bool:
+    """Whether `one` is strictly better: lower cost, then lower interval, then shorter wires."""
+    if other is None:
+        return True
+    return (one.cost, one.interval, one.wirelength) < (other.cost, other.interval, other.wirelength)

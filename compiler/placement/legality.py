@@ -1,0 +1,113 @@
+"""Is a placement legal? Computed from the problem and the placement alone, with none of the solver's code.
+
+Checks that each kernel has an existing option and a position, lies within the grid, off reserved rectangles and off
+every other kernel, and that interval and wirelength are what the rectangles say and the interval is not below the
+bound. It does not check that the bound is valid.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wsec.compiler.placement.problem import Placement, PlacementProblem
+
+    Box = tuple[int, int, int, int]
+
+
+def explain(problem: PlacementProblem, placement: Placement) -> list[str]:
+    """Every reason why the placement is not legal, each with expected and found; empty if it is legal."""
+    count = len(problem.kernels)
+    lengths = {len(placement.option), len(placement.x), len(placement.y)}
+    if lengths != {count}:
+        found = f"{len(placement.option)}, {len(placement.x)}, {len(placement.y)}"
+        return [f"expected one option, x and y for each of {count} kernels, found {found}"]
+    findings = _options(problem, placement)
+    if findings:
+        return findings
+    boxes = [
+        (x, y, x + int(kernel.shapes.widths[option]), y + int(kernel.shapes.heights[option]))
+        for kernel, option, x, y in zip(
+            problem.kernels, placement.option, placement.x, placement.y, strict=True
+        )
+    ]
+    return [
+        *_bounds(problem, boxes),
+        *_reserved(problem, boxes),
+        *_overlaps(problem, boxes),
+        *_measures(problem, placement, boxes),
+    ]
+
+
+def _options(problem: PlacementProblem, placement: Placement) -> list[str]:
+    return [
+        f"kernel {kernel.name!r}: expected an option in 0 ... {len(kernel.shapes.cycles) - 1}, found {option}"
+        for kernel, option in zip(problem.kernels, placement.option, strict=True)
+        if not 0 <= option < len(kernel.shapes.cycles)
+    ]
+
+
+def _bounds(problem: PlacementProblem, boxes: list[Box]) -> list[str]:
+    return [
+        f"kernel {kernel.name!r}: expected to lie within columns 0 ... {problem.width - 1} and rows 0 ... "
+        f"{problem.height - 1}, found columns {left} ... {right - 1} and rows {top} ... {bottom - 1}"
+        for kernel, (left, top, right, bottom) in zip(problem.kernels, boxes, strict=True)
+        if left < 0 or top < 0 or right > problem.width or bottom > problem.height
+    ]
+
+
+def _reserved(problem: PlacementProblem, boxes: list[Box]) -> list[str]:
+    return [
+        f"kernel {kernel.name!r}: expected no reserved core, found overlap with the reserved rectangle of "
+        f"{block.width} x {block.height} at column {block.x}, row {block.y}"
+        for block in problem.reserved
+        for kernel, (left, top, right, bottom) in zip(problem.kernels, boxes, strict=True)
+        if left < block.x + block.width
+        and block.x < right
+        and top < block.y + block.height
+        and block.y < bottom
+    ]
+
+
+def _overlaps(problem: PlacementProblem, boxes: list[Box]) -> list[str]:
+    """Sweep over columns: only boxes whose columns overlap are compared."""
+    findings: list[str] = []
+    active: list[int] = []
+    for index in sorted(range(len(boxes)), key=lambda each: (boxes[each][0], each)):
+        left, top, _, bottom = boxes[index]
+        active = [other for other in active if boxes[other][2] > left]
+        findings.extend(
+            f"kernels {problem.kernels[other].name!r} and {problem.kernels[index].name!r}: expected no common core, "
+            f"found both at column {left}, row {max(top, boxes[other][1])}"
+            for other in active
+            if top < boxes[other][3] and boxes[other][1] < bottom
+        )
+        active.append(index)
+    return findings
+
+
+def _measures(problem: PlacementProblem, placement: Placement, boxes: list[Box]) -> list[str]:
+    findings: list[str] = []
+    interval = max(
+        int(kernel.shapes.cycles[option])
+        for kernel, option in zip(problem.kernels, placement.option, strict=True)
+    )
+    if interval != placement.interval:
+        findings.append(f"interval: expected {interval} cycles, found {placement.interval}")
+    if placement.interval < placement.interval_bound:
+        findings.append(
+            f"interval bound: expected at most the interval {placement.interval}, found {placement.interval_bound}"
+        )
+    word_hops = math.fsum(
+        net.weight
+        * (
+            abs(sum(boxes[net.source][0::2]) - sum(boxes[net.target][0::2]))
+            + abs(sum(boxes[net.source][1::2]) - sum(boxes[net.target][1::2]))
+        )
+        / 2
+        for net in problem.nets
+    )
+    if not math.isclose(word_hops, placement.wirelength, rel_tol=1e-9, abs_tol=1e-9):
+        findings.append(f"wirelength: expected {word_hops} word-hops, found {placement.wirelength}")
+    return findings

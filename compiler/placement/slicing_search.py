@@ -1,0 +1,206 @@
+"""Search over slicing floorplans: the least interval in both directions, then short wires at and just above it.
+
+Both directions means columns of kernels, and rows of kernels by solving the transposed problem.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from wsec.compiler.placement import slicing_layout
+from wsec.compiler.placement.bounds import times_between
+from wsec.compiler.placement.candidate import Candidate, Instance, candidate_from
+from wsec.compiler.placement.problem import Rectangle
+from wsec.compiler.placement.slicing import GroupCurves, column_plans, column_widths, group_curves, reach
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from wsec.compiler.placement.problem import Limits
+    from wsec.compiler.placement.shape_curves import ShapeTable
+
+_GALLOP: Final = (1.0, 1.002, 1.005, 1.01, 1.02, 1.035, 1.06, 1.1, 1.2, 1.4, 2.0, 4.0, 16.0)
+_LADDER: Final = (1.004, 1.015)
+_THIN_GROUPS: Final = (3, 2, 1)
+_MANY: Final = 150
+_COLUMN_CHOICES: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """The problem as the slicing sees it: kernels in packing order, perhaps transposed."""
+
+    transposed: bool
+    group: int
+    order: tuple[int, ...]
+    tables: tuple[ShapeTable, ...]
+    regions: tuple[Rectangle, ...]
+    nets: slicing_layout.NetArrays
+
+
+@dataclass(frozen=True, slots=True)
+class Sliced:
+    """A feasible time, and how the regions share the kernels.
+
+    Attributes:
+        time: In cycles.
+        groups: Shape curves at that time.
+        columns: Least widths of columns, by column height; see `column_widths`.
+        fillings: For each region used its first kernel and the first kernel behind it.
+    """
+
+    time: int
+    groups: GroupCurves
+    columns: dict[int, NDArray[np.int32]]
+    fillings: tuple[tuple[Rectangle, int, int], ...]
+
+
+def group_size(kernels: int) -> int:
+    """How many consecutive kernels are arranged freely: all of a few, fewer of many, for the curves' cost."""
+    if kernels <= 12:
+        return kernels
+    return 8 if kernels <= 60 else 6
+
+
+def directions(instance: Instance, order: Sequence[int], group: int) -> list[Direction]:
+    """Columns and rows, with the kernels packed in `order` in groups of up to `group`."""
+    position = {kernel: at for at, kernel in enumerate(order)}
+    nets = slicing_layout.NetArrays(
+        np.array([position[net.source] for net in instance.problem.nets], dtype=np.int64),
+        np.array([position[net.target] for net in instance.problem.nets], dtype=np.int64),
+        np.array([net.weight for net in instance.problem.nets], dtype=np.float64),
+    )
+    turned = {id(table): table.transposed() for table in instance.tables}
+    return [
+        Direction(
+            transposed=False,
+            group=group,
+            order=tuple(order),
+            tables=tuple(instance.tables[kernel] for kernel in order),
+            regions=tuple(instance.parts),
+            nets=nets,
+        ),
+        Direction(
+            transposed=True,
+            group=group,
+            order=tuple(order),
+            tables=tuple(turned[id(instance.tables[kernel])] for kernel in order),
+            regions=tuple(sorted(map(_transpose, instance.parts), key=lambda part: (part.x, part.y))),
+            nets=nets,
+        ),
+    ]
+
+
+def _transpose(part: Rectangle) -> Rectangle:
+    return Rectangle(part.y, part.x, part.height, part.width)
+
+
+def slice_within(direction: Direction, time: int) -> Sliced | None:
+    """Fill the regions one after the other within `time` cycles; None if kernels are left over."""
+    width = max(part.width for part in direction.regions)
+    height = max(part.height for part in direction.regions)
+    count = len(direction.tables)
+    groups = group_curves(direction.tables, time, width, height, direction.group)
+    if groups is None:
+        return None
+    heights = sorted({part.height for part in direction.regions})
+    columns = dict(zip(heights, column_widths(groups, heights), strict=True))
+    start = 0
+    fillings: list[tuple[Rectangle, int, int]] = []
+    for part in direction.regions:
+        end = reach(columns[part.height], start, part.width)
+        if end > start:
+            fillings.append((part, start, end))
+        start = end
+        if start == count:
+            return Sliced(time, groups, columns, tuple(fillings))
+    return None
+
+
+def least_time(direction: Direction, low: int, high: int, limits: Limits) -> Sliced | None:
+    """The least feasible time in `low` ... `high`: upwards in growing steps, then bisection over the curves' steps."""
+    floor = low
+    for factor in _GALLOP:
+        time = min(high, int(low * factor))
+        found = slice_within(direction, time)
+        if found is not None:
+            return _bisect(direction, floor, found, limits)
+        if time == high or limits.stopped():
+            break
+        floor = time + 1
+    return slice_within(direction, high)
+
+
+def _bisect(direction: Direction, floor: int, found: Sliced, limits: Limits) -> Sliced:
+    times = times_between(direction.tables, floor, found.time)
+    low, high = 0, len(times) - 1
+    while low < high and not limits.stopped():
+        middle = (low + high) // 2
+        better = slice_within(direction, times[middle])
+        if better is None:
+            low = middle + 1
+        else:
+            high, found = middle, better
+    return found
+
+
+def floorplans(instance: Instance, direction: Direction, sliced: Sliced) -> Iterator[Candidate]:
+    """The floorplans of one slicing with different numbers of columns, each with its wires shortened by flips."""
+    plans = [
+        column_plans(sliced.columns[part.height], start, end, part.width, _COLUMN_CHOICES)
+        for part, start, end in sliced.fillings
+    ]
+    for choice in range(max(map(len, plans))):
+        boxes = slicing_layout.empty_boxes(len(direction.order))
+        for (part, start, _), options in zip(sliced.fillings, plans, strict=True):
+            plan = options[min(choice, len(options) - 1)]
+            slicing_layout.add_columns(boxes, sliced.groups, plan, start, part)
+        slicing_layout.shorten_by_flips(boxes, direction.nets)
+        yield candidate_from(instance, _as_kernels(direction, boxes), "slicing")
+
+
+def _as_kernels(direction: Direction, boxes: slicing_layout.Boxes) -> list[Rectangle]:
+    """The boxes in the order of the problem's kernels, turned back."""
+    turned = boxes.box[:, [1, 0, 3, 2]] if direction.transposed else boxes.box
+    placed: list[Rectangle] = [Rectangle(0, 0, 0, 0)] * len(direction.order)
+    for kernel, (x, y, width, height) in zip(direction.order, turned.tolist(), strict=True):
+        placed[kernel] = Rectangle(x, y, width, height)
+    return placed
+
+
+def search(instance: Instance, order: Sequence[int], limits: Limits) -> Iterator[Candidate]:
+    """Floorplans of the least time in both directions, then those worth their wires.
+
+    The first one comes as soon as there is any, so that a caller who stops has it. Small groups make long thin
+    kernels whose centres are near: slower, but with much shorter wires. So each group size gives a part of the front
+    of (interval, wirelength), on which the caller chooses by the objective.
+    """
+    largest = group_size(len(order))
+    best = instance.slowest
+    thin = _THIN_GROUPS if len(order) <= _MANY else _THIN_GROUPS[-1:]
+    for group in [largest, *(each for each in thin if each < largest)]:
+        for direction in directions(instance, order, group):
+            if limits.stopped() and best < instance.slowest:
+                return
+            sliced = least_time(direction, instance.bound, instance.slowest, limits)
+            if sliced is None:
+                continue
+            best = min(best, sliced.time)
+            yield from floorplans(instance, direction, sliced)
+            if not _wires_matter(instance, limits):
+                continue
+            for factor in _LADDER:
+                relaxed = None if limits.stopped() else slice_within(direction, int(sliced.time * factor))
+                if relaxed is not None:
+                    yield from floorplans(instance, direction, relaxed)
+        if not _wires_matter(instance, limits):
+            return
+
+
+def _wires_matter(instance: Instance, limits: Limits) -> bool:
+    return bool(instance.problem.nets) and instance.problem.wirelength_weight > 0 and limits.effort > 0

@@ -1,0 +1,179 @@
+"""`place`: from a problem to the best legal placement that the effort finds, with a lower bound beside it.
+
+Stages: slicing floorplans by dynamic programming, other packing orders only where the topological one does not fit,
+CP-SAT for the whole of small problems, CP-SAT on windows for all. Each takes the best placement so far and may only
+improve it. The answer depends on problem, effort and seed, and is checked by `legality` before it leaves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wsec.compiler.errors import WsecError
+from wsec.compiler.placement import bounds, exact, legality, regions, slicing_search, windows
+from wsec.compiler.placement.candidate import Candidate, Instance, better
+from wsec.compiler.placement.problem import Limits, Placement, Progress
+from wsec.compiler.placement.shape_curves import shape_table
+from wsec.compiler.placement.validation import check_limits, check_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from wsec.compiler.placement.problem import PlacementProblem
+    from wsec.compiler.placement.shape_curves import ShapeTable
+
+
+def place(
+    problem: PlacementProblem,
+    limits: Limits | None = None,
+    callback: Callable[[Progress], None] | None = None,
+) -> Placement:
+    """Place every kernel of `problem`.
+
+    Args:
+        problem: What to place.
+        limits: How hard to search; default `Limits()`.
+        callback: Told of every improvement and of the start of a stage.
+
+    Returns:
+        A legal placement, for sure: `legality.explain` finds nothing in it.
+
+    Raises:
+        WsecError: WSEC320 if a kernel is larger than the free region, WSEC321 if the kernels' least areas are, WSEC322
+            if no arrangement was found although the areas would allow one, WSEC330 to WSEC333 for a malformed problem
+            or limits.
+    """
+    limits = limits or Limits()
+    check_limits(limits)
+    instance = prepare(problem)
+    search = _Search(instance, limits, callback)
+    for candidate in _stages(search):
+        search.offer(candidate)
+        if limits.stopped():
+            break
+    best = search.best
+    if best is None:
+        raise _no_arrangement(instance)
+    return _checked(problem, search.answer(best))
+
+
+def interval_bound(problem: PlacementProblem) -> int:
+    """The area lower bound on the interval, in cycles; raises as `place` does for what cannot fit."""
+    return prepare(problem).bound
+
+
+def prepare(problem: PlacementProblem) -> Instance:
+    """Check the problem, index its shapes and compute the bound; raises as `place` does."""
+    check_problem(problem)
+    grid = regions.grid_of(problem)
+    obstacles = tuple(regions.intersection(grid, block) for block in problem.reserved if block.overlaps(grid))
+    spaces = regions.maximal_spaces(grid, obstacles)
+    if not spaces:
+        raise bounds.no_free_core()
+    prepared: dict[int, ShapeTable] = {}
+    for kernel in problem.kernels:
+        if id(kernel.shapes) not in prepared:
+            prepared[id(kernel.shapes)] = table = shape_table(kernel.shapes, spaces)
+            if not len(table.cycles):
+                raise bounds.kernel_too_large(problem, kernel, spaces)
+    tables = tuple(prepared[id(kernel.shapes)] for kernel in problem.kernels)
+    parts = tuple(regions.partition(grid, obstacles))
+    free_area = sum(part.area for part in parts)
+    bound = bounds.area_bound(tables, free_area)
+    if bound is None:
+        raise bounds.area_too_small(problem, tables, free_area)
+    return Instance(problem, tables, parts, obstacles, bound, max(int(table.cycles[-1]) for table in tables))
+
+
+class _Search:
+    """The best placement so far and the best bound so far; reports each improvement."""
+
+    def __init__(
+        self, instance: Instance, limits: Limits, callback: Callable[[Progress], None] | None
+    ) -> None:
+        self.instance = instance
+        self.limits = limits
+        self.bound = instance.bound
+        self.best: Candidate | None = None
+        self._callback = callback
+
+    def offer(self, candidate: Candidate) -> None:
+        if better(candidate, self.best):
+            self.best = candidate
+            self.report(candidate.method)
+
+    def report(self, stage: str) -> None:
+        if self._callback is None or self.best is None:
+            return
+        gap = self.best.interval / max(1, self.bound) - 1
+        self._callback(Progress(stage, self.bound, self.best.interval, gap, self.best.wirelength))
+
+    def answer(self, best: Candidate) -> Placement:
+        return Placement(
+            option=tuple(
+                int(table.origin[at]) for table, at in zip(self.instance.tables, best.choice, strict=True)
+            ),
+            x=tuple(box.x for box in best.placed),
+            y=tuple(box.y for box in best.placed),
+            interval=best.interval,
+            interval_bound=self.bound,
+            wirelength=best.wirelength,
+            method=best.method,
+            proven_optimal=best.interval == self.bound,
+            interrupted=self.limits.stopped(),
+        )
+
+
+def _stages(search: _Search) -> Iterator[Candidate]:
+    """Candidates, stage by stage; the next stage starts from `search.best`."""
+    instance, limits = search.instance, search.limits
+    for order in _packing_orders(instance):
+        yield from slicing_search.search(instance, order, limits)
+        if search.best is not None:
+            break
+    if search.best is None or (exact.is_small(instance) and limits.effort > 0):
+        search.report("exact")
+        result = exact.solve(instance, search.best, limits)
+        search.bound = max(search.bound, result.bound)
+        yield from result.candidates
+    if search.best is not None and limits.effort > 0:
+        search.report("windows")
+        yield from windows.search(instance, search.best, limits)
+
+
+def _packing_orders(instance: Instance) -> Iterable[list[int]]:
+    """The topological order, then orders that put the bulky, the wide and the high kernels first."""
+    indices = range(len(instance.tables))
+    yield list(indices)
+    for size in (
+        [-int(table.least_area[-1]) for table in instance.tables],
+        [-int(table.widths.min()) for table in instance.tables],
+        [-int(table.heights.min()) for table in instance.tables],
+    ):
+        yield sorted(indices, key=lambda index, size=size: (size[index], index))  # type: ignore[misc]
+
+
+def _no_arrangement(instance: Instance) -> WsecError:
+    free = sum(part.area for part in instance.parts)
+    least = sum(int(table.least_area[-1]) for table in instance.tables)
+    return WsecError(
+        "WSEC322",
+        "no arrangement of the kernels was found, although their areas would allow one",
+        expected=f"rectangles that pack into the {free:,} free cores; their least areas sum to {least:,}",
+        found=f"{len(instance.tables)} kernels that every stage of the search left partly unplaced",
+        hint="use a larger region, reserve fewer cores, spread the kernels over several phases or wafers, "
+        "or raise the effort",
+    )
+
+
+def _checked(problem: PlacementProblem, placement: Placement) -> Placement:
+    findings = legality.explain(problem, placement)
+    if findings:
+        raise WsecError(
+            "WSEC610",
+            "the placement solver made an illegal placement; this is a bug in wsec",
+            expected="no findings of the legality check",
+            found="\n".join(findings[:10]),
+            hint="report it with the model and the command line; --effort 0 may avoid it",
+        )
+    return placement

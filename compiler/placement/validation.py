@@ -1,0 +1,104 @@
+"""What a placement problem must be before any search starts; each refusal names the item at fault."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from wsec.compiler.errors import WsecError
+
+if TYPE_CHECKING:
+    from wsec.compiler.placement.problem import Limits, PlacementKernel, PlacementProblem
+
+
+def check_problem(problem: PlacementProblem) -> None:
+    """Raise WSEC330 to WSEC332 for the first thing that is wrong with the problem."""
+    if problem.width < 1 or problem.height < 1:
+        raise _malformed("the grid", "width and height of at least 1", f"{problem.width} x {problem.height}")
+    if not problem.kernels:
+        raise _malformed("kernels", "at least one kernel to place", "none")
+    if not math.isfinite(problem.wirelength_weight) or problem.wirelength_weight < 0:
+        raise _malformed("wirelength_weight", "a finite number of at least 0", f"{problem.wirelength_weight}")
+    for block in problem.reserved:
+        if block.width < 1 or block.height < 1:
+            raise _malformed(
+                f"reserved rectangle at column {block.x}, row {block.y}",
+                "width and height of at least 1",
+                f"{block.width} x {block.height}",
+            )
+    _check_names(problem)
+    for kernel in problem.kernels:
+        _check_shapes(kernel)
+    _check_nets(problem)
+
+
+def check_limits(limits: Limits) -> None:
+    """Raise WSEC333 if the effort is not a finite number of at least 0, or the seed is negative."""
+    if not math.isfinite(limits.effort) or limits.effort < 0:
+        found = f"effort {limits.effort}"
+    elif limits.seed < 0:
+        found = f"seed {limits.seed}"
+    else:
+        return
+    raise WsecError(
+        "WSEC333",
+        "the limits of the placement search are not usable",
+        expected="a finite effort of at least 0 (0: the first heuristic answer) and a seed of at least 0",
+        found=found,
+    )
+
+
+def _malformed(where: str, expected: str, found: str) -> WsecError:
+    return WsecError(
+        "WSEC330", "the placement problem is malformed", where=where, expected=expected, found=found
+    )
+
+
+def _check_names(problem: PlacementProblem) -> None:
+    first: dict[str, int] = {}
+    for index, kernel in enumerate(problem.kernels):
+        if kernel.name in first:
+            raise WsecError(
+                "WSEC331",
+                f"two kernels are called {kernel.name!r}",
+                where=f"kernels {first[kernel.name]} and {index}",
+                expected="a different name for each kernel",
+                hint="rename one of them",
+            )
+        first[kernel.name] = index
+
+
+def _check_shapes(kernel: PlacementKernel) -> None:
+    shapes = kernel.shapes
+    where = f"kernel {kernel.name!r}"
+    lengths = {len(shapes.widths), len(shapes.heights), len(shapes.cycles)}
+    if len(lengths) != 1 or not len(shapes.cycles):
+        raise _malformed(
+            where,
+            "as many widths as heights and cycles, and at least one",
+            f"{len(shapes.widths)} widths, {len(shapes.heights)} heights, {len(shapes.cycles)} cycles",
+        )
+    for name, least, values in (
+        ("width", 1, shapes.widths),
+        ("height", 1, shapes.heights),
+        ("cycles", 0, shapes.cycles),
+    ):
+        at = int(values.argmin())
+        if values[at] < least:
+            raise _malformed(where, f"{name} of at least {least}", f"{name} {int(values[at])} in option {at}")
+
+
+def _check_nets(problem: PlacementProblem) -> None:
+    count = len(problem.kernels)
+    for index, net in enumerate(problem.nets):
+        where = f"net {index}, from kernel {net.source} to kernel {net.target}"
+        if not (0 <= net.source < count and 0 <= net.target < count):
+            raise WsecError(
+                "WSEC332",
+                "a net names a kernel that does not exist",
+                where=where,
+                expected=f"kernel numbers 0 ... {count - 1}",
+                found=f"{net.source} and {net.target}",
+            )
+        if not math.isfinite(net.weight) or net.weight < 0:
+            raise _malformed(where, "a finite weight of at least 0", f"{net.weight}")
