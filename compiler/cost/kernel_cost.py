@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wsec.compiler.cost.collectives import broadcast_cycles, chain_reduce_cycles
-from wsec.compiler.kernels.chain import chain_temporaries
 from wsec.compiler.kernels.loop_nest import LoopRole
 
 if TYPE_CHECKING:
@@ -61,6 +60,8 @@ def block_elements(operand: Operand, nest: LoopNest, blocks: Array) -> Array:
 
 def split_costs(nest: LoopNest, parts: Array, target: Target) -> SplitCosts:
     """Costs of cutting `nest` in `parts` [splits, loops]."""
+    if nest.work.serial:
+        return _serial_costs(nest, parts, target)
     extents = np.array([loop.extent for loop in nest.loops], dtype=np.float64)
     blocks = np.ceil(extents / parts)
     output = block_elements(nest.outputs[0], nest, blocks)
@@ -76,7 +77,7 @@ def split_costs(nest: LoopNest, parts: Array, target: Target) -> SplitCosts:
     word = target.fabric.word_bytes
     compute = sum((_compute(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))
     reduced = _reduction_parts(nest, parts) > 1
-    temporaries = chain_temporaries(nest) + reduced
+    temporaries = nest.chain_keeps_a_copy() + reduced.astype(np.float64)
     communication = received + np.ceil(output_bytes / word) + _collectives(nest, parts, output, target)
     return SplitCosts(
         weights=weights,
@@ -84,7 +85,32 @@ def split_costs(nest: LoopNest, parts: Array, target: Target) -> SplitCosts:
         buffers=temporaries * output_bytes,
         compute=np.ceil(compute),
         communication=np.ceil(communication),
-        memory=np.ceil(sum((_memory(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))),
+        memory=np.ceil(
+            sum((_memory(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))
+        ),
+    )
+
+
+def _serial_costs(nest: LoopNest, parts: Array, target: Target) -> SplitCosts:
+    """The data lies on all cores, in equal parts of each flat tensor; one core reads all of it and does the work."""
+    cores = parts.prod(axis=1)
+    weights, activations, words = np.zeros(len(parts)), np.zeros(len(parts)), 0
+    for operand in (*nest.inputs, *nest.outputs):
+        elements = operand.maps[0].extent
+        held = np.ceil(elements / cores) * operand.item_bytes
+        words += -(-elements * operand.item_bytes // target.fabric.word_bytes)
+        if operand.constant:
+            weights = weights + held
+        else:
+            activations = activations + held * (2 if operand in nest.outputs else operand.slots)
+    blocks = np.ones((len(parts), len(nest.loops)))
+    return SplitCosts(
+        weights=weights,
+        activations=activations,
+        buffers=np.zeros(len(parts)),
+        compute=np.ceil(_compute(nest.work, nest, blocks, target)),
+        communication=words + target.fabric.hop_cycles * parts.sum(axis=1) + 2 * target.fabric.ramp_cycles,
+        memory=np.ceil(_memory(nest.work, nest, blocks, target)),
     )
 
 
@@ -105,7 +131,9 @@ def _compute(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array
     points = _points(work, nest, blocks)
     vector = points
     if work.vectors:
-        choices = [np.prod([blocks[:, nest.position(name)] for name in names], axis=0) for names in work.vectors]
+        choices = [
+            np.prod([blocks[:, nest.position(name)] for name in names], axis=0) for names in work.vectors
+        ]
         vector = np.maximum.reduce(choices)
     instructions = np.ceil(points * work.operations / np.maximum(vector, 1))
     elements = points * work.operations / lanes(work.dtype, target)

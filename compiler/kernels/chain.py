@@ -64,7 +64,11 @@ def with_chain(nest: LoopNest, anchor: ir.Value | None, nodes: Sequence[ir.Node]
             wires.append("" if value is None else names[value])
         output = node.outputs[0]
         names[output] = output.name or ""
-        steps.append(ChainStep(node.op_type, tuple(wires), names[output], dtype_of(output), OperatorView(node).attributes()))
+        steps.append(
+            ChainStep(
+                node.op_type, tuple(wires), names[output], dtype_of(output), OperatorView(node).attributes()
+            )
+        )
     return replace(
         nest,
         operators=(*nest.operators, *(node.name or "" for node in nodes)),
@@ -97,15 +101,3 @@ def _chain_work(nest: LoopNest, steps: Sequence[ChainStep]) -> Work:
         transcendentals=sum(step.operator in _TRANSCENDENTAL for step in steps),
         dtype=nest.outputs[0].dtype,
     )
-
-
-def chain_temporaries(nest: LoopNest) -> int:
-    """Blocks of the output's size that the chain needs beside the output itself: one where a value is used again."""
-    consumers: dict[str, int] = {}
-    for step in nest.chain:
-        for wire in step.inputs:
-            consumers[wire] = consumers.get(wire, 0) + 1
-    produced = {RESULT, *(step.output for step in nest.chain)}
-    return int(any(consumers.get(name, 0) > 1 for name in sorted(produced)))
-
-

@@ -51,7 +51,14 @@ def make_convolution(operator: OperatorView) -> LoopNest:
         )
         for i in range(spatial)
     )
-    return _contraction(operator, "convolution", (n, g, k, c, *outer), reads, weight_order=(g, k, c), arguments=(window, strides, dilations, pads))
+    return _contraction(
+        operator,
+        "convolution",
+        (n, g, k, c, *outer),
+        reads,
+        weight_order=(g, k, c),
+        arguments=(window, strides, dilations, pads),
+    )
 
 
 def make_transposed_convolution(operator: OperatorView) -> LoopNest:
@@ -75,7 +82,14 @@ def make_transposed_convolution(operator: OperatorView) -> LoopNest:
         reach = (window[i] - 1) * dilations[i]
         offset = pads[i] - reach + strides[i] - 1
         reads.append(DimensionMap(x[2 + i], outer[i].name, 1, offset, strides[i], reach + 1))
-    return _contraction(operator, "transposed_convolution", (n, g, k, c, *outer), tuple(reads), weight_order=(g, c, k), arguments=(window, strides, dilations, pads))
+    return _contraction(
+        operator,
+        "transposed_convolution",
+        (n, g, k, c, *outer),
+        tuple(reads),
+        weight_order=(g, c, k),
+        arguments=(window, strides, dilations, pads),
+    )
 
 
 def _transposed_pads(
@@ -91,7 +105,9 @@ def _transposed_pads(
     if auto_pad == "NOTSET" and "output_shape" not in operator.node.attributes:
         return operator.integers("pads", (0,) * 2 * len(extents))[: len(extents)]
     pads = []
-    for extent, out, size, stride, dilation, extra in zip(extents, output, window, strides, dilations, output_padding, strict=True):
+    for extent, out, size, stride, dilation, extra in zip(
+        extents, output, window, strides, dilations, output_padding, strict=True
+    ):
         total = stride * (extent - 1) + extra + (size - 1) * dilation + 1 - out
         pads.append(total - total // 2 if auto_pad == "SAME_UPPER" else total // 2)
     return tuple(pads)
@@ -125,6 +141,11 @@ def _contraction(
         inputs=tuple(inputs),
         outputs=(output,),
         arguments={"window": window, "strides": strides, "dilations": dilations, "pads": pads},
-        work=Work(tuple(loop.name for loop in loops), operations=taps, dtype=output.dtype, vectors=(("n", *(loop.name for loop in outer)), ("k",))),
+        work=Work(
+            tuple(loop.name for loop in loops),
+            operations=taps,
+            dtype=output.dtype,
+            vectors=(("n", *(loop.name for loop in outer)), ("k",)),
+        ),
         output_groups=((0,), (1, 2), *((3 + i,) for i in range(len(outer)))),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wsec.compiler.kernels.chain import make_elementwise, with_chain
+from wsec.compiler.kernels.loop_nest import LoopNest
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, item_bytes, shape_of
 from wsec.compiler.kernels.registry import MAKERS
 from wsec.compiler.kernels.unsplit import make_unsplit
@@ -15,7 +16,6 @@ from wsec.compiler.operators import KERNEL_KEY, is_elementwise
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from wsec.compiler.kernels.loop_nest import LoopNest
     from wsec.compiler.kernels.registry import Maker
 
 HOST_INDEX = -1
@@ -42,11 +42,7 @@ class KernelGraph:
 
 
 def build_kernel_graph(model: ir.Model, word_bytes: int) -> KernelGraph:
-    """The kernels of a lowered model, every input holding as many samples as its link is intervals long.
-
-    Kernels that no input reaches are impossible after constant folding; each link from the host brings its tensor in
-    the interval before its use, a link between kernels in the one after its production.
-    """
+    """The kernels of a lowered model and the links between them."""
     nests = [nest for group in _groups(model.graph) for nest in _nests_of(group)]
     producer = {operand.tensor: index for index, nest in enumerate(nests) for operand in nest.outputs}
     values = {value.name or "": value for value in _values(model.graph)}
@@ -55,23 +51,39 @@ def build_kernel_graph(model: ir.Model, word_bytes: int) -> KernelGraph:
         for operand in nest.inputs:
             if not operand.constant:
                 source = producer.get(operand.tensor, HOST_INDEX)
-                links.append(GraphLink(operand.tensor, source, index, operand.role, _words(values[operand.tensor], word_bytes)))
+                words = _words(values[operand.tensor], word_bytes)
+                links.append(GraphLink(operand.tensor, source, index, operand.role, words))
     stages = _stages(len(nests), links)
-    slots: list[dict[str, int]] = [{} for _ in nests]
-    for link in links:
-        slots[link.target][link.role] = slots_of(link, stages)
-    slotted = [nest.with_slots(held) for nest, held in zip(nests, slots, strict=True)]
     for value in model.graph.outputs:
         if value.name in producer:
-            links.append(GraphLink(value.name, producer[value.name], HOST_INDEX, "", _words(value, word_bytes)))
-    return KernelGraph(tuple(slotted), tuple(links), stages)
+            words = _words(value, word_bytes)
+            links.append(GraphLink(value.name, producer[value.name], HOST_INDEX, "", words))
+    return KernelGraph(_with_links(nests, links, stages), tuple(links), stages)
+
+
+def _with_links(
+    nests: list[LoopNest], links: list[GraphLink], stages: tuple[int, ...]
+) -> tuple[LoopNest, ...]:
+    slots: list[dict[str, int]] = [{} for _ in nests]
+    words_in, words_out = [0] * len(nests), [0] * len(nests)
+    for link in links:
+        if link.target != HOST_INDEX:
+            slots[link.target][link.role] = slots_of(link, stages)
+            words_in[link.target] += link.words
+        if link.source != HOST_INDEX:
+            words_out[link.source] += link.words
+    return tuple(map(LoopNest.with_links, nests, slots, words_in, words_out))
 
 
 def slots_of(link: GraphLink, stages: tuple[int, ...]) -> int:
-    """Samples of the tensor that its consumer holds: the stages between production and use."""
+    """Samples of the tensor that its consumer holds.
+
+    One that comes in while another is worked on, and one more for each stage that a link skips. The host sends each
+    tensor when it is due.
+    """
     if HOST_INDEX in (link.source, link.target):
-        return 1
-    return stages[link.target] - stages[link.source]
+        return 2
+    return stages[link.target] - stages[link.source] + 1
 
 
 def _values(graph: ir.Graph) -> list[ir.Value]:
@@ -122,4 +134,3 @@ def _stages(kernels: int, links: list[GraphLink]) -> tuple[int, ...]:
         if link.source != HOST_INDEX:
             stages[link.target] = max(stages[link.target], stages[link.source] + 1)
     return tuple(stages)
-

@@ -132,6 +132,8 @@ class LoopNest:
         chain: Element-wise operators behind its own.
         chain_work: Arithmetic of the chain.
         reason: Why an unsplit kernel is unsplit.
+        words_in: Words of a sample that links bring to it.
+        words_out: Words of a sample that links take from it, each consumer's by itself.
     """
 
     kind: str
@@ -145,6 +147,8 @@ class LoopNest:
     chain: tuple[ChainStep, ...] = ()
     chain_work: Work | None = None
     reason: str = ""
+    words_in: int = 0
+    words_out: int = 0
 
     @property
     def name(self) -> str:
@@ -155,6 +159,28 @@ class LoopNest:
         """Index of the loop of that name. Raises StopIteration where there is none."""
         return next(index for index, candidate in enumerate(self.loops) if candidate.name == loop)
 
+    def cost_key(self) -> object:
+        """What its splits, bytes and cycles depend on: all but the names. Nests with equal keys are cut alike."""
+        operands = tuple(
+            (item.role, item.item_bytes, item.constant, item.maps, item.slots)
+            for item in (*self.inputs, *self.outputs)
+        )
+        return (
+            self.kind,
+            self.loops,
+            operands,
+            self.works(),
+            self.chain_keeps_a_copy(),
+            self.words_in,
+            self.words_out,
+        )
+
+    def chain_keeps_a_copy(self) -> bool:
+        """Whether a value of the chain is used more than once, so that the chain needs a second block."""
+        operands = {operand.role for operand in self.inputs}
+        uses = [wire for step in self.chain for wire in step.inputs if wire and wire not in operands]
+        return len(uses) > len(set(uses))
+
     def works(self) -> tuple[Work, ...]:
         """Its own arithmetic and that of the chain."""
         return (self.work,) if self.chain_work is None else (self.work, self.chain_work)
@@ -163,7 +189,7 @@ class LoopNest:
         """Points of the whole kernel for which `work` counts."""
         return math.prod(self.loops[self.position(name)].extent for name in work.loops)
 
-    def with_slots(self, slots: dict[str, int]) -> LoopNest:
-        """The same kernel, holding `slots[role]` samples of its inputs."""
-        inputs = tuple(replace(operand, slots=slots.get(operand.role, operand.slots)) for operand in self.inputs)
-        return replace(self, inputs=inputs)
+    def with_links(self, slots: dict[str, int], words_in: int, words_out: int) -> LoopNest:
+        """The same kernel, holding `slots[role]` samples of its inputs, with these words at its edges."""
+        inputs = tuple(replace(item, slots=slots.get(item.role, item.slots)) for item in self.inputs)
+        return replace(self, inputs=inputs, words_in=words_in, words_out=words_out)

@@ -32,7 +32,12 @@ def make_matmul(operator: OperatorView) -> LoopNest:
         ),
         outputs=(output,),
         arguments={},
-        work=Work(tuple(loop.name for loop in loops), operations=1, dtype=output.dtype, vectors=(("m",), ("n",), ("k",))),
+        work=Work(
+            tuple(loop.name for loop in loops),
+            operations=1,
+            dtype=output.dtype,
+            vectors=(("m",), ("n",), ("k",)),
+        ),
         output_groups=(
             *((i,) for i in range(rank)),
             *(((rank,),) if len(a) > 1 else ()),
@@ -46,4 +51,7 @@ def _padded(extents: tuple[int, ...], rank: int) -> tuple[int, ...]:
 
 
 def _batch_maps(batch: tuple[Loop, ...], extents: tuple[int, ...]) -> tuple[DimensionMap, ...]:
-    return tuple(follows(loop) if extent == loop.extent else fixed(1) for loop, extent in zip(batch, extents, strict=True))
+    return tuple(
+        follows(loop) if extent == loop.extent else fixed(1)
+        for loop, extent in zip(batch, extents, strict=True)
+    )

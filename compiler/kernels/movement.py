@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from wsec.compiler.kernels.loop_nest import DimensionMap, Loop, LoopNest, LoopRole, Operand, Work, fixed, follows
+from wsec.compiler.kernels.loop_nest import (
+    DimensionMap,
+    Loop,
+    LoopNest,
+    LoopRole,
+    Operand,
+    Work,
+    fixed,
+    follows,
+)
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, operand, shape_of
 from wsec.compiler.plan import Argument
 
@@ -85,7 +94,9 @@ def make_slice(operator: OperatorView) -> LoopNest:
     return _nest(operator, "slice", loops, (operator.operand("x", 0, maps),), arguments)
 
 
-def _slice_bounds(operator: OperatorView, rank: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+def _slice_bounds(
+    operator: OperatorView, rank: int
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     starts = operator.constant_integers(1)
     axes = operator.constant_integers(3) if operator.has_input(3) else tuple(range(len(starts)))
     steps = operator.constant_integers(4) if operator.has_input(4) else (1,) * len(starts)
@@ -132,7 +143,8 @@ def make_expand(operator: OperatorView) -> LoopNest:
     x = shape_of(operator.input(0))
     padded = (1,) * (len(loops) - len(x)) + x
     maps = tuple(
-        follows(loop) if extent == loop.extent else fixed(1) for loop, extent in zip(loops, padded, strict=True)
+        follows(loop) if extent == loop.extent else fixed(1)
+        for loop, extent in zip(loops, padded, strict=True)
     )
     return _nest(operator, "expand", loops, (operator.operand("x", 0, maps),), {})
 
@@ -155,7 +167,9 @@ def make_resize(operator: OperatorView) -> LoopNest:
             continue
         margin = -(-x[i] // output[i]) + 2
         maps.append(
-            DimensionMap(x[i], loop.name, x[i], -margin * output[i], output[i], (2 * margin + 1) * output[i] + x[i])
+            DimensionMap(
+                x[i], loop.name, x[i], -margin * output[i], output[i], (2 * margin + 1) * output[i] + x[i]
+            )
         )
     arguments: dict[str, Argument] = {
         "mode": mode,
@@ -174,7 +188,11 @@ def _refuse_resize(operator: OperatorView, mode: str, coordinates: str) -> None:
         raise Unsplittable(f"mode {mode}")
     if coordinates not in ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners"):
         raise Unsplittable(f"coordinate_transformation_mode {coordinates}")
-    if operator.integer("antialias", 0) or operator.integer("exclude_outside", 0) or "axes" in operator.node.attributes:
+    if (
+        operator.integer("antialias", 0)
+        or operator.integer("exclude_outside", 0)
+        or "axes" in operator.node.attributes
+    ):
         raise Unsplittable("antialias, exclude_outside or axes is set")
     if operator.text("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise Unsplittable("keep_aspect_ratio_policy is set")

@@ -120,7 +120,13 @@ class OperatorView:
         plain: dict[str, Argument] = {}
         for name, attribute in self.node.attributes.items():
             value = attribute.value
-            plain[name] = tuple(value) if isinstance(value, (list, tuple)) else int(value) if isinstance(value, int) else value
+            plain[name] = (
+                tuple(value)
+                if isinstance(value, (list, tuple))
+                else int(value)
+                if isinstance(value, int)
+                else value
+            )
         return plain
 
     def operand(self, role: str, index: int, maps: tuple[DimensionMap, ...]) -> Operand:

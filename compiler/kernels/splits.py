@@ -42,7 +42,7 @@ class SplitTable:
         parts: [options, loops], how many ways each loop is cut.
         on_rows: [options, loops], True where the loop's axis lies on rows.
         costs: Bytes and cycles of each option.
-        shapes: Rectangles and cycles, as placement wants them.
+        shapes: Rectangles, and the cycles of a sample there: the kernel's, or those its words need to cross the edge.
     """
 
     nest: LoopNest
@@ -105,7 +105,9 @@ def _unsplit_candidates(nest: LoopNest, target: Target, cores: int) -> Array:
     data = sum(item.maps[0].extent * item.item_bytes * item.slots for item in nest.inputs)
     data += sum(2 * item.maps[0].extent * item.item_bytes for item in nest.outputs)
     tensors = len(nest.inputs) + len(nest.outputs)
-    usable = max(1, target.core.data_bytes - 16 * tensors)  # a block of each tensor is rounded up to an element
+    usable = max(
+        1, target.core.data_bytes - 16 * tensors
+    )  # a block of each tensor is rounded up to an element
     needed = max(1, -(-data // usable))
     columns = np.unique(np.minimum(np.arange(1, min(needed, cores) + 1), cores))
     rows = -(-needed // columns)
@@ -123,7 +125,9 @@ def _select(costs: SplitCosts, index: NDArray[np.int64]) -> SplitCosts:
     return SplitCosts(*(getattr(costs, name)[index] for name in SplitCosts.__slots__))
 
 
-def _with_arrangements(nest: LoopNest, parts: Array, costs: SplitCosts, width: int, height: int) -> SplitTable:
+def _with_arrangements(
+    nest: LoopNest, parts: Array, costs: SplitCosts, width: int, height: int
+) -> SplitTable:
     """Each split with its axes on rows or columns in every way, Pareto-filtered over width, height and cycles."""
     chosen, sides, widths, heights = [], [], [], []
     for rows in _arrangements(nest):
@@ -139,7 +143,7 @@ def _with_arrangements(nest: LoopNest, parts: Array, costs: SplitCosts, width: i
         raise _too_long(nest, width, height)
     all_widths = np.concatenate(widths).astype(np.int64)
     all_heights = np.concatenate(heights).astype(np.int64)
-    cycles = costs.cycles[index].astype(np.int64)
+    cycles = np.maximum(costs.cycles[index].astype(np.int64), _edge_cycles(nest, all_widths, all_heights))
     keep = pareto_filter(all_widths, all_heights, cycles)
     return SplitTable(
         nest=nest,
@@ -148,6 +152,14 @@ def _with_arrangements(nest: LoopNest, parts: Array, costs: SplitCosts, width: i
         costs=_select(costs, index[keep]),
         shapes=ShapeOptions(all_widths[keep], all_heights[keep], cycles[keep]),
     )
+
+
+def _edge_cycles(nest: LoopNest, widths: NDArray[np.int64], heights: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cycles in which the words of a sample cross the edge of a rectangle, in or out.
+
+    Half the perimeter is taken to carry them, one word a cycle and core: lanes come from one or two sides.
+    """
+    return -(-max(nest.words_in, nest.words_out) // (widths + heights))
 
 
 def _arrangements(nest: LoopNest) -> list[NDArray[np.bool_]]:
@@ -170,7 +182,11 @@ def mesh_of(table: SplitTable, option: int) -> Mesh:
     order = sorted(range(len(loops)), key=lambda index: loops[index].role is not LoopRole.PARALLEL)
     return Mesh(
         tuple(
-            MeshAxis(loops[index].name, int(table.parts[option, index]), "rows" if table.on_rows[option, index] else "columns")
+            MeshAxis(
+                loops[index].name,
+                int(table.parts[option, index]),
+                "rows" if table.on_rows[option, index] else "columns",
+            )
             for index in order
             if table.parts[option, index] > 1
         )
@@ -196,7 +212,9 @@ def sharding_of(table: SplitTable, option: int, operand: Operand, *, output: boo
         extent = table.nest.loops[table.nest.position(dimension.loop)].extent
         axes = (dimension.loop,) if split[dimension.loop] > 1 else ()
         dimensions.append(dimension.sharding(-(-extent // split[dimension.loop]), axes))
-    reduced = [loop.name for loop in table.nest.loops if loop.role is LoopRole.REDUCTION and split[loop.name] > 1]
+    reduced = [
+        loop.name for loop in table.nest.loops if loop.role is LoopRole.REDUCTION and split[loop.name] > 1
+    ]
     return Sharding(tuple(dimensions), root=tuple(reduced) if output else ())
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 
 from wsec.compiler.kernels.convolution import begin_pads
-from wsec.compiler.kernels.loop_nest import DimensionMap, Loop, LoopNest, LoopRole, Operand, Work, fixed, follows
+from wsec.compiler.kernels.loop_nest import (
+    DimensionMap,
+    Loop,
+    LoopNest,
+    LoopRole,
+    Operand,
+    Work,
+    fixed,
+    follows,
+)
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, operand, shape_of
 
 _REDUCTIONS = {
@@ -55,7 +64,9 @@ def make_pooling(operator: OperatorView) -> LoopNest:
             "pads_end": ends,
             "count_include_pad": bool(operator.integer("count_include_pad", 0)),
         },
-        work=Work(("n", "c", *(loop.name for loop in outer)), operations=math.prod(window), dtype=result.dtype),
+        work=Work(
+            ("n", "c", *(loop.name for loop in outer)), operations=math.prod(window), dtype=result.dtype
+        ),
     )
 
 
@@ -97,7 +108,8 @@ def make_reduction(operator: OperatorView) -> LoopNest:
         raise Unsplittable("it has an empty dimension")
     keep = bool(operator.integer("keepdims", 1))
     loops = tuple(
-        Loop(f"d{i}", extent, LoopRole.REDUCTION if i in axes else LoopRole.PARALLEL) for i, extent in enumerate(x)
+        Loop(f"d{i}", extent, LoopRole.REDUCTION if i in axes else LoopRole.PARALLEL)
+        for i, extent in enumerate(x)
     )
     kept = [fixed(1) if i in axes else follows(loop) for i, loop in enumerate(loops) if keep or i not in axes]
     operation = _REDUCTIONS[operator.op_type]
@@ -144,7 +156,8 @@ def _collective_loops(x: tuple[int, ...], axes: tuple[int, ...]) -> tuple[Loop, 
     if 0 in x:
         raise Unsplittable("it has an empty dimension")
     return tuple(
-        Loop(f"d{i}", extent, LoopRole.COLLECTIVE if i in axes else LoopRole.PARALLEL) for i, extent in enumerate(x)
+        Loop(f"d{i}", extent, LoopRole.COLLECTIVE if i in axes else LoopRole.PARALLEL)
+        for i, extent in enumerate(x)
     )
 
 
@@ -188,7 +201,9 @@ def _statistics_axes(operator: OperatorView, x: tuple[int, ...]) -> tuple[tuple[
     return tuple(range(2, len(x) + 1)), operator.integer("num_groups", 1)
 
 
-def _parameter(operator: OperatorView, role: str, index: int, loops: tuple[Loop, ...], groups: int) -> Operand:
+def _parameter(
+    operator: OperatorView, role: str, index: int, loops: tuple[Loop, ...], groups: int
+) -> Operand:
     shape = shape_of(operator.input(index))
     if operator.op_type == "InstanceNormalization":
         maps = tuple(follows(loop) if i == 1 else fixed(1) for i, loop in enumerate(loops))
@@ -200,6 +215,7 @@ def _parameter(operator: OperatorView, role: str, index: int, loops: tuple[Loop,
     else:
         padded = (1,) * (len(loops) - len(shape)) + shape
         maps = tuple(
-            follows(loop) if extent == loop.extent else fixed(1) for loop, extent in zip(loops, padded, strict=True)
+            follows(loop) if extent == loop.extent else fixed(1)
+            for loop, extent in zip(loops, padded, strict=True)
         )
     return operator.operand(role, index, maps)

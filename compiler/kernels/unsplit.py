@@ -28,7 +28,12 @@ def make_unsplit(operator: OperatorView, reason: str) -> LoopNest:
         inputs=tuple(_flat(f"in{i}", value) for i, value in enumerate(dict.fromkeys(values))),
         outputs=tuple(_flat(f"out{i}", value) for i, value in enumerate(outputs)),
         arguments={},
-        work=Work((), operations=_serial_operations(operator, values, outputs), dtype=dtype_of(outputs[0]), serial=True),
+        work=Work(
+            (),
+            operations=_serial_operations(operator, values, outputs),
+            dtype=dtype_of(outputs[0]),
+            serial=True,
+        ),
         reason=reason,
     )
 

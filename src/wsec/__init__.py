@@ -1,8 +1,8 @@
 """wsec: the open compiler for wafer-scale engines.
 
-    plan = wsec.compile("model.onnx", target="wse2")
-    plan.verify().passed
-    plan.estimate().interval_cycles
+plan = wsec.compile("model.onnx", target="wse2")
+plan.verify().passed
+plan.estimate().interval_cycles
 """
 
 from __future__ import annotations

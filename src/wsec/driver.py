@@ -200,6 +200,7 @@ def _plan(
     stop: Callable[[], bool] | None,
 ) -> PlanRecord:
     from wsec.compiler.assembly import assemble_kernels, assemble_links, routing_links
+    from wsec.compiler.buffer_sizing import size_buffers
     from wsec.compiler.kernels.graph import build_kernel_graph
     from wsec.compiler.plan_io import sha256_of_file
     from wsec.compiler.routing import route
@@ -212,8 +213,16 @@ def _plan(
         kernels = assemble_kernels(tables, placement, target)
     with _stage("routing", observer):
         wanted = routing_links(graph, kernels)
-        routed, _ = route(wanted, width=target.grid.width, height=target.grid.height, target=target, interval=placement.interval)
+        routed, _ = route(
+            wanted,
+            width=target.grid.width,
+            height=target.grid.height,
+            target=target,
+            interval=placement.interval,
+        )
         links = assemble_links(graph, kernels, routed)
+        sizes = {item.tensor: item.item_bytes for nest in graph.nests for item in nest.inputs}
+        kernels, links = size_buffers(kernels, links, target, sizes)
     unsplit = tuple(
         f"operator {nest.name!r} is unsplit, its arithmetic runs on one core: {nest.reason}"
         for nest in graph.nests
@@ -267,7 +276,8 @@ def _place(
     stop: Callable[[], bool] | None,
 ) -> Placement:
     from wsec.compiler.kernels.graph import HOST_INDEX
-    from wsec.compiler.placement import Limits, Net, PlacementKernel, PlacementProblem, place
+    from wsec.compiler.placement.problem import Limits, Net, PlacementKernel, PlacementProblem
+    from wsec.compiler.placement.solver import place
 
     problem = PlacementProblem(
         width=target.grid.width,

@@ -1,0 +1,63 @@
+"""A pipelined phase over time: when each kernel runs, how long each link's samples live, what interval that allows.
+
+Kernels run as soon as their inputs are there. A sample of a link occupies a buffer of its consumer from the first word
+sent until the consumer is done with it, so a link with `n` buffers lets a sample through every `lifetime / n` cycles:
+the cycle-ratio bound of a dataflow graph with finite buffers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wsec.compiler.plan import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from wsec.compiler.plan import Kernel, Link
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Cycles since the first word of a sample came in, for a pipeline that is otherwise empty.
+
+    Attributes:
+        start: When each kernel begins, by name.
+        finish: When each kernel is done, by name.
+        latency: When the last word of the last output is out.
+    """
+
+    start: Mapping[str, int]
+    finish: Mapping[str, int]
+    latency: int
+
+
+def schedule(kernels: Sequence[Kernel], links: Sequence[Link]) -> Schedule:
+    """As soon as possible. `kernels` come in topological order; linear in kernels and links."""
+    incoming: dict[str, list[Link]] = {}
+    for link in links:
+        incoming.setdefault(link.target, []).append(link)
+    start: dict[str, int] = {}
+    finish: dict[str, int] = {HOST: 0}
+    for kernel in kernels:
+        arrivals = [finish[link.source] + link.cycles for link in incoming.get(kernel.name, ())]
+        start[kernel.name] = max(arrivals, default=0)
+        finish[kernel.name] = start[kernel.name] + kernel.cycles.total
+    outputs = [finish[link.source] + link.cycles for link in incoming.get(HOST, ())]
+    latency = max([*outputs, *finish.values()])
+    del finish[HOST]
+    return Schedule(start, finish, latency)
+
+
+def lifetime(link: Link, timing: Schedule) -> int:
+    """Cycles for which a sample occupies a buffer of the consumer; the host sends when a tensor is due."""
+    if link.target == HOST:
+        return 0
+    sent = timing.start[link.target] - link.cycles if link.source == HOST else timing.finish[link.source]
+    return timing.finish[link.target] - sent
+
+
+def buffered_interval(link: Link, timing: Schedule) -> int:
+    """Least cycles between two samples that the buffers of the link's consumer allow."""
+    return -(-lifetime(link, timing) // link.slots)
