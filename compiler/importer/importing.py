@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
-from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
 from wsec.compiler.errors import WsecError
+from wsec.compiler.importer.constants import lift_constants
 from wsec.compiler.importer.dimensions import bind_dimensions
 from wsec.compiler.importer.external_data import check_external_data
 from wsec.compiler.importer.graph_checks import check_graph
@@ -55,7 +55,7 @@ def import_model(path: Path, dims: Mapping[str, int]) -> ImportedModel:
     infer_shapes(model)
     if normalise_opset(model):
         infer_shapes(model)
-    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    lift_constants(model)
     name_nodes(model)
     while measure_custom_operators(model):
         infer_shapes(model)

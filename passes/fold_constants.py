@@ -1,0 +1,147 @@
+"""Computes at compile time what does not depend on the input of the model.
+
+Works in rounds of shape inference and folding until nothing changes: the shape computations of exporters need
+several. Arithmetic on weights is not folded; a cast, transposition, reshape or fill of one is, but evaluated only when
+the weight is read, so that a compilation reads no weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import onnx_ir as ir
+from onnxscript.optimizer import FOLDED_FROM_KEY, fold_constants_ir
+
+from wsec.compiler.importer.constants import lift_constants
+from wsec.compiler.importer.naming import name_nodes
+from wsec.compiler.importer.shapes import infer_shapes, static_shape
+from wsec.compiler.operators import NON_DETERMINISTIC
+from wsec.passes.base import Pass, PassResult
+from wsec.passes.rewriting import Array, Rewriter, constant_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MAX_ROUNDS = 16
+
+
+@dataclass(frozen=True)
+class FoldConstants(Pass):
+    """Folds constant expressions and shape computations, in rounds with shape inference.
+
+    Attributes:
+        input_elements: Operators with a larger constant input than this are not folded.
+        output_elements: Nothing larger than this is computed.
+    """
+
+    name: ClassVar[str] = "fold-constants"
+    input_elements: int = 1 << 16
+    output_elements: int = 1 << 20
+
+    def run(self, model: ir.Model) -> PassResult:
+        """Fold until a round changes nothing."""
+        modified = False
+        for _ in range(_MAX_ROUNDS):
+            changed = self._round(model)
+            modified |= changed
+            if not changed:
+                break
+        return PassResult(modified=modified)
+
+    def _round(self, model: ir.Model) -> bool:
+        changed = infer_shapes(model)
+        folded = fold_constants_ir(
+            model,
+            onnx_shape_inference=False,
+            input_size_limit=self.input_elements,
+            output_size_limit=self.output_elements,
+            should_fold=self._should_fold,
+        )
+        changed |= folded.modified
+        changed |= lift_constants(model)
+        _forget_provenance(model)
+        rewriter = Rewriter(model)
+        for node in rewriter.nodes(*_DEFERRED):
+            _defer(rewriter, node)
+        if changed or rewriter.modified:
+            name_nodes(model)
+        return changed or rewriter.modified
+
+    def _should_fold(self, node: ir.Node) -> bool:
+        if node.op_type in NON_DETERMINISTIC or node.op_type in {"QuantizeLinear", "DequantizeLinear"}:
+            return False
+        for value in node.inputs:
+            tensor = None if value is None else value.const_value
+            if tensor is not None and (
+                tensor.size > self.input_elements or isinstance(tensor, ir.LazyTensor)
+            ):
+                return False
+        sizes = [static_shape(value) for value in node.outputs]
+        return all(shape is None or int(np.prod(shape)) <= self.output_elements for shape in sizes)
+
+
+def _forget_provenance(model: ir.Model) -> None:
+    """The folder writes down which names went into a constant; over long chains that list outgrows the model."""
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            value.metadata_props.pop(FOLDED_FROM_KEY, None)
+            value.meta.pop(FOLDED_FROM_KEY, None)
+        for node in graph:
+            for value in node.outputs:
+                value.metadata_props.pop(FOLDED_FROM_KEY, None)
+                value.meta.pop(FOLDED_FROM_KEY, None)
+
+
+def _defer(rewriter: Rewriter, node: ir.Node) -> None:
+    """Replace a movement of one constant by a constant that is evaluated when it is read."""
+    output = node.outputs[0]
+    shape, dtype = static_shape(output), output.dtype
+    tensor = constant_of(node.inputs[0]) if node.inputs else None
+    if shape is None or dtype is None or tensor is None or output.is_graph_output():
+        return
+    if any(constant_of(value) is None for value in node.inputs[1:] if value is not None):
+        return
+    move = _DEFERRED[node.op_type](node, shape)
+    kind = ir.tensor(np.zeros((0,), dtype=dtype.numpy()), dtype=dtype)
+    value = rewriter.derive(str(output.name), [kind, tensor], shape, lambda _, array: move(array))
+    rewriter.bypass(node, value)
+
+
+def _reshape(_: ir.Node, shape: tuple[int, ...]) -> Callable[[Array], Array]:
+    return lambda array: array.reshape(shape)
+
+
+def _transpose(node: ir.Node, _: tuple[int, ...]) -> Callable[[Array], Array]:
+    order = tuple(node.attributes["perm"].as_ints()) if "perm" in node.attributes else None
+    return lambda array: np.transpose(array, order)
+
+
+def _cast(_: ir.Node, __: tuple[int, ...]) -> Callable[[Array], Array]:
+    return lambda array: array
+
+
+def _expand(_: ir.Node, shape: tuple[int, ...]) -> Callable[[Array], Array]:
+    return lambda array: np.broadcast_to(array, shape)
+
+
+def _constant_of_shape(node: ir.Node, shape: tuple[int, ...]) -> Callable[[Array], Array]:
+    fill = (
+        node.attributes["value"].as_tensor().numpy()
+        if "value" in node.attributes
+        else np.zeros(1, np.float32)
+    )
+    return lambda _: np.full(shape, fill.reshape(()))
+
+
+_DEFERRED: dict[str, Callable[[ir.Node, tuple[int, ...]], Callable[[Array], Array]]] = {
+    "Cast": _cast,
+    "ConstantOfShape": _constant_of_shape,
+    "Expand": _expand,
+    "Flatten": _reshape,
+    "Reshape": _reshape,
+    "Squeeze": _reshape,
+    "Transpose": _transpose,
+    "Unsqueeze": _reshape,
+}

@@ -1,0 +1,69 @@
+"""The default pipeline as a table with a reason on each row, and the rules of its order as a second table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wsec.compiler.errors import WsecError
+from wsec.passes.registry import parse_pass
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wsec.passes.base import Pass
+
+PIPELINE: tuple[tuple[str, str], ...] = (
+    ("inline-functions", "a kernel is made of operators, not of functions"),
+    ("fold-constants", "exporters compute shapes in the graph; folded, every shape is static"),
+    ("eliminate-dead-code", "what folding has orphaned must not count as a user"),
+    ("remove-identities", "an identity between convolution and normalisation would hide the pair"),
+    ("fold-batch-normalization", "normalisation at inference is a scale that the weights can carry"),
+    ("canonicalize-gemm", "MatMul and Add are the same computation with kernels of their own"),
+    ("canonicalize-shapes", "one Reshape, Slice or reduction instead of seven ways to write it"),
+    ("fold-constants", "reshaped and transposed weights are weights"),
+    ("remove-identities", "canonical reshapes and slices often turn out to do nothing"),
+    ("eliminate-common-subexpressions", "exporters repeat masks and slices in each layer"),
+    ("eliminate-dead-code", "weights that were replaced need no core memory"),
+    ("name-nodes", "groups, plans and messages refer to operators by name"),
+    ("fuse-elementwise", "a chain behind an operator costs no transport when its kernel computes it"),
+)
+"""Name of the pass and why it stands there."""
+
+ORDER: tuple[tuple[str, str, str], ...] = (
+    ("inline-functions", "fold-constants", "shapes inside a function depend on its caller"),
+    ("remove-identities", "fold-batch-normalization", "the pair must be adjacent"),
+    ("fold-batch-normalization", "canonicalize-gemm", "a Gemm has a bias that takes the shift"),
+    ("canonicalize-gemm", "fold-constants", "its transposed weights are folded"),
+    ("canonicalize-shapes", "eliminate-common-subexpressions", "equal slices only look equal when canonical"),
+    ("eliminate-dead-code", "fuse-elementwise", "a dead user would keep a value out of its group"),
+    ("eliminate-common-subexpressions", "fuse-elementwise", "merging nodes later would tear groups apart"),
+    ("name-nodes", "fuse-elementwise", "a group is called after its first node"),
+)
+"""(a, b, why): the last b stands after some a. Checked by `check_order`."""
+
+
+def default_pipeline() -> tuple[Pass, ...]:
+    """The passes of `PIPELINE`, whose order is checked."""
+    names = [name for name, _ in PIPELINE]
+    check_order(names)
+    return tuple(parse_pass(name) for name in names)
+
+
+def check_order(names: Sequence[str]) -> None:
+    """Check a pipeline against `ORDER`; a rule of which one side is absent holds.
+
+    Raises:
+        WsecError: WSEC405 names the first rule that does not hold.
+    """
+    last = {name: index for index, name in enumerate(names)}
+    first = {name: index for index, name in reversed(list(enumerate(names)))}
+    for before, after, why in ORDER:
+        if before in first and after in last and first[before] > last[after]:
+            raise WsecError(
+                "WSEC405",
+                f"the pass {before} must run before {after}",
+                where=", ".join(names),
+                expected=f"{before} before {after}, because {why}",
+                found=f"{after} is pass {last[after] + 1}, {before} is pass {first[before] + 1}",
+                hint="change the order of the passes",
+            )

@@ -1,0 +1,188 @@
+"""The few ways in which the built-in passes change a graph, so that names stay unique and outputs keep theirs.
+
+Works on the main graph. Weights are not read here: a constant derived from a large or external one is evaluated when
+it is needed (`derive`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_LAZY_BYTES = 1 << 20
+
+Array = np.ndarray[Any, Any]
+
+
+class Rewriter:
+    """Changes one model; `modified` says whether it did.
+
+    Attributes:
+        graph: The main graph.
+        modified: Set by every method that changes the model.
+    """
+
+    def __init__(self, model: ir.Model) -> None:
+        self.graph = model.graph
+        self.modified = False
+        self._names: set[str] | None = None
+
+    def nodes(self, *op_types: str) -> list[ir.Node]:
+        """The nodes of the main graph with one of these ai.onnx operators, in order; all where none is named."""
+        wanted = frozenset(op_types)
+        return [n for n in self.graph if not wanted or (n.domain == "" and n.op_type in wanted)]
+
+    def constant(self, stem: str, array: Array) -> ir.Value:
+        """A new initializer."""
+        name = self._unique(stem)
+        return self._register(name, ir.tensor(array, name=name))
+
+    def derive(
+        self,
+        stem: str,
+        sources: Sequence[ir.TensorProtocol],
+        shape: Sequence[int],
+        function: Callable[..., Array],
+    ) -> ir.Value:
+        """A new initializer computed from other constants, of the element type of the first.
+
+        Where a source is large or not in memory, `function` runs each time that the value is read, not now.
+
+        Args:
+            stem: What its name begins with.
+            sources: What `function` gets, as arrays.
+            shape: The shape of the result.
+            function: Pure; its result is cast to the element type of the first source.
+        """
+        name = self._unique(stem)
+        dtype = sources[0].dtype
+
+        def evaluate() -> ir.Tensor[Array]:
+            result = np.ascontiguousarray(
+                function(*(source.numpy() for source in sources)), dtype=dtype.numpy()
+            )
+            return ir.Tensor(result.reshape(tuple(shape)), dtype=dtype, name=name)
+
+        if all(isinstance(source, ir.Tensor) and source.nbytes <= _LAZY_BYTES for source in sources):
+            return self._register(name, evaluate())
+        return self._register(name, ir.LazyTensor(evaluate, dtype=dtype, shape=ir.Shape(shape), name=name))
+
+    def insert_before(
+        self,
+        node: ir.Node,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        *,
+        shape: Sequence[int] | None,
+        role: str,
+        attributes: dict[str, Any] | None = None,
+        dtype: ir.DataType | None = None,
+    ) -> ir.Value:
+        """A new node in front of `node`, named after it and `role`; returns its output.
+
+        Without `dtype` it has the element type of `node`.
+        """
+        created = ir.node(op_type, inputs, attributes=attributes, name=self._unique(f"{node.name}_{role}"))
+        output = created.outputs[0]
+        output.name = self._unique(f"{node.outputs[0].name}_{role}")
+        element_type = dtype or node.outputs[0].dtype
+        if element_type is not None:
+            output.dtype = element_type
+        output.shape = None if shape is None else ir.Shape(shape)
+        node.prepend(created)
+        self.modified = True
+        return output
+
+    def become(
+        self,
+        node: ir.Node,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        attributes: dict[str, Any] | None = None,
+    ) -> None:
+        """Turn `node` into another operator; its name, outputs and metadata stay."""
+        node.op_type = op_type
+        node.attributes.clear()
+        for name, value in (attributes or {}).items():
+            node.attributes[name] = ir.convenience.convert_attribute(name, value)
+        node.resize_inputs(len(inputs))
+        for index, value in enumerate(inputs):
+            node.replace_input_with(index, value)
+        self.modified = True
+
+    def bypass(self, node: ir.Node, source: ir.Value) -> bool:
+        """Let the users of the first output of `node` read `source`, and remove the node.
+
+        A model output keeps its name. Not possible, and nothing changes, where `source` would have to carry two
+        names of the model's signature.
+        """
+        output = node.outputs[0]
+        if output.is_graph_output():
+            producer = source.producer()
+            if producer is None or producer.graph is not self.graph or source.is_graph_output():
+                return False
+            name = output.name
+            output.replace_all_uses_with(source, replace_graph_outputs=True)
+            self.graph.remove(node, safe=True)
+            source.name = name
+        else:
+            output.replace_all_uses_with(source)
+            self.graph.remove(node, safe=True)
+        self.modified = True
+        return True
+
+    def _register(self, name: str, tensor: ir.TensorProtocol) -> ir.Value:
+        value = ir.Value(
+            name=name,
+            type=ir.TensorType(tensor.dtype),
+            shape=ir.Shape(tensor.shape.numpy()),
+            const_value=tensor,
+        )
+        self.graph.register_initializer(value)
+        self.modified = True
+        return value
+
+    def _unique(self, stem: str) -> str:
+        names = self._names
+        if names is None:
+            names = {value.name or "" for value in self.graph.inputs} | set(self.graph.initializers)
+            for node in self.graph.all_nodes():
+                names.add(node.name or "")
+                names.update(value.name or "" for value in node.outputs)
+                for attribute in node.attributes.values():
+                    if attribute.type == ir.AttributeType.GRAPH and not attribute.is_ref():
+                        names.update(value.name or "" for value in attribute.as_graph().inputs)
+                        names.update(attribute.as_graph().initializers)
+            self._names = names
+        name, number = stem, 1
+        while name in names:
+            number += 1
+            name = f"{stem}_{number}"
+        names.add(name)
+        return name
+
+
+def constant_of(value: ir.Value | None) -> ir.TensorProtocol | None:
+    """The tensor of an initializer; None for everything else."""
+    if value is None or not value.is_initializer() or value.is_graph_input():
+        return None
+    return value.const_value
+
+
+def integers_of(value: ir.Value | None) -> tuple[int, ...] | None:
+    """The elements of a small constant of integers, flattened; None where it is none."""
+    tensor = constant_of(value)
+    if tensor is None or tensor.size > 64 or not tensor.dtype.is_integer():
+        return None
+    return tuple(int(element) for element in tensor.numpy().ravel())
+
+
+def only_user(value: ir.Value) -> ir.Node | None:
+    """The one node that reads the value, where there is exactly one reader and the value is no model output."""
+    readers = [use.node for use in value.uses()]
+    return readers[0] if len(readers) == 1 and not value.is_graph_output() else None
