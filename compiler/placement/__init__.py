@@ -1,1 +1,69 @@
-"""Floorplanning: one shape and one position for each kernel, with a lower bound beside the result."""
+"""Floorplanning: one shape and one position for each kernel, with a lower bound beside the result.
+
+A library of its own, free of ONNX:
+
+>>> import numpy as np
+>>> shapes = ShapeOptions(np.array([4, 8]), np.array([8, 4]), np.array([100, 90]))
+>>> problem = PlacementProblem(
+...     width=8, height=8, kernels=(PlacementKernel("filter", shapes), PlacementKernel("sum", shapes)),
+...     nets=(Net(0, 1, weight=16.0),),
+... )
+>>> placement = place(problem, Limits(effort=0))
+>>> placement.interval, placement.interval_bound, placement.proven_optimal
+(90, 90, True)
+
+The solvers are imported when `place` or `interval_bound` is first called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wsec.compiler.placement.problem import (
+    Limits,
+    Net,
+    Placement,
+    PlacementKernel,
+    PlacementProblem,
+    Progress,
+    Rectangle,
+    ShapeOptions,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "Limits",
+    "Net",
+    "Placement",
+    "PlacementKernel",
+    "PlacementProblem",
+    "Progress",
+    "Rectangle",
+    "ShapeOptions",
+    "interval_bound",
+    "place",
+]
+
+
+def place(
+    problem: PlacementProblem,
+    limits: Limits | None = None,
+    callback: Callable[[Progress], None] | None = None,
+) -> Placement:
+    """The best legal placement that the limits allow; see `wsec.compiler.placement.solver.place`.
+
+    Raises:
+        WsecError: WSEC320 to WSEC322 where the kernels do not fit, WSEC330 to WSEC333 for malformed input.
+    """
+    from wsec.compiler.placement.solver import place as solve
+
+    return solve(problem, limits, callback)
+
+
+def interval_bound(problem: PlacementProblem) -> int:
+    """The area lower bound on the interval, in cycles; raises as `place` does for what cannot fit."""
+    from wsec.compiler.placement.solver import prepare
+
+    return prepare(problem).bound

@@ -24,10 +24,11 @@ _FIRST_TIME: Final = 8.0
 
 @dataclass(frozen=True, slots=True)
 class ExactResult:
-    """Placements found, best last, and a lower bound on the interval."""
+    """Placements found, best last, a lower bound on the interval, and whether it is proven that none exists."""
 
     candidates: list[Candidate]
     bound: int
+    impossible: bool = False
 
 
 def is_small(instance: Instance) -> bool:

@@ -28,6 +28,7 @@ _GALLOP: Final = (1.0, 1.002, 1.005, 1.01, 1.02, 1.035, 1.06, 1.1, 1.2, 1.4, 2.0
 _LADDER: Final = (1.004, 1.015)
 _THIN_GROUPS: Final = (3, 2, 1)
 _MANY: Final = 150
+_FAR: Final = 1.06
 _COLUMN_CHOICES: Final = 4
 
 
@@ -60,11 +61,16 @@ class Sliced:
     fillings: tuple[tuple[Rectangle, int, int], ...]
 
 
-def group_size(kernels: int) -> int:
-    """How many consecutive kernels are arranged freely: all of a few, fewer of many, for the curves' cost."""
-    if kernels <= 12:
-        return kernels
-    return 8 if kernels <= 60 else 6
+def group_sizes(kernels: int) -> tuple[int, ...]:
+    """How many consecutive kernels are arranged freely, in the order in which sizes are tried.
+
+    Large groups pack best but their curves cost most, so a smaller size goes first and bounds the time of the larger.
+    """
+    if kernels <= 6:
+        return (kernels,)
+    if kernels <= 120:
+        return 6, min(kernels, 16)
+    return 6, 12
 
 
 def directions(instance: Instance, order: Sequence[int], group: int) -> list[Direction]:
@@ -180,26 +186,36 @@ def search(instance: Instance, order: Sequence[int], limits: Limits) -> Iterator
     kernels whose centres are near: slower, but with much shorter wires. So each group size gives a part of the front
     of (interval, wirelength), on which the caller chooses by the objective.
     """
-    largest = group_size(len(order))
-    best = instance.slowest
-    thin = _THIN_GROUPS if len(order) <= _MANY else _THIN_GROUPS[-1:]
-    for group in [largest, *(each for each in thin if each < largest)]:
+    best: int | None = None
+    for group in group_sizes(len(order)):
         for direction in directions(instance, order, group):
-            if limits.stopped() and best < instance.slowest:
+            if best is not None and (limits.stopped() or best == instance.bound):
+                break
+            high = instance.slowest if best is None else best
+            sliced = least_time(direction, instance.bound, high, limits)
+            if sliced is not None:
+                best = sliced.time
+                yield from floorplans(instance, direction, sliced)
+    if best is not None and _wires_matter(instance, limits):
+        yield from _front(instance, order, best, limits)
+
+
+def _front(instance: Instance, order: Sequence[int], best: int, limits: Limits) -> Iterator[Candidate]:
+    """Floorplans for each group size at its own least time and a little above, none far above the `best`."""
+    first = group_sizes(len(order))[0]
+    thin = _THIN_GROUPS if len(order) <= _MANY else _THIN_GROUPS[-1:]
+    for group in [first, *(each for each in thin if each < first)]:
+        for direction in directions(instance, order, group):
+            if limits.stopped():
                 return
-            sliced = least_time(direction, instance.bound, instance.slowest, limits)
-            if sliced is None:
+            least = least_time(direction, best, int(best * _FAR), limits)
+            if least is None:
                 continue
-            best = min(best, sliced.time)
-            yield from floorplans(instance, direction, sliced)
-            if not _wires_matter(instance, limits):
-                continue
+            yield from floorplans(instance, direction, least)
             for factor in _LADDER:
-                relaxed = None if limits.stopped() else slice_within(direction, int(sliced.time * factor))
+                relaxed = None if limits.stopped() else slice_within(direction, int(least.time * factor))
                 if relaxed is not None:
                     yield from floorplans(instance, direction, relaxed)
-        if not _wires_matter(instance, limits):
-            return
 
 
 def _wires_matter(instance: Instance, limits: Limits) -> bool:

@@ -53,13 +53,8 @@ def place(
             break
     best = search.best
     if best is None:
-        raise _no_arrangement(instance)
+        raise _no_arrangement(instance, proven=search.impossible)
     return _checked(problem, search.answer(best))
-
-
-def interval_bound(problem: PlacementProblem) -> int:
-    """The area lower bound on the interval, in cycles; raises as `place` does for what cannot fit."""
-    return prepare(problem).bound
 
 
 def prepare(problem: PlacementProblem) -> Instance:
@@ -95,6 +90,7 @@ class _Search:
         self.limits = limits
         self.bound = instance.bound
         self.best: Candidate | None = None
+        self.impossible = False
         self._callback = callback
 
     def offer(self, candidate: Candidate) -> None:
@@ -135,6 +131,7 @@ def _stages(search: _Search) -> Iterator[Candidate]:
         search.report("exact")
         result = exact.solve(instance, search.best, limits)
         search.bound = max(search.bound, result.bound)
+        search.impossible = result.impossible
         yield from result.candidates
     if search.best is not None and limits.effort > 0:
         search.report("windows")
@@ -153,14 +150,15 @@ def _packing_orders(instance: Instance) -> Iterable[list[int]]:
         yield sorted(indices, key=lambda index, size=size: (size[index], index))  # type: ignore[misc]
 
 
-def _no_arrangement(instance: Instance) -> WsecError:
+def _no_arrangement(instance: Instance, *, proven: bool) -> WsecError:
     free = sum(part.area for part in instance.parts)
     least = sum(int(table.least_area[-1]) for table in instance.tables)
+    end = "it is proven that no arrangement exists" if proven else "that none exists is not proven"
     return WsecError(
         "WSEC322",
         "no arrangement of the kernels was found, although their areas would allow one",
         expected=f"rectangles that pack into the {free:,} free cores; their least areas sum to {least:,}",
-        found=f"{len(instance.tables)} kernels that every stage of the search left partly unplaced",
+        found=f"{len(instance.tables)} kernels that no stage of the search could place together; {end}",
         hint="use a larger region, reserve fewer cores, spread the kernels over several phases or wafers, "
         "or raise the effort",
     )
@@ -174,6 +172,6 @@ def _checked(problem: PlacementProblem, placement: Placement) -> Placement:
             "the placement solver made an illegal placement; this is a bug in wsec",
             expected="no findings of the legality check",
             found="\n".join(findings[:10]),
-            hint="report it with the model and the command line; --effort 0 may avoid it",
+            hint="report it with the model and the command line; another effort or seed may avoid it",
         )
     return placement
