@@ -110,6 +110,13 @@ def test_a_file_is_loaded_by_its_path(tmp_path: Path) -> None:
         assert load_target(str(path)).name == "mine"
 
 
+def test_the_documented_file_is_whole() -> None:
+    """Copying the example of docs/targets.md gives a target that loads."""
+    text = (Path(__file__).parents[2] / "docs" / "targets.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    assert target_from_mapping(tomllib.loads(example), source="docs/targets.md").grid.cores == 64
+
+
 def test_a_region_limits_the_grid_and_nothing_else() -> None:
     """`--region` changes how many cores the compiler may use, not what they are."""
     whole = load_target("wse2")
