@@ -17,6 +17,7 @@ export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 .PHONY: help install links demo test check lint types format models bench clean
 
 help: ## list the targets
