@@ -1,0 +1,155 @@
+"""Executes a plan shard by shard: the numbers that the wafer would give.
+
+Reads the plan folder and nothing else, and imports nothing of what made the plan. Every kernel sees only its blocks of
+its inputs, as the links bring them; what a link should have brought and did not is poison, and shows in the outputs.
+Partial sums are combined in the order of the fabric. The same plan and inputs give the same numbers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsec.compiler.errors import WsecError
+from wsec.compiler.onnxruntime_session import SESSION_ERRORS
+from wsec.compiler.plan import HOST
+from wsec.compiler.sharding import Mesh, Sharding, whole
+from wsec.runtime.blocks import gather, scatter
+from wsec.runtime.delivery import deliver
+from wsec.runtime.element_types import Array, DType, element_type
+from wsec.runtime.elementwise import RESULT, apply_chain
+from wsec.runtime.inputs import check_inputs
+from wsec.runtime.kernels import BLOCK_PROGRAMS
+from wsec.runtime.lowered_model import LoweredModel
+from wsec.runtime.schedule import Schedule, make_schedule
+from wsec.runtime.unsplit import run_unsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from wsec.compiler.plan import Kernel, KernelInput, Link
+    from wsec.compiler.plan_io import LoadedPlan
+
+    Observer = Callable[[str, Array], None]
+
+_NO_MESH = Mesh(())
+_RECORD_ERRORS: tuple[type[Exception], ...] = (
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    ValueError,
+    *SESSION_ERRORS,
+)
+
+
+def execute(
+    loaded: LoadedPlan, inputs: Mapping[str, Array], observe: Observer | None = None
+) -> dict[str, Array]:
+    """The outputs of the model by name, in the model's order.
+
+    Args:
+        loaded: The plan.
+        inputs: Every input of the model by name.
+        observe: Called with the name and the value of every kernel's outputs, in the order of execution.
+
+    Raises:
+        WsecError: WSEC560 an input is missing or unknown, WSEC561 one has another shape or type, WSEC563 a record cannot
+            be executed, WSEC564 no link brings a tensor, WSEC565 kernels wait for each other.
+    """
+    return Executor(loaded).run(inputs, observe)
+
+
+class Executor:
+    """A plan made ready to be run many times: models read, kernels ordered, sessions kept."""
+
+    def __init__(self, loaded: LoadedPlan) -> None:
+        self.plan = loaded.plan
+        self._model = LoweredModel(loaded.lowered_path)
+        self._schedule: Schedule = make_schedule(loaded.plan, self._model.is_initializer)
+
+    def run(self, inputs: Mapping[str, Array], observe: Observer | None = None) -> dict[str, Array]:
+        """As `execute`."""
+        check_inputs(self.plan.inputs, inputs)
+        tensors: dict[tuple[str, str], Array] = {
+            (HOST, value.name): np.asarray(inputs[value.name]) for value in self.plan.inputs
+        }
+        with np.errstate(all="ignore"):
+            for position, kernel in enumerate(self._schedule.kernels):
+                for name, value in self._run_kernel(kernel, tensors).items():
+                    tensors[kernel.name, name] = value
+                    if observe is not None:
+                        observe(name, value)
+                for done in self._schedule.done_after[position]:
+                    tensors.pop(done, None)
+            return {value.name: self._output(value.name, value.shape, tensors) for value in self.plan.outputs}
+
+    def _run_kernel(self, kernel: Kernel, tensors: Mapping[tuple[str, str], Array]) -> dict[str, Array]:
+        try:
+            blocks = {item.role: self._input_blocks(kernel, item, tensors) for item in kernel.inputs}
+            if kernel.kind == "unsplit":
+                return run_unsplit(kernel, blocks, self._model)
+            result = self._compute(kernel, blocks)
+            made = kernel.outputs[0]
+            return {made.tensor: gather(result, made.sharding, kernel.mesh)}
+        except _RECORD_ERRORS as error:
+            raise WsecError(
+                code="WSEC563",
+                what="the record of a kernel cannot be executed",
+                where=f"kernel {kernel.name} of kind {kernel.kind}",
+                expected="arguments and shardings as docs/kernels.md describes them",
+                found=f"{type(error).__name__}: {error}",
+                hint="`wsec check-plan` lists what is wrong with the plan; compile the model again",
+            ) from error
+
+    def _compute(self, kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
+        values = _at_root(kernel, blocks)
+        if kernel.kind != "elementwise":
+            values[RESULT] = BLOCK_PROGRAMS[kernel.kind].compute(kernel, blocks)
+        if not kernel.chain:
+            return values[RESULT]
+        return apply_chain(kernel.chain, values, self._model.sessions)
+
+    def _input_blocks(
+        self, kernel: Kernel, item: KernelInput, tensors: Mapping[tuple[str, str], Array]
+    ) -> Array:
+        fill = _fill(kernel, item)
+        if item.constant:
+            return scatter(_typed(self._model.constant(item.tensor), item), item.sharding, kernel.mesh, fill)
+        link = self._schedule.incoming[kernel.name, item.role]
+        tensor = _typed(self._source(link, tensors), item)
+        return deliver(tensor, link.sharding, item.sharding, kernel.mesh, fill)
+
+    def _source(self, link: Link, tensors: Mapping[tuple[str, str], Array]) -> Array:
+        return tensors[link.source, link.tensor]
+
+    def _output(self, name: str, shape: tuple[int, ...], tensors: Mapping[tuple[str, str], Array]) -> Array:
+        link = self._schedule.outgoing.get(name)
+        if link is None:
+            found = tensors.get((HOST, name))
+            return np.array(self._model.constant(name) if found is None else found)
+        tensor = self._source(link, tensors)
+        needed = Sharding(tuple(whole(extent) for extent in shape))
+        return np.array(deliver(tensor, link.sharding, needed, _NO_MESH, 0))
+
+
+def _at_root(kernel: Kernel, blocks: Mapping[str, Array]) -> dict[str, Array]:
+    """The blocks that the chain sees: those of the cores where the result lies."""
+    root = [kernel.mesh.index(name) for name in kernel.outputs[0].sharding.root]
+    section = tuple(slice(1) if axis in root else slice(None) for axis in range(len(kernel.mesh.axes)))
+    return {role: value[section] for role, value in blocks.items()}
+
+
+def _fill(kernel: Kernel, item: KernelInput) -> object:
+    """What stands outside the extents; operands of the chain get 1, which no operator fails on."""
+    program = BLOCK_PROGRAMS.get(kernel.kind)
+    if program is None or item.role[:1] == "e":
+        return 0 if kernel.kind == "unsplit" else 1
+    return program.fill(kernel, item.role, element_type(item.dtype))
+
+
+def _typed(tensor: Array, item: KernelInput) -> Array:
+    wanted: DType = element_type(item.dtype)
+    if tensor.dtype != wanted:
+        raise TypeError(f"input {item.role} is {tensor.dtype}, the record says {wanted}")
+    return tensor

@@ -1,0 +1,98 @@
+"""Inputs of a model: checked against what the plan says, or made from a seed."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsec.compiler.errors import WsecError
+from wsec.runtime.element_types import element_type, is_floating
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from wsec.compiler.plan import Plan, Value
+    from wsec.runtime.element_types import Array
+
+
+def check_inputs(values: Sequence[Value], inputs: Mapping[str, Array]) -> None:
+    """Nothing, where every input is there with its shape and type.
+
+    Raises:
+        WsecError: WSEC560 missing or unknown names, WSEC561 other shapes or types; each lists all of them.
+    """
+    names = [value.name for value in values]
+    missing = [name for name in names if name not in inputs]
+    unknown = [name for name in inputs if name not in names]
+    if missing or unknown:
+        raise _wrong_names(values, missing, unknown)
+    wrong = [
+        (value, np.asarray(inputs[value.name]))
+        for value in values
+        if np.asarray(inputs[value.name]).shape != value.shape
+        or np.asarray(inputs[value.name]).dtype != element_type(value.dtype)
+    ]
+    if wrong:
+        raise WsecError(
+            code="WSEC561",
+            what="an input has another shape or type than the plan was compiled for",
+            where=", ".join(value.name for value, _ in wrong),
+            expected="\n".join(_described(value.name, value.dtype, value.shape) for value, _ in wrong),
+            found="\n".join(_described(value.name, array.dtype.name, array.shape) for value, array in wrong),
+            hint="change the data, or compile again with the shape as --dim",
+        )
+
+
+def make_inputs(plan: Plan, seed: int = 0) -> dict[str, Array]:
+    """Random inputs that any model can take, the same for the same seed.
+
+    Floats are normally distributed, truth values even. Whole numbers are 0 or 1, or where the input indexes tables,
+    any index that all of them have.
+    """
+    generator = np.random.default_rng(seed)
+    limits = _index_limits(plan)
+    return {value.name: _random(value, limits.get(value.name, 2), generator) for value in plan.inputs}
+
+
+def _random(value: Value, limit: int, generator: np.random.Generator) -> Array:
+    dtype = element_type(value.dtype)
+    if is_floating(dtype):
+        return np.asarray(generator.standard_normal(value.shape), dtype=dtype)
+    if dtype.kind == "b":
+        return np.asarray(generator.integers(0, 2, value.shape), dtype=dtype)
+    return np.asarray(generator.integers(0, limit, value.shape), dtype=dtype)
+
+
+def _index_limits(plan: Plan) -> dict[str, int]:
+    """The least extent of the tables that each input indexes directly."""
+    limits: dict[str, int] = {}
+    for kernel in plan.kernels():
+        extent = kernel.arguments.get("extent")
+        if kernel.kind != "gather" or not isinstance(extent, int):
+            continue
+        for item in kernel.inputs:
+            if item.role == "indices" and not item.constant:
+                limits[item.tensor] = min(extent, limits.get(item.tensor, extent))
+    return limits
+
+
+def _wrong_names(values: Sequence[Value], missing: Sequence[str], unknown: Sequence[str]) -> WsecError:
+    found = [f"nothing for {name}" for name in missing] + [f"{name}, which is no input" for name in unknown]
+    nearest = [difflib.get_close_matches(name, missing, n=1) for name in unknown]
+    renames = [
+        f"{name} may be meant as {near[0]}" for name, near in zip(unknown, nearest, strict=True) if near
+    ]
+    return WsecError(
+        code="WSEC560",
+        what="the inputs are not those of the model",
+        expected="\n".join(_described(value.name, value.dtype, value.shape) for value in values),
+        found="\n".join(found),
+        hint="; ".join(renames) or "give every input by its name and no other",
+    )
+
+
+def _described(name: str, dtype: str, shape: tuple[int, ...]) -> str:
+    extents = " x ".join(str(extent) for extent in shape)
+    return f"{name}: {dtype} {extents}" if shape else f"{name}: {dtype} scalar"

@@ -1,0 +1,61 @@
+"""Products of blocks whose partial sums are added along the mesh, and the matrix product."""
+
+from __future__ import annotations
+
+from operator import add
+from typing import TYPE_CHECKING
+
+from wsec.runtime.collectives import combine
+from wsec.runtime.contraction import Chain, Operand, contract
+from wsec.runtime.kernels.arguments import output_sharding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from wsec.compiler.plan import Kernel
+    from wsec.runtime.element_types import Array
+
+
+def matmul(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
+    """MatMul: `a` [B, m, k], `b` [B, k, n] to [B, m, n]; the batch dimensions broadcast."""
+    axes = len(kernel.mesh.axes)
+    a, b = blocks["a"], blocks["b"]
+    batch = [f"b{index}" for index in range(len(output_sharding(kernel).dimensions) - 2)]
+    batch_of_a = batch[len(batch) - (a.ndim - axes - 2) :]
+    batch_of_b = batch[len(batch) - (b.ndim - axes - 2) :]
+    result = contract_on_mesh(
+        kernel, (a, (*batch_of_a, "m", "k")), (b, (*batch_of_b, "k", "n")), (*batch, "m", "n")
+    )
+    return result.astype(a.dtype, copy=False)
+
+
+def contract_on_mesh(
+    kernel: Kernel,
+    first: tuple[Array, Sequence[str]],
+    second: tuple[Array, Sequence[str]],
+    out: Sequence[str],
+) -> Array:
+    """The sum of products of two operands' blocks, combined along the root axes of the kernel's output.
+
+    Args:
+        kernel: Gives the mesh and the root axes.
+        first: Blocks, and a label for each block dimension.
+        second: The other operand, likewise. Labels that are not in `out` are summed.
+        out: Labels of the block dimensions of the result.
+
+    Returns:
+        Blocks [mesh axes, out], root axes of size 1; narrow floats as float32.
+    """
+    mesh = kernel.mesh
+    names = tuple(f"mesh {axis.name}" for axis in mesh.axes)
+    root = output_sharding(kernel).root
+    chain = Chain(f"mesh {root[0]}", mesh.size(root[0])) if len(root) == 1 else None
+    summed = [label for label in first[1] if label not in out]
+    result = contract(
+        Operand(first[0], (*names, *first[1])),
+        Operand(second[0], (*names, *second[1])),
+        summed,
+        (*names, *out),
+        chain,
+    )
+    return result if chain is not None else combine(result, mesh, root, add)

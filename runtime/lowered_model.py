@@ -1,0 +1,63 @@
+"""The lowered model of a plan folder: its constants, read when they are asked for, and its nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from wsec.runtime.node_sessions import NodeSessions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import onnx
+
+    from wsec.runtime.element_types import Array
+
+
+class LoweredModel:
+    """Answers what a runtime may know of the model: weights by name, nodes by name, shapes of values.
+
+    Attributes:
+        sessions: Runs single nodes in the operator sets of this model.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._model = ir.load(path)
+        self._nodes = {node.name: node for node in self._model.graph if node.name}
+        self._shapes = {value.name: value.shape for value in _values(self._model.graph)}
+        self._constants: dict[str, Array] = {}
+        self.sessions = NodeSessions(self._model.opset_imports, self._model.ir_version)
+
+    def is_initializer(self, name: str) -> bool:
+        """Whether the model holds a weight of that name."""
+        return name in self._model.graph.initializers
+
+    def constant(self, name: str) -> Array:
+        """The weight of that name; external data is mapped into memory. Raises KeyError where there is none."""
+        if name not in self._constants:
+            tensor = self._model.graph.initializers[name].const_value
+            if tensor is None:
+                raise KeyError(name)
+            self._constants[name] = tensor.numpy()
+        return self._constants[name]
+
+    def nodes(self, names: tuple[str, ...]) -> list[onnx.NodeProto]:
+        """The nodes of these names. Raises KeyError where there is none."""
+        return [ir.serde.serialize_node(self._nodes[name]) for name in names]
+
+    def value_shape(self, name: str) -> tuple[int, ...]:
+        """Shape of the value of that name. Raises KeyError where there is none or its shape is not known."""
+        shape = self._shapes[name]
+        if shape is None or not shape.is_static():
+            raise KeyError(f"the shape of {name} is not known")
+        return tuple(int(extent) for extent in shape.numpy())
+
+
+def _values(graph: ir.Graph) -> Iterator[ir.Value]:
+    yield from graph.inputs
+    yield from graph.initializers.values()
+    for node in graph:
+        yield from node.outputs

@@ -1,0 +1,91 @@
+"""Single operators run through onnxruntime: the element-wise ones that numpy has not, and unsplit kernels.
+
+A session is made once for each combination of operators, attributes, element types and ranks, and kept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+
+from wsec.compiler.onnxruntime_session import make_session, run_session
+from wsec.runtime.element_types import Array, DType, element_type
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from wsec.compiler.plan import Argument
+
+
+class NodeSessions:
+    """Runs nodes as models of their own, in the operator sets and the IR version of one model."""
+
+    def __init__(self, opset_imports: Mapping[str, int], ir_version: int) -> None:
+        self._opsets = [
+            onnx.helper.make_opsetid(domain, opset_imports[domain]) for domain in sorted(opset_imports)
+        ]
+        self._ir_version = ir_version
+        self._sessions: dict[bytes, Any] = {}
+
+    def run_operator(
+        self, operator: str, attributes: Mapping[str, Argument], inputs: Sequence[Array | None], dtype: str
+    ) -> Array:
+        """One operator, `domain.Name` or plain `Name`, on these inputs; None for one that is not given.
+
+        Raises:
+            SESSION_ERRORS: onnxruntime cannot run it.
+        """
+        domain, _, name = operator.rpartition(".")
+        names = [f"i{index}" if value is not None else "" for index, value in enumerate(inputs)]
+        node = onnx.helper.make_node(name, names, ["o0"], domain=domain)
+        node.attribute.extend(onnx.helper.make_attribute(key, attributes[key]) for key in sorted(attributes))
+        given = {key: value for key, value in zip(names, inputs, strict=True) if value is not None}
+        return self.run_nodes([node], given, {"o0": dtype})[0]
+
+    def run_nodes(
+        self, nodes: Sequence[onnx.NodeProto], inputs: Mapping[str, Array], outputs: Mapping[str, str]
+    ) -> list[Array]:
+        """The values of `outputs`, names with their element types, that the nodes compute from `inputs`.
+
+        Raises:
+            SESSION_ERRORS: onnxruntime cannot run them.
+        """
+        nodes, names = _without_names(nodes)
+        renamed = {names.get(name, name): np.asarray(value) for name, value in inputs.items()}
+        graph = onnx.GraphProto(name="nodes", node=nodes)
+        graph.input.extend(_value_info(name, value.dtype, value.ndim) for name, value in renamed.items())
+        graph.output.extend(
+            _value_info(names.get(name, name), element_type(dtype), None) for name, dtype in outputs.items()
+        )
+        model = onnx.ModelProto(ir_version=self._ir_version, opset_import=self._opsets, graph=graph)
+        key = model.SerializeToString(deterministic=True)
+        if key not in self._sessions:
+            self._sessions[key] = make_session(key)
+        return run_session(self._sessions[key], renamed)
+
+
+def _without_names(nodes: Sequence[onnx.NodeProto]) -> tuple[list[onnx.NodeProto], dict[str, str]]:
+    """Copies of the nodes without names, so that equal ones share a session; values of subgraphs keep theirs."""
+    copies = []
+    names: dict[str, str] = {}
+    nested = any(
+        attribute.HasField("g") or attribute.graphs for node in nodes for attribute in node.attribute
+    )
+    for node in nodes:
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        for field in ("name", "doc_string", "metadata_props", "device_configurations"):
+            copy.ClearField(field)
+        if not nested:
+            for values in (copy.input, copy.output):
+                for index, name in enumerate(values):
+                    values[index] = names.setdefault(name, f"v{len(names)}") if name else ""
+        copies.append(copy)
+    return copies, names
+
+
+def _value_info(name: str, dtype: DType, rank: int | None) -> onnx.ValueInfoProto:
+    kind = onnx.helper.np_dtype_to_tensor_dtype(dtype)
+    return onnx.helper.make_tensor_value_info(name, kind, None if rank is None else [None] * rank)
