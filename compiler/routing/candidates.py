@@ -53,10 +53,10 @@ class Passage:
         """Most lanes."""
         return self.rows.room if self.columns is None else min(self.rows.room, self.columns.room)
 
-    def without_innermost(self) -> Passage:
-        """The same turn without its first core on either side, which another route may need; itself if it can't."""
+    def beside_another(self) -> Passage | None:
+        """The same turn without its innermost core on either side, where lanes of another passage may end."""
         if self.columns is None or self.room == 1:
-            return self
+            return None
         rows, columns = _shorten(self.rows), _shorten(self.columns)
         return Passage(self.start, rows, self.end, columns, self.transposed)
 
@@ -92,9 +92,9 @@ class Passage:
 def passages(source: Rectangle, target: Rectangle) -> tuple[Passage, ...]:
     """Every passage: straight ones first, then those along rows first, then those along columns first."""
     turned = transpose(source), transpose(target)
+    straight = (*_straight(source, target, transposed=False), *_straight(*turned, transposed=True))
     return (
-        *_straight(source, target, transposed=False),
-        *_straight(*turned, transposed=True),
+        *straight[:1],  # only rectangles of the host can have both, over the same cores
         *_bent(source, target, transposed=False),
         *_bent(*turned, transposed=True),
     )
@@ -120,12 +120,12 @@ def bundles(ways: Sequence[Passage], lanes: int, *, every_position: bool) -> Ite
 
 
 def _share(chosen: Sequence[Passage], lanes: int) -> list[tuple[Passage, int]] | None:
-    """Lanes for each passage, filled in turn; None when fewer passages would do."""
+    """Lanes for each passage, filled in turn; None when one of them would have none."""
     shares = []
     for index, passage in enumerate(chosen):
-        if lanes == 0:
+        used = passage.beside_another() if index else passage
+        if lanes == 0 or used is None:
             return None
-        used = passage.without_innermost() if index else passage
         share = min(lanes, used.room)
         shares.append((used, share))
         lanes -= share

@@ -1,7 +1,6 @@
-"""The cores of a route: its footprint as at most two rectangles, its length, and its legs in a common frame.
+"""Arithmetic on rectangles and routes: overlap, distance, length, and the legs of a route in a common frame.
 
-Nested lanes fill the square in which they turn, so the footprint of a bent route is a horizontal and a vertical
-band without holes. Everything here is arithmetic on rectangles; nothing loops over lanes or cores.
+Nothing here loops over lanes or cores.
 """
 
 from __future__ import annotations
@@ -64,19 +63,6 @@ def distance(first: Rectangle, second: Rectangle) -> int:
 def is_straight(route: Route) -> bool:
     """Whether the lanes do not turn."""
     return _same_rows(route) or _same_columns(route)
-
-
-def footprint(route: Route) -> tuple[Rectangle, Rectangle]:
-    """Two bands of cores that together are exactly those of the route; the same band twice if it is straight."""
-    if is_straight(route):
-        band = bounding_box(route.source, route.target)
-        return band, band
-    source, target = route.source, route.target
-    if route.vertical_first:
-        corner = Rectangle(source.x, target.y, source.width, target.height)
-    else:
-        corner = Rectangle(target.x, source.y, target.width, source.height)
-    return bounding_box(source, corner), bounding_box(corner, target)
 
 
 def longest_lane(route: Route) -> int:

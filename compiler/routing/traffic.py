@@ -7,7 +7,7 @@ the route's own cores.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wsec.compiler.plan import Rectangle, Route
     from wsec.compiler.routing.geometry import Legs
 
-Number = TypeVar("Number", bound=np.generic)
+Number = TypeVar("Number", bound=np.integer[Any])
 
 
 class Traffic:
@@ -61,15 +61,15 @@ class Traffic:
         bands = self._bands(legs(route, self._width, self._height))
         return max(int(band.max()) for band in bands if band.size)
 
-    def busiest_port(self) -> int:
-        """Words through the busiest port of the region."""
+    def busiest_port(self) -> tuple[int, int, int]:
+        """Column and row of the core with the port that most words pass, the first one, and how many pass it."""
         arrays = (*self._columns, *self._rows, self._sent, self._received)
-        return max(int(loads.max()) for loads in arrays)
+        peaks = [_peak(loads) for loads in arrays]
+        return max(peaks, key=lambda peak: peak[2])
 
     def busiest_core(self) -> tuple[int, int, int]:
         """Column and row of the core that most routes use, the first in reading order, and how many use it."""
-        row, column = divmod(int(self._routes.argmax()), self._width)
-        return column, row, int(self._routes[row, column])
+        return _peak(self._routes)
 
     def _change(self, route: Route, words: int, routes: int) -> None:
         frame = legs(route, self._width, self._height)
@@ -102,6 +102,11 @@ class Traffic:
             return view[row : row + lanes, frame.start : turn + 1], view[:0]
         horizontal = view[row : row + lanes, frame.start : turn + lanes]
         return horizontal, view[row + lanes : frame.end + 1, turn : turn + lanes]
+
+
+def _peak(array: NDArray[Number]) -> tuple[int, int, int]:
+    row, column = divmod(int(array.argmax()), array.shape[1])
+    return column, row, int(array[row, column])
 
 
 def _cut(array: NDArray[Number], strip: Rectangle) -> NDArray[Number]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,7 @@ def check_routes(
 def ports(path: Sequence[Core]) -> Iterable[tuple[Core, Core | str]]:
     """The directed links of a lane, its ramps included."""
     yield path[0], "sent"
-    yield from zip(path, path[1:], strict=False)
+    yield from itertools.pairwise(path)
     yield path[-1], "received"
 
 
