@@ -291,7 +291,10 @@ def _read_toml(path: Path) -> Mapping[str, object]:
             found=error.strerror or type(error).__name__,
             hint=f"give a path that exists, or one of the names: {', '.join(list_targets())}",
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # besides bad syntax: bad UTF-8, endless digits, endless nesting
         raise WsecError(
             code="WSEC203",
             what="the target file is not valid TOML",

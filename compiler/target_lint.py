@@ -1,6 +1,6 @@
 """Says everything that is wrong with a nested table, given the dataclass it should become.
 
-The dataclass is the only declaration: its fields name the keys, `msgspec.Meta` on their types gives the ranges, and a
+The dataclass is the only declaration: its fields name the keys, `msgspec.Meta` on every plain type gives the range, and a
 field's `keys` metadata the keys of a free table. One finding is one line that names key, value and what is allowed.
 """
 
@@ -9,15 +9,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import math
+import sys
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-if typing.TYPE_CHECKING:
-    import msgspec
+import msgspec
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,25 +88,23 @@ def _unknown_keys(data: Mapping[str, object], known: Sequence[str], prefix: str)
             yield f"{prefix}{name}: unknown key, {meant}"
 
 
-def _without_extras(hint: Any) -> tuple[Any, msgspec.Meta | None]:
+def _without_extras(hint: Any) -> tuple[Any, msgspec.Meta]:
     """The bare type and its range, without `Annotated` and `| None`."""
     if typing.get_origin(hint) in {types.UnionType, typing.Union}:
         hint = next(part for part in typing.get_args(hint) if part is not types.NoneType)
     if typing.get_origin(hint) is Annotated:
         kind, meta = typing.get_args(hint)
         return kind, meta
-    return hint, None
+    return hint, msgspec.Meta()
 
 
 def _is_of(value: object, kind: type) -> bool:
     if kind is float:
-        return type(value) in {int, float} and math.isfinite(typing.cast("float", value))
+        return type(value) in {int, float} and abs(typing.cast("float", value)) <= sys.float_info.max
     return type(value) is kind
 
 
-def _in_range(value: Any, meta: msgspec.Meta | None) -> bool:
-    if meta is None:
-        return True
+def _in_range(value: Any, meta: msgspec.Meta) -> bool:
     return (
         (meta.ge is None or value >= meta.ge)
         and (meta.le is None or value <= meta.le)
@@ -121,8 +118,6 @@ def _allowed(hint: Any) -> str:
     if dataclasses.is_dataclass(kind) or typing.get_origin(kind) is dict:
         return "a table"
     noun = {int: "a whole number", float: "a number", str: "a text"}[kind]
-    if meta is None:
-        return noun
     if meta.min_length:
         return f"{noun} that is not empty"
     if meta.gt is not None:

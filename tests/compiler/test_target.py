@@ -221,6 +221,36 @@ def test_a_binary_file_is_no_toml(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "clock_hz = " + "9" * 5000,
+            "Exceeds the limit (4300 digits) for integer string conversion: value has 5000 digits",
+        ),
+        ("grid = " + "[" * 100_000, "maximum recursion depth exceeded"),
+    ],
+)
+def test_a_hostile_file_is_refused_like_any_other(text: str, reason: str, tmp_path: Path) -> None:
+    """Numbers and nesting without end do not end in a traceback."""
+    path = tmp_path / "hostile.toml"
+    path.write_text(text, encoding="utf-8")
+    message = _refusal(lambda: load_target(str(path)))
+    assert message.startswith(
+        f"error[WSEC203]: the target file is not valid TOML\n  where:    {path}\n  found:    {reason}"
+    )
+
+
+def test_a_number_beyond_floating_point_is_out_of_range() -> None:
+    """TOML has whole numbers of any size."""
+    assert _refusal_of(clock_hz=10**400) == (
+        "error[WSEC204]: the target description has an entry that cannot be used\n"
+        "  where:    my.toml\n"
+        f"  found:    clock_hz = {10**400}: a number above 0 is allowed\n"
+        "  try:      docs/targets.md describes every key; compiler/targets/ has examples"
+    )
+
+
 def test_all_findings_come_at_once() -> None:
     """One run of the lint is enough to mend a file: unknown, missing, mistyped and out of range together."""
     changes = {
