@@ -8,7 +8,7 @@ leave the source at its boundary, enter the target at its boundary and cross nei
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 from typing import TYPE_CHECKING
 
 from wsec.compiler.plan import Rectangle, Route
@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 
 UNCOLOURED = -1
 _MOST_POSITIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a link asks for.
+
+    Attributes:
+        wanted: Lanes, if there is room.
+        enough: Lanes beyond which no further passage is worth its cores.
+        packed: Whether lanes should leave room for others beside them.
+    """
+
+    wanted: int
+    enough: int
+    packed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +75,16 @@ class Passage:
         rows, columns = _shorten(self.rows), _shorten(self.columns)
         return Passage(self.start, rows, self.end, columns, self.transposed)
 
-    def positions(self, lanes: int) -> tuple[Route, ...]:
+    def positions(self, lanes: int, *, packed: bool) -> tuple[Route, ...]:
         """Routes of that many lanes at a few places, the best first.
 
-        Straight lanes prefer the middle, from where the kernel's own distribution is shortest; turning ones the
-        innermost, shortest place.
+        Turning lanes prefer the innermost, shortest place. Straight ones prefer the middle, from where the kernel's
+        own distribution is shortest, or one end if they are to be `packed` beside others.
         """
         spare = max(side.room for side in (self.rows, self.columns) if side is not None) - lanes
         count = min(_MOST_POSITIONS, spare // lanes + 2) if spare > 0 else 1
         routes = [self._route(lanes, index, max(count - 1, 1)) for index in range(count)]
-        if self.columns is None and spare > 0:
+        if self.columns is None and spare > 0 and not packed:
             routes.insert(0, self._route(lanes, 1, 2))
         return tuple(routes)
 
@@ -100,23 +115,32 @@ def passages(source: Rectangle, target: Rectangle) -> tuple[Passage, ...]:
     )
 
 
-def bundles(ways: Sequence[Passage], lanes: int, *, every_position: bool) -> Iterator[tuple[Route, ...]]:
-    """Sets of routes that together have `lanes` lanes, or as many as there is room for; the simplest sets first.
-
-    Args:
-        ways: The passages between the two rectangles.
-        lanes: How many lanes are wanted.
-        every_position: Also try the strips at other places than the best one.
-    """
+def first_bundles(ways: Sequence[Passage], demand: Demand) -> list[tuple[Route, ...]]:
+    """Sets of routes at their best places, of as few passages as give enough lanes, or of all there are."""
+    found: list[tuple[Route, ...]] = []
     for size in range(1, len(ways) + 1):
         for chosen in combinations(ways, size):
-            shares = _share(chosen, lanes)
-            if shares is None:
-                continue
-            places = [passage.positions(share) for passage, share in shares]
-            count = max(map(len, places)) if every_position else 1
-            for index in range(count):
-                yield tuple(routes[min(index, len(routes) - 1)] for routes in places)
+            found.extend(islice(_bundles(chosen, demand), 1))
+        if any(sum(route.lanes for route in routes) >= demand.enough for routes in found):
+            break
+    return found
+
+
+def all_bundles(ways: Sequence[Passage], demand: Demand) -> list[tuple[Route, ...]]:
+    """Every set of passages, at every place that is tried; single turns also without their innermost lane."""
+    shortened = [passage for way in ways if (passage := way.beside_another()) is not None]
+    sets = [chosen for size in range(1, len(ways) + 1) for chosen in combinations(ways, size)]
+    sets += [(passage,) for passage in shortened]
+    return [routes for chosen in sets for routes in _bundles(chosen, demand)]
+
+
+def _bundles(chosen: Sequence[Passage], demand: Demand) -> Iterator[tuple[Route, ...]]:
+    shares = _share(chosen, demand.wanted)
+    if shares is None:
+        return
+    places = [passage.positions(lanes, packed=demand.packed) for passage, lanes in shares]
+    for index in range(max(map(len, places))):
+        yield tuple(routes[min(index, len(routes) - 1)] for routes in places)
 
 
 def _share(chosen: Sequence[Passage], lanes: int) -> list[tuple[Passage, int]] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wsec.compiler.plan import Rectangle
-from wsec.compiler.routing.candidates import bundles, passages
+from wsec.compiler.routing.candidates import Demand, all_bundles, first_bundles, passages
 from wsec.compiler.routing.geometry import bounding_box, distance, longest_lane, overlap
 from wsec.compiler.routing.traffic import Traffic
 
@@ -58,10 +58,9 @@ class Selection:
                 return
 
     def options(self, number: int, narrowness: int) -> list[tuple[Route, ...]]:
-        """Every set of routes that the link can take at this narrowness, the cheapest first."""
-        return sorted(
-            self._options(number, narrowness, every_position=True), key=lambda each: self._cost(number, each)
-        )
+        """Every set of routes that is tried for the link at this narrowness, the cheapest first."""
+        options = all_bundles(self._passages[number], self._demand(number, narrowness))
+        return sorted(options, key=lambda each: self._cost(number, each))
 
     def settle(self, number: int, routes: tuple[Route, ...]) -> None:
         """Give the link these routes."""
@@ -89,7 +88,7 @@ class Selection:
     def _choose(self, number: int) -> None:
         """Take the cheapest routes; look at more of them where the first ones overload a port or a core."""
         narrowness = self.narrowness[number]
-        routes = self._options(number, narrowness, every_position=False)
+        routes = first_bundles(self._passages[number], self._demand(number, narrowness))
         best = min(routes, key=lambda each: self._cost(number, each))
         if self._cost(number, best)[:2] != (0, 0):
             best = self.options(number, narrowness)[0]
@@ -117,18 +116,20 @@ class Selection:
         """Whether the link's lanes leave no room on either side, so that it cannot shift."""
         return sum(each.lanes for each in self.chosen[number]) == self._passages[number][0].room
 
-    def _options(self, number: int, narrowness: int, *, every_position: bool) -> list[tuple[Route, ...]]:
-        lanes = self._lanes_wanted(number, narrowness)
-        return list(bundles(self._passages[number], lanes, every_position=every_position))
-
-    def _lanes_wanted(self, number: int, narrowness: int) -> int:
-        """Lanes for which the words take as long as the narrowness allows."""
+    def _demand(self, number: int, narrowness: int) -> Demand:
         if narrowness == NARROWEST:
-            return 1
+            return Demand(wanted=1, enough=1, packed=True)
         flight = self._fabric.hop_cycles * distance(*self._ends[number]) + 2 * self._fabric.ramp_cycles
-        cycles = (max(flight, self._interval // _SMALL_PART), self._interval // 2, self._interval)[narrowness]
-        words_per_lane = max(cycles, 1) * self._fabric.link_words_per_cycle
-        return max(1, -(-self._words[number] // words_per_lane))
+        cycles = (max(flight, self._interval // _SMALL_PART), self._interval // 2, self._interval)
+        return Demand(
+            wanted=self._lanes(number, cycles[narrowness]),
+            enough=self._lanes(number, cycles[max(narrowness, 1)]),
+            packed=narrowness > 0,
+        )
+
+    def _lanes(self, number: int, cycles: int) -> int:
+        """Lanes for which the words of the link take that long."""
+        return max(1, -(-self._words[number] // (max(cycles, 1) * self._fabric.link_words_per_cycle)))
 
     def _cost(self, number: int, routes: tuple[Route, ...]) -> Cost:
         """Colours over budget, cycles over the interval, cycles, colours: the least is best, in this order."""

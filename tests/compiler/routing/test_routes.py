@@ -6,7 +6,6 @@ import itertools
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -206,10 +205,3 @@ def test_routing_again_gives_the_same_routes(problem: tuple[int, int, list[Routi
     width, height, links = problem
     first = route(links, width=width, height=height, target=WSE2, interval=100)
     assert first == route(links, width=width, height=height, target=WSE2, interval=100)
-
-
-def test_overlapping_rectangles_are_refused() -> None:
-    """Routing relies on a legal placement and says so instead of returning nonsense."""
-    link = RoutingLink("bad", Rectangle(0, 0, 4, 4), Rectangle(2, 2, 4, 4), 10)
-    with pytest.raises(ValueError, match="link bad: source and target overlap"):
-        route([link], width=8, height=8, target=WSE2, interval=10)
