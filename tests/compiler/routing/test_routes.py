@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wsec.compiler.errors import WsecError
 from wsec.compiler.plan import Rectangle, Route
 from wsec.compiler.routing import RoutedLink, RoutingLink, route, summarize_routing
 from wsec.compiler.target import load_target
@@ -161,6 +163,27 @@ def test_lanes_join_their_rectangles_and_keep_colours_apart(
     width, height, links = problem
     routed = route(links, width=width, height=height, target=WSE2, interval=interval)
     check_routes(links, routed, width, height, budget=13)
+
+
+@settings(max_examples=300, deadline=None)
+@given(problems(), st.integers(1, 2000), st.integers(1, 4))
+def test_scarce_colours_give_legal_routes_or_an_error(
+    problem: tuple[int, int, list[RoutingLink]], interval: int, budget: int
+) -> None:
+    """Repair changes routes after they were coloured; what comes out is still legal, or WSEC340 says it is not."""
+    width, height, links = problem
+    fabric = WSE2.fabric
+    colours = fabric.reserved_colours + fabric.kernel_colours + budget
+    target = dataclasses.replace(WSE2, fabric=dataclasses.replace(fabric, colours=colours))
+    try:
+        routed = route(links, width=width, height=height, target=target, interval=interval)
+    except WsecError as error:
+        failure = error.code
+    else:
+        check_routes(links, routed, width, height, budget)
+        return
+    assert failure == "WSEC340"
+    assert len(links) > budget
 
 
 @settings(max_examples=200, deadline=None)
