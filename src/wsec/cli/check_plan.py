@@ -1,0 +1,66 @@
+"""`wsec check-plan`: whether a plan is legal, and everything that is wrong with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from wsec.cli.command import WsecCommand, json_option, plan_argument
+from wsec.cli.output import make_console, plural, printable, write_json, write_labelled
+from wsec.compiler.errors import ExitStatus
+
+if TYPE_CHECKING:
+    from wsec.compiler.plan_checker import Finding
+    from wsec.driver import Plan
+
+
+@click.command(
+    "check-plan",
+    cls=WsecCommand,
+    epilog="""\b
+Example:
+  wsec check-plan model.plan
+
+Exit status 0 for a legal plan, 1 where anything is found.""",
+)
+@plan_argument
+@json_option
+@click.pass_context
+def check_plan(ctx: click.Context, *, plan: str, as_json: bool) -> None:
+    """Check the plan in the folder PLAN against its model and its target.
+
+    The checker shares no code with what made the plan. It reports everything it finds, not the first thing only.
+    """
+    from wsec.driver import load_plan
+
+    loaded = load_plan(plan)
+    findings = loaded.check()
+    if as_json:
+        write_json({"legal": not findings, "findings": [_entry(finding) for finding in findings]})
+    else:
+        _write(loaded, findings)
+    ctx.exit(ExitStatus.FAILED_CHECK if findings else ExitStatus.OK)
+
+
+def _entry(finding: Finding) -> dict[str, str]:
+    return {
+        "code": finding.code,
+        "rule": finding.rule,
+        "where": finding.where,
+        "expected": finding.expected,
+        "found": finding.found,
+    }
+
+
+def _write(loaded: Plan, findings: tuple[Finding, ...]) -> None:
+    console = make_console()
+    record = loaded.record
+    for finding in findings:
+        console.print(printable(f"{finding.code}: {finding.rule}"), style="bold", soft_wrap=True)
+        write_labelled(
+            console, (("where", finding.where), ("expected", finding.expected), ("found", finding.found))
+        )
+    subject = f"{loaded.folder}: {plural(sum(1 for _ in record.kernels()), 'kernel')}, {plural(sum(1 for _ in record.links()), 'link')}"
+    verdict = f"illegal, {plural(len(findings), 'finding')}" if findings else "legal"
+    console.print(printable(f"{subject}: {verdict}"), soft_wrap=True)

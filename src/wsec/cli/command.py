@@ -1,0 +1,86 @@
+"""What every command has in common: `--json`, and how it ends when something goes wrong.
+
+Guarantees: a `WsecError` becomes its text on stderr, or one JSON object on stdout, and its exit status; anything else
+that goes wrong is a bug and becomes WSEC600 with its traceback; an interrupt ends with status 130.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from wsec.cli.output import printable, write_json
+from wsec.compiler.errors import ExitStatus, WsecError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Decorated = TypeVar("Decorated", bound="Callable[..., Any] | click.Command")
+
+
+class WsecCommand(click.Command):
+    """A command whose errors end the program as docs/cli.md says."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors are reported and become the exit status."""
+        as_json = bool(ctx.params.get("as_json"))
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click's own: usage errors, exits, a reader that went away
+        except WsecError as error:
+            report_error(error, as_json=as_json)
+            ctx.exit(error.exit_status)
+        except KeyboardInterrupt:
+            click.echo("interrupted: nothing was written", err=True)
+            ctx.exit(ExitStatus.INTERRUPTED)
+        except Exception as error:  # noqa: BLE001 - the one place where any bug becomes a message
+            report_error(bug_report(error), as_json=as_json, traceback=_traceback_of(error))
+            ctx.exit(ExitStatus.INTERNAL)
+
+
+def json_option(function: Decorated) -> Decorated:
+    """Adds `--json`, which the command receives as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")(
+        function
+    )
+
+
+def plan_argument(function: Decorated) -> Decorated:
+    """Adds the folder that `wsec compile` wrote, which the command receives as `plan`."""
+    return click.argument("plan", metavar="PLAN")(function)
+
+
+def report_error(error: WsecError, *, as_json: bool, traceback: str = "") -> None:
+    """Print an error: `{"error": {...}}` on stdout for `--json`, else text on stderr."""
+    notes = list(getattr(error, "__notes__", ()))
+    if as_json:
+        entry: dict[str, object] = {**error.to_json(), "notes": notes}
+        write_json({"error": {**entry, "traceback": traceback} if traceback else entry})
+        return
+    lines = [*str(error).splitlines(), *(f"  {'note:':<10}{note}" for note in notes)]
+    click.echo("\n".join(printable(line) for line in lines), err=True)
+    if traceback:
+        click.echo(f"\n{traceback}", err=True, nl=False)
+
+
+def bug_report(error: Exception) -> WsecError:
+    """What the user sees of an exception that nobody foresaw."""
+    import platform
+    from importlib.metadata import version
+
+    return WsecError(
+        code="WSEC600",
+        what="this is a bug in wsec",
+        where=f"wsec {version('wsec')}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
+        expected="a result, or an error that says what to do",
+        found=f"{type(error).__name__}: {error}",
+        hint="please report it with this text, the command line and, where you can, the model",
+    )
+
+
+def _traceback_of(error: Exception) -> str:
+    import traceback
+
+    return "".join(traceback.format_exception(error))

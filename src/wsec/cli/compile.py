@@ -1,0 +1,142 @@
+"""`wsec compile`: an ONNX model in, a plan folder and a summary out."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from wsec.cli.command import WsecCommand, json_option
+from wsec.cli.interrupt import InterruptHandler
+from wsec.cli.progress import show_progress
+from wsec.cli.summary import summarize, write_summary
+from wsec.compiler.target import parse_region
+
+if TYPE_CHECKING:
+    from wsec.driver import Options, Plan, StageEvent
+
+
+def _dimensions(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, int]:
+    """The sizes of open dimensions out of texts `NAME=SIZE`; a name may hold equal signs of its own."""
+    sizes: dict[str, int] = {}
+    for text in texts:
+        name, _, size = text.rpartition("=")
+        if not name or not re.fullmatch("0*[1-9][0-9]{0,17}", size):
+            raise click.BadParameter(f"{text!r} is not NAME=SIZE with a size of at least 1, such as batch=8")
+        if sizes.setdefault(name, int(size)) != int(size):
+            raise click.BadParameter(f"{name} is given as {sizes[name]} and as {int(size)}")
+    return sizes
+
+
+def _effort(_ctx: click.Context, _parameter: click.Parameter, effort: float) -> float:
+    if not (math.isfinite(effort) and effort >= 0):
+        raise click.BadParameter(f"{effort} is not a number of at least 0")
+    return effort
+
+
+@click.command(
+    "compile",
+    cls=WsecCommand,
+    epilog="""\b
+Examples:
+  wsec compile resnet50.onnx -o resnet50.plan
+  wsec compile bert.onnx --target wse3 --dim batch=1 --dim sequence=128
+  wsec compile small.onnx --region 96x96 --json
+
+Ctrl-C during placement keeps the best plan so far; a second one leaves at once, with nothing written.""",
+)
+@click.argument("model", metavar="MODEL")
+@click.option(
+    "-o", "--output", metavar="PLAN", help="Folder of the plan.  [default: name of the model, with .plan]"
+)
+@click.option(
+    "--target",
+    default="wse2",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="A machine of `wsec targets`, or a TOML file.",
+)
+@click.option("--region", metavar="COLUMNSxROWS", help="Use only so many cores, such as 96x96.")
+@click.option(
+    "--dim",
+    "dims",
+    multiple=True,
+    metavar="NAME=SIZE",
+    callback=_dimensions,
+    help="Size of an open dimension; again for each.",
+)
+@click.option(
+    "--effort",
+    type=float,
+    default=1.0,
+    callback=_effort,
+    show_default=True,
+    help="How hard placement searches; 0 takes the first answer.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of that search."
+)
+@click.option(
+    "--dump-passes",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Write the model before and after each pass.",
+)
+@json_option
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors, and what --json asks for.")
+@click.option("-v", "--verbose", is_flag=True, help="Print what each stage does, also where nobody watches.")
+def compile_plan(
+    *,
+    model: str,
+    output: str | None,
+    target: str,
+    region: str | None,
+    dims: dict[str, int],
+    effort: float,
+    seed: int,
+    dump_passes: Path | None,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Compile the ONNX file MODEL to a plan.
+
+    The plan says which cores compute which part of which operator, and where every tensor travels. It is checked
+    before it is written. Equal models and options give equal plans.
+    """
+    from wsec.driver import Options
+
+    options = Options(
+        target=target,
+        region=None if region is None else parse_region(region),
+        dims=dims,
+        effort=effort,
+        seed=seed,
+        dump_passes=dump_passes,
+    )
+    folder = Path(f"{Path(model).stem}.plan") if output is None else Path(output)
+    plan, stages = _compile(Path(model), options, folder, quiet=quiet, verbose=verbose)
+    if as_json or not quiet:
+        write_summary(summarize(plan, folder, stages), as_json=as_json)
+
+
+def _compile(
+    model: Path, options: Options, folder: Path, *, quiet: bool, verbose: bool
+) -> tuple[Plan, dict[str, float]]:
+    """The plan, and the seconds of each stage."""
+    from wsec.driver import compile_model
+
+    stages: dict[str, float] = {}
+    with show_progress(quiet=quiet, verbose=verbose) as show, InterruptHandler() as interrupts:
+
+        def observe(event: StageEvent) -> None:
+            interrupts.watch(event)
+            if event.seconds is not None:
+                stages[event.stage] = event.seconds
+            show(event)
+
+        plan = compile_model(model, options, folder, observe, interrupts.stop)
+    return plan, stages

@@ -1,0 +1,95 @@
+"""`wsec estimate`: the cycles of a plan, kernel by kernel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from wsec.cli.command import WsecCommand, json_option, plan_argument
+from wsec.cli.output import (
+    Column,
+    count,
+    hertz,
+    make_console,
+    percent,
+    plural,
+    seconds,
+    write_json,
+    write_labelled,
+    write_table,
+)
+
+if TYPE_CHECKING:
+    from wsec.runtime.estimate import Estimate, KernelEstimate
+
+_COLUMNS = (
+    Column("kernel", elastic=True),
+    Column("kind", from_width=70, elastic=True),
+    Column("split", from_width=110),
+    Column("rectangle", from_width=120),
+    Column("compute", right=True, from_width=80),
+    Column("communic.", right=True, from_width=80),
+    Column("memory", right=True, from_width=80),
+    Column("total", right=True),
+    Column("bound by", from_width=40),
+)
+
+
+@click.command(
+    cls=WsecCommand,
+    epilog="""\b
+Example:
+  wsec estimate model.plan --top 10
+
+Cycles are of one sample on the busiest core of a kernel. Arithmetic and memory overlap, communication does not.""",
+)
+@plan_argument
+@click.option("--top", type=click.IntRange(min=1), help="Show only so many kernels, the slowest first.")
+@json_option
+def estimate(*, plan: str, top: int | None, as_json: bool) -> None:
+    """Estimate the cycles of the plan in the folder PLAN, from its records and the analytic model of its target."""
+    from wsec.driver import load_plan
+
+    loaded = load_plan(plan)
+    result = loaded.estimate()
+    shown = list(result.kernels)
+    if top is not None:
+        shown = sorted(shown, key=lambda kernel: -kernel.total_cycles)[:top]
+    if as_json:
+        import msgspec
+
+        write_json(
+            {**msgspec.to_builtins(result), "kernels": [msgspec.to_builtins(kernel) for kernel in shown]}
+        )
+        return
+    console = make_console()
+    write_table(console, _COLUMNS, [_row(kernel) for kernel in shown])
+    if len(shown) < len(result.kernels):
+        console.print(f"{plural(len(result.kernels) - len(shown), 'faster kernel')} not shown")
+    console.print()
+    write_labelled(console, _facts(result))
+
+
+def _row(kernel: KernelEstimate) -> tuple[str, ...]:
+    return (
+        kernel.name,
+        kernel.kind,
+        " ".join(f"{loop}={parts}" for loop, parts in kernel.split.items()) or "-",
+        f"{kernel.width} x {kernel.height} at {kernel.x}, {kernel.y}",
+        count(kernel.compute_cycles),
+        count(kernel.communication_cycles),
+        count(kernel.memory_cycles),
+        count(kernel.total_cycles),
+        kernel.bound_by,
+    )
+
+
+def _facts(result: Estimate) -> list[tuple[str, str]]:
+    return [
+        ("interval", f"{count(result.interval_cycles)} cycles"),
+        ("bottleneck", f"{result.bottleneck.kind} {result.bottleneck.name}: {result.bottleneck.reason}"),
+        ("latency", f"{count(result.latency_cycles)} cycles, {seconds(result.latency_seconds)}"),
+        ("throughput", f"{count(result.samples_per_second)} samples/s at {hertz(result.clock_hz)}"),
+        ("utilization", f"{percent(result.utilization)} of the cycles of all cores compute"),
+    ]

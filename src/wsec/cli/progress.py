@@ -1,0 +1,62 @@
+"""What is seen of a compilation while it runs, on stderr: a live line, plain lines, or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from wsec.cli.output import make_console, printable, seconds, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+
+    from wsec.driver import StageEvent
+
+    Observer = Callable[[StageEvent], None]
+
+
+@contextlib.contextmanager
+def show_progress(*, quiet: bool, verbose: bool) -> Iterator[Observer]:
+    """An observer for the driver: live on a terminal with colours, lines where plain is wanted, silent in pipes."""
+    console = make_console(stderr=True)
+    plain = bool(os.environ.get("NO_COLOR")) or console.is_dumb_terminal
+    if quiet or not (verbose or console.is_terminal):
+        yield _silent
+    elif console.is_terminal and not plain:
+        with _live(console, verbose=verbose) as observer:
+            yield observer
+    else:
+        yield _lines(verbose=verbose)
+
+
+def _silent(_event: StageEvent) -> None:
+    """Nobody watches."""
+
+
+@contextlib.contextmanager
+def _live(console: Console, *, verbose: bool) -> Iterator[Observer]:
+    with console.status("starting") as status:
+
+        def observe(event: StageEvent) -> None:
+            if event.seconds is None:
+                line = f"{event.stage}  {event.detail}".rstrip()
+                status.update(shorten(printable(line), console.width - 4))
+            elif verbose:
+                console.print(f"{event.stage}: {seconds(event.seconds)}")
+
+        yield observe
+
+
+def _lines(*, verbose: bool) -> Observer:
+    def observe(event: StageEvent) -> None:
+        if event.seconds is not None:
+            click.echo(f"{event.stage}: {seconds(event.seconds)}", err=True)
+        elif verbose and event.detail:
+            click.echo(printable(f"{event.stage}: {event.detail}"), err=True)
+
+    return observe

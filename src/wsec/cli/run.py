@@ -1,0 +1,169 @@
+"""`wsec run`: a plan executed shard by shard, and compared with onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from wsec.cli.command import WsecCommand, json_option, plan_argument
+from wsec.cli.output import (
+    Column,
+    make_console,
+    seconds,
+    write_json,
+    write_labelled,
+    write_table,
+)
+from wsec.compiler.errors import ExitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+    from wsec.runtime.oracle import Verification
+
+    Tensors = Mapping[str, NDArray[np.generic]]
+
+_COMPARED = (
+    Column("output", elastic=True),
+    Column("max error", right=True, from_width=60),
+    Column("of range", right=True),
+    Column("tolerance", right=True),
+    Column("equal", right=True),
+)
+_SHAPED = (
+    Column("output", elastic=True),
+    Column("type", from_width=50),
+    Column("shape"),
+    Column("least", right=True, from_width=60),
+    Column("greatest", right=True, from_width=60),
+)
+
+
+@click.command(
+    cls=WsecCommand,
+    epilog="""\b
+Examples:
+  wsec run model.plan --verify
+  wsec run model.plan --inputs image.npz -o result.npz
+
+Exit status 1 where --verify finds other numbers.""",
+)
+@plan_argument
+@click.option(
+    "--inputs",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="An .npz file; random inputs without it.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of random inputs."
+)
+@click.option("--verify", is_flag=True, help="Compare with onnxruntime on the original model.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write the outputs to an .npz file.",
+)
+@json_option
+@click.pass_context
+def run(
+    ctx: click.Context,
+    *,
+    plan: str,
+    inputs: Path | None,
+    seed: int,
+    verify: bool,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Execute the plan in the folder PLAN: every shard computes its block from what links bring it."""
+    from wsec.cli.tensor_files import read_tensors, write_tensors
+    from wsec.driver import load_plan
+    from wsec.runtime.inputs import make_inputs
+
+    loaded = load_plan(plan)
+    given = make_inputs(loaded.record, seed) if inputs is None else read_tensors(inputs)
+    source = f"random, seed {seed}" if inputs is None else str(inputs)
+    outputs: Tensors = {}
+    if output is not None or not verify:
+        outputs = loaded.run(given)
+    if output is not None:
+        write_tensors(output, outputs)
+    verification = loaded.verify(given) if verify else None
+    if as_json:
+        write_json(_entry(plan, source, outputs, output, verification))
+    else:
+        _write(source, outputs, output, verification)
+    if verification is not None and not verification.passed:
+        ctx.exit(ExitStatus.FAILED_CHECK)
+
+
+def _entry(
+    plan: str, source: str, outputs: Tensors, output: Path | None, verification: Verification | None
+) -> dict[str, object]:
+    import msgspec
+
+    return {
+        "plan": plan,
+        "inputs": source,
+        "outputs": [
+            {"name": name, "dtype": tensor.dtype.name, "shape": list(tensor.shape)}
+            for name, tensor in outputs.items()
+        ],
+        "output": None if output is None else str(output),
+        "verification": None if verification is None else msgspec.to_builtins(verification),
+    }
+
+
+def _write(source: str, outputs: Tensors, output: Path | None, verification: Verification | None) -> None:
+    console = make_console()
+    write_labelled(console, (("inputs", source),))
+    if verification is None:
+        write_table(console, _SHAPED, [_shaped(name, tensor) for name, tensor in outputs.items()])
+    else:
+        _write_verification(console, verification)
+    if output is not None:
+        write_labelled(console, (("written", str(output)),))
+
+
+def _shaped(name: str, tensor: NDArray[np.generic]) -> tuple[str, ...]:
+    shape = " x ".join(map(str, tensor.shape)) or "scalar"
+    least, greatest = (
+        (f"{float(edge):.4g}" for edge in (tensor.min(), tensor.max())) if tensor.size else ("-", "-")
+    )
+    return name, tensor.dtype.name, shape, least, greatest
+
+
+def _write_verification(console: Console, verification: Verification) -> None:
+    write_table(
+        console,
+        _COMPARED,
+        [
+            (
+                output.name,
+                f"{output.max_absolute_error:.2e}",
+                f"{output.max_relative_error:.2e}",
+                f"{output.tolerance:.0e}",
+                "yes" if output.passed else "NO",
+            )
+            for output in verification.outputs
+        ],
+    )
+    times = (
+        f"{seconds(verification.executor_seconds)} for the shards, "
+        f"{seconds(verification.onnxruntime_seconds)} for onnxruntime at one thread: {verification.ratio:.1f} x"
+    )
+    facts = [("took", times)]
+    if verification.first_divergence is not None:
+        facts.append(("diverges at", str(verification.first_divergence)))
+    verdict = "the outputs equal onnxruntime's on the original model, within the tolerance"
+    facts.append(("verdict", verdict if verification.passed else "the outputs are not those of onnxruntime"))
+    write_labelled(console, facts)

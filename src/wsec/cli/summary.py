@@ -1,0 +1,214 @@
+"""What a compilation came to: the facts that `wsec compile` prints, as one record that is also its JSON object."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from wsec.cli.output import (
+    count,
+    hertz,
+    kibibytes,
+    make_console,
+    percent,
+    plural,
+    printable,
+    seconds,
+    write_json,
+    write_labelled,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from wsec.compiler.plan import Plan as PlanRecord
+    from wsec.driver import Plan
+
+_SHOWN_NAMES = 4
+_SHOWN_NOTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """What limits the interval: a kernel, a link or the host I/O, by name, and which of its cycles do."""
+
+    kind: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FullestCore:
+    """Bytes of memory in use on the core that needs most, which kernel it belongs to, and how many there are."""
+
+    kernel: str
+    bytes: int
+    sram_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The result of `wsec compile`.
+
+    Attributes:
+        plan: The folder of the plan.
+        model: Name of the model's file.
+        target: Name of the machine.
+        columns: Columns of it that the compiler was given.
+        rows: Rows of it that the compiler was given.
+        kernels: How many there are.
+        links: How many there are.
+        unsplit: Operators whose arithmetic runs on one core.
+        host_operators: Operators that run on the host.
+        cores_used: Cores that belong to a kernel.
+        cores: Cores that the compiler was given.
+        interval_cycles: Cycles between two samples.
+        interval_bound_cycles: No placement of these kernels has a lower interval.
+        gap: Interval over bound, minus one.
+        interrupted: The search was stopped by Ctrl-C.
+        placement_method: Which stage of the search found the placement.
+        bottleneck: What limits the interval.
+        latency_cycles: From the first word in to the last word out.
+        latency_seconds: The same at the clock.
+        samples_per_second: At the clock.
+        clock_hz: The clock of the target.
+        fullest_core: Memory in use where it is most.
+        notes: What the compiler assumed or changed.
+        stage_seconds: Time that each stage took on this machine.
+    """
+
+    plan: str
+    model: str
+    target: str
+    columns: int
+    rows: int
+    kernels: int
+    links: int
+    unsplit: tuple[str, ...]
+    host_operators: tuple[str, ...]
+    cores_used: int
+    cores: int
+    interval_cycles: int
+    interval_bound_cycles: int
+    gap: float
+    interrupted: bool
+    placement_method: str
+    bottleneck: Bottleneck
+    latency_cycles: int
+    latency_seconds: float
+    samples_per_second: float
+    clock_hz: float
+    fullest_core: FullestCore
+    notes: tuple[str, ...]
+    stage_seconds: dict[str, float]
+
+
+def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> Summary:
+    """The facts of a plan in `folder`, which took `stage_seconds` to make."""
+    record = plan.record
+    estimate = plan.estimate()
+    bound = record.placement.interval_bound
+    return Summary(
+        plan=str(folder),
+        model=record.model,
+        target=record.target.name,
+        columns=record.region_width,
+        rows=record.region_height,
+        kernels=sum(1 for _ in record.kernels()),
+        links=sum(1 for _ in record.links()),
+        unsplit=tuple(
+            name for kernel in record.kernels() if kernel.kind == "unsplit" for name in kernel.operators
+        ),
+        host_operators=record.host_operators,
+        cores_used=_cores_used(record),
+        cores=record.region_width * record.region_height,
+        interval_cycles=estimate.interval_cycles,
+        interval_bound_cycles=bound,
+        gap=estimate.interval_cycles / bound - 1 if bound else 0.0,
+        interrupted=record.placement.interrupted,
+        placement_method=record.placement.method,
+        bottleneck=Bottleneck(estimate.bottleneck.kind, estimate.bottleneck.name, estimate.bottleneck.reason),
+        latency_cycles=estimate.latency_cycles,
+        latency_seconds=estimate.latency_seconds,
+        samples_per_second=estimate.samples_per_second,
+        clock_hz=estimate.clock_hz,
+        fullest_core=_fullest_core(record),
+        notes=record.notes,
+        stage_seconds=dict(stage_seconds),
+    )
+
+
+def write_summary(summary: Summary, *, as_json: bool) -> None:
+    """Print a summary on stdout: as one JSON object, or as lines that fit the terminal."""
+    if as_json:
+        write_json(asdict(summary))
+        return
+    console = make_console()
+    title = f"{summary.model} on {summary.target}, {summary.columns} x {summary.rows} cores"
+    console.print(printable(title), style="bold", soft_wrap=True)
+    write_labelled(console, _facts(summary))
+    if summary.notes:
+        console.print()
+        write_labelled(
+            console, (("note", note) for note in _first(summary.notes, _SHOWN_NOTES, "notes: see --json"))
+        )
+    console.print()
+    write_labelled(console, (("next", f"wsec run {summary.plan} --verify"),))
+
+
+def _facts(summary: Summary) -> list[tuple[str, str]]:
+    gap = f"{percent(summary.gap)} above the lower bound {count(summary.interval_bound_cycles)}"
+    core = summary.fullest_core
+    total = sum(summary.stage_seconds.values())
+    stages = ", ".join(f"{name} {seconds(duration)}" for name, duration in summary.stage_seconds.items())
+    facts = [
+        ("kernels", f"{plural(summary.kernels, 'kernel')}, {plural(summary.links, 'link')}"),
+        (
+            "cores",
+            f"{count(summary.cores_used)} of {count(summary.cores)}, {percent(summary.cores_used / summary.cores)}",
+        ),
+        ("interval", f"{count(summary.interval_cycles)} cycles, {gap}"),
+        ("bottleneck", f"{summary.bottleneck.kind} {summary.bottleneck.name}: {summary.bottleneck.reason}"),
+        ("latency", f"{count(summary.latency_cycles)} cycles, {seconds(summary.latency_seconds)}"),
+        ("throughput", f"{count(summary.samples_per_second)} samples/s at {hertz(summary.clock_hz)}"),
+        (
+            "memory",
+            f"{kibibytes(core.bytes)} of {kibibytes(core.sram_bytes)} on the fullest core, of {core.kernel}",
+        ),
+    ]
+    if summary.unsplit:
+        names = ", ".join(_first(summary.unsplit, _SHOWN_NAMES, "more"))
+        facts.append(("unsplit", f"{plural(len(summary.unsplit), 'operator')} on one core each: {names}"))
+    if summary.host_operators:
+        names = ", ".join(_first(summary.host_operators, _SHOWN_NAMES, "more"))
+        facts.append(("on the host", names))
+    if summary.interrupted:
+        facts.append(("interrupted", "the search was stopped; this is the best legal plan it had found"))
+    return [*facts, ("took", f"{seconds(total)}: {stages}"), ("plan", summary.plan)]
+
+
+def _first(texts: tuple[str, ...], limit: int, rest: str) -> list[str]:
+    """The first `limit` texts, and how many more there are."""
+    if len(texts) <= limit:
+        return list(texts)
+    return [*texts[:limit], f"{len(texts) - limit} {rest}"]
+
+
+def _cores_used(record: PlanRecord) -> int:
+    """Cores of the busiest phase of each wafer."""
+    return sum(
+        max(
+            (sum(k.rectangle.width * k.rectangle.height for k in phase.kernels) for phase in wafer.phases),
+            default=0,
+        )
+        for wafer in record.wafers
+    )
+
+
+def _fullest_core(record: PlanRecord) -> FullestCore:
+    sram = record.target.core.sram_bytes
+    fullest = max(record.kernels(), key=lambda kernel: kernel.memory.total, default=None)
+    if fullest is None:
+        return FullestCore("", 0, sram)
+    return FullestCore(fullest.name, fullest.memory.total, sram)

@@ -1,0 +1,73 @@
+"""Tensors by name in .npz files: what `wsec run` reads and writes. Nothing in such a file is ever executed."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsec.compiler.errors import WsecError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def read_tensors(path: Path) -> dict[str, NDArray[np.generic]]:
+    """The arrays of an .npz file, by name.
+
+    Raises:
+        WsecError: WSEC580 where there is no such file, or it is none of that kind.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise _unreadable(path, "a single array, without a name")
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise _unreadable(path, str(error)) from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, NDArray[np.generic]]) -> None:
+    """Write an .npz file, whole or not at all.
+
+    Raises:
+        WsecError: WSEC581 where it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with zipfile.ZipFile(partial, "w") as archive:
+            for name, tensor in tensors.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, np.asanyarray(tensor), allow_pickle=False)
+        partial.replace(path)
+    except OSError as error:
+        raise WsecError(
+            code="WSEC581",
+            what="the outputs cannot be written",
+            where=str(path),
+            expected="a file that can be written, in a folder that exists",
+            found=error.strerror or type(error).__name__,
+            hint="choose another place with -o, or free some room; nothing was left behind",
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _unreadable(path: Path, found: str) -> WsecError:
+    return WsecError(
+        code="WSEC580",
+        what="the inputs cannot be read",
+        where=str(path),
+        expected="an .npz file with one array for each input, as numpy.savez writes it",
+        found=found,
+        hint="write it with numpy.savez(path, **{name: array}), or leave --inputs out for random inputs",
+    )
