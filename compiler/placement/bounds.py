@@ -73,11 +73,7 @@ def kernel_too_large(
     shapes = kernel.shapes
     space, option, excess = _nearest_miss(shapes, spaces)
     width, height = int(shapes.widths[option]), int(shapes.heights[option])
-    free = (
-        "the region is"
-        if not problem.reserved
-        else "the largest rectangle free of reserved cores it nearly fits is"
-    )
+    free = "the free rectangle that it misses by least is" if problem.reserved else "the region is"
     return WsecError(
         "WSEC320",
         f"kernel {kernel.name!r} does not fit the region in any of its {len(shapes.cycles)} shapes",
@@ -99,11 +95,13 @@ def _nearest_miss(shapes: ShapeOptions, spaces: Sequence[Rectangle]) -> tuple[Re
     if best is None:
         raise no_free_core()
     _, option, space = best
-    over = (
-        (int(shapes.widths[option]) - space.width, "columns too wide"),
-        (int(shapes.heights[option]) - space.height, "rows too high"),
-    )
-    return space, option, " and ".join(f"{by} {text}" for by, text in over if by > 0)
+    wide = _excess(int(shapes.widths[option]) - space.width, "column", "wide")
+    high = _excess(int(shapes.heights[option]) - space.height, "row", "high")
+    return space, option, " and ".join(each for each in (wide, high) if each)
+
+
+def _excess(by: int, unit: str, direction: str) -> str:
+    return f"{by} {unit}{'s' if by > 1 else ''} too {direction}" if by > 0 else ""
 
 
 def no_free_core() -> WsecError:

@@ -24,7 +24,8 @@ class Instance:
     Attributes:
         problem: As it was given.
         tables: The usable options of each kernel; kernels that share `ShapeOptions` share the table.
-        parts: Disjoint free rectangles that cover the free cores.
+        tilings: Ways to cover the free cores by disjoint rectangles, in packing order.
+        free_area: Number of free cores.
         obstacles: The reserved rectangles, as far as they lie on the grid.
         bound: Lower bound on the interval, in cycles.
         slowest: No option takes more cycles.
@@ -32,7 +33,8 @@ class Instance:
 
     problem: PlacementProblem
     tables: tuple[ShapeTable, ...]
-    parts: tuple[Rectangle, ...]
+    tilings: tuple[tuple[Rectangle, ...], ...]
+    free_area: int
     obstacles: tuple[Rectangle, ...]
     bound: int
     slowest: int

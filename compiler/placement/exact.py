@@ -40,11 +40,10 @@ def solve(instance: Instance, incumbent: Candidate | None, limits: Limits) -> Ex
     """Lower the interval below the incumbent's, or find a first placement if there is none."""
     found: list[Candidate] = []
     if incumbent is None:
-        first = _pack_within(instance, instance.slowest, _FIRST_TIME * max(1.0, limits.effort), limits.seed)[
-            1
-        ]
+        effort = _FIRST_TIME * max(1.0, limits.effort)
+        outcome, first = _pack_within(instance, instance.slowest, effort, limits.seed)
         if first is None:
-            return ExactResult([], instance.bound)
+            return ExactResult([], instance.bound, impossible=outcome is Outcome.IMPOSSIBLE)
         found.append(first)
         incumbent = first
     times = times_between(instance.tables, instance.bound, incumbent.interval)

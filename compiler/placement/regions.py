@@ -1,11 +1,25 @@
 """The free space of a grid with reserved rectangles, as rectangles.
 
-Exact: every free core lies in one of `partition`, and every rectangle of free cores lies in one of `maximal_spaces`.
+Exact: every free core lies in one rectangle of each tiling, and every rectangle of free cores lies in one of
+`maximal_spaces`.
 """
 
 from __future__ import annotations
 
+import itertools
+from typing import TYPE_CHECKING, Final
+
 from wsec.compiler.placement.problem import PlacementProblem, Rectangle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FEW: Final = 4
+_PREFERENCES: Final[tuple[Callable[[Rectangle], int], ...]] = (
+    lambda space: space.area,
+    lambda space: space.height,
+    lambda space: space.width,
+)
 
 
 def grid_of(problem: PlacementProblem) -> Rectangle:
@@ -52,11 +66,31 @@ def _without_contained(spaces: list[Rectangle]) -> list[Rectangle]:
     return kept
 
 
-def partition(grid: Rectangle, reserved: tuple[Rectangle, ...]) -> list[Rectangle]:
-    """Disjoint free rectangles that cover the free area: the largest first cut, in reading order of columns."""
+def tilings(grid: Rectangle, reserved: tuple[Rectangle, ...]) -> list[tuple[Rectangle, ...]]:
+    """Ways to cover the free cores by disjoint rectangles, each in several orders.
+
+    The largest, the highest or the widest space is cut off first. Few tiles come in every order; many in that of
+    columns and in that of rows, forwards and backwards.
+    """
+    found: dict[tuple[Rectangle, ...], None] = {}
+    for preference in _PREFERENCES:
+        tiles = _tiles(grid, reserved, preference)
+        by_column = sorted(tiles, key=lambda tile: (tile.x, tile.y))
+        by_row = sorted(tiles, key=lambda tile: (tile.y, tile.x))
+        orders = itertools.permutations(by_column) if len(tiles) <= _FEW else (by_column, by_row)
+        for order in orders:
+            found[tuple(order)] = None
+            found[tuple(reversed(order))] = None
+    return list(found)
+
+
+def _tiles(
+    grid: Rectangle, reserved: tuple[Rectangle, ...], preference: Callable[[Rectangle], int]
+) -> list[Rectangle]:
     taken = list(reserved)
-    parts: list[Rectangle] = []
+    tiles: list[Rectangle] = []
     while spaces := maximal_spaces(grid, tuple(taken)):
-        parts.append(spaces[0])
-        taken.append(spaces[0])
-    return sorted(parts, key=lambda part: (part.x, part.y))
+        chosen = max(spaces, key=preference)
+        tiles.append(chosen)
+        taken.append(chosen)
+    return tiles

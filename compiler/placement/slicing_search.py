@@ -40,7 +40,7 @@ class Direction:
     group: int
     order: tuple[int, ...]
     tables: tuple[ShapeTable, ...]
-    regions: tuple[Rectangle, ...]
+    tilings: tuple[tuple[Rectangle, ...], ...]
     nets: slicing_layout.NetArrays
 
 
@@ -88,7 +88,7 @@ def directions(instance: Instance, order: Sequence[int], group: int) -> list[Dir
             group=group,
             order=tuple(order),
             tables=tuple(instance.tables[kernel] for kernel in order),
-            regions=tuple(instance.parts),
+            tilings=instance.tilings,
             nets=nets,
         ),
         Direction(
@@ -96,7 +96,7 @@ def directions(instance: Instance, order: Sequence[int], group: int) -> list[Dir
             group=group,
             order=tuple(order),
             tables=tuple(turned[id(instance.tables[kernel])] for kernel in order),
-            regions=tuple(sorted(map(_transpose, instance.parts), key=lambda part: (part.x, part.y))),
+            tilings=tuple(tuple(map(_transpose, tiling)) for tiling in instance.tilings),
             nets=nets,
         ),
     ]
@@ -107,24 +107,34 @@ def _transpose(part: Rectangle) -> Rectangle:
 
 
 def slice_within(direction: Direction, time: int) -> Sliced | None:
-    """Fill the regions one after the other within `time` cycles; None if kernels are left over."""
-    width = max(part.width for part in direction.regions)
-    height = max(part.height for part in direction.regions)
-    count = len(direction.tables)
+    """Place all kernels within `time` cycles in the first tiling where that works; None if none does."""
+    tiles = [tile for tiling in direction.tilings for tile in tiling]
+    width, height = max(tile.width for tile in tiles), max(tile.height for tile in tiles)
     groups = group_curves(direction.tables, time, width, height, direction.group)
     if groups is None:
         return None
-    heights = sorted({part.height for part in direction.regions})
+    heights = sorted({tile.height for tile in tiles})
     columns = dict(zip(heights, column_widths(groups, heights), strict=True))
+    for tiling in direction.tilings:
+        fillings = _fill(columns, tiling, len(direction.tables))
+        if fillings is not None:
+            return Sliced(time, groups, columns, fillings)
+    return None
+
+
+def _fill(
+    columns: dict[int, NDArray[np.int32]], tiling: tuple[Rectangle, ...], count: int
+) -> tuple[tuple[Rectangle, int, int], ...] | None:
+    """Fill the tiles in turn, each with as many kernels as possible; None if kernels are left over."""
     start = 0
     fillings: list[tuple[Rectangle, int, int]] = []
-    for part in direction.regions:
-        end = reach(columns[part.height], start, part.width)
+    for tile in tiling:
+        end = reach(columns[tile.height], start, tile.width)
         if end > start:
-            fillings.append((part, start, end))
+            fillings.append((tile, start, end))
         start = end
         if start == count:
-            return Sliced(time, groups, columns, tuple(fillings))
+            return tuple(fillings)
     return None
 
 

@@ -72,12 +72,13 @@ def prepare(problem: PlacementProblem) -> Instance:
             if not len(table.cycles):
                 raise bounds.kernel_too_large(problem, kernel, spaces)
     tables = tuple(prepared[id(kernel.shapes)] for kernel in problem.kernels)
-    parts = tuple(regions.partition(grid, obstacles))
-    free_area = sum(part.area for part in parts)
+    tilings = tuple(regions.tilings(grid, obstacles))
+    free_area = sum(tile.area for tile in tilings[0])
     bound = bounds.area_bound(tables, free_area)
     if bound is None:
         raise bounds.area_too_small(problem, tables, free_area)
-    return Instance(problem, tables, parts, obstacles, bound, max(int(table.cycles[-1]) for table in tables))
+    slowest = max(int(table.cycles[-1]) for table in tables)
+    return Instance(problem, tables, tilings, free_area, obstacles, bound, slowest)
 
 
 class _Search:
@@ -151,13 +152,12 @@ def _packing_orders(instance: Instance) -> Iterable[list[int]]:
 
 
 def _no_arrangement(instance: Instance, *, proven: bool) -> WsecError:
-    free = sum(part.area for part in instance.parts)
     least = sum(int(table.least_area[-1]) for table in instance.tables)
     end = "it is proven that no arrangement exists" if proven else "that none exists is not proven"
     return WsecError(
         "WSEC322",
         "no arrangement of the kernels was found, although their areas would allow one",
-        expected=f"rectangles that pack into the {free:,} free cores; their least areas sum to {least:,}",
+        expected=f"rectangles that pack into the {instance.free_area:,} free cores; their least areas sum to {least:,}",
         found=f"{len(instance.tables)} kernels that no stage of the search could place together; {end}",
         hint="use a larger region, reserve fewer cores, spread the kernels over several phases or wafers, "
         "or raise the effort",

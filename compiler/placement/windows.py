@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from wsec.compiler.placement.problem import Limits
 
 _KERNELS: Final = 7
-_WINDOWS: Final = 32
+_WINDOWS: Final = 20
 _SHAPES: Final = 24
-_TIME: Final = 0.08
+_TIME: Final = 0.06
 
 
 def search(instance: Instance, best: Candidate, limits: Limits) -> Iterator[Candidate]:

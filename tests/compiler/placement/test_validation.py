@@ -1,0 +1,192 @@
+"""What `place` refuses, each message read whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from wsec.compiler.errors import ExitStatus, WsecError
+from wsec.compiler.placement import (
+    Limits,
+    Net,
+    PlacementKernel,
+    PlacementProblem,
+    Rectangle,
+    ShapeOptions,
+    place,
+)
+
+
+def _square(side: int) -> ShapeOptions:
+    return ShapeOptions(np.array([side]), np.array([side]), np.array([7]))
+
+
+GOOD = PlacementProblem(8, 8, (PlacementKernel("a", _square(4)), PlacementKernel("b", _square(4))))
+
+
+def _refusal(problem: PlacementProblem, limits: Limits | None = None) -> str:
+    with pytest.raises(WsecError) as caught:
+        place(problem, limits)
+    assert caught.value.exit_status is ExitStatus.DOES_NOT_FIT
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("problem", "where", "expected", "found"),
+    [
+        (replace(GOOD, width=0), "the grid", "width and height of at least 1", "0 x 8"),
+        (replace(GOOD, kernels=()), "kernels", "at least one kernel to place", "none"),
+        (
+            replace(GOOD, wirelength_weight=-1.0),
+            "wirelength_weight",
+            "a finite number of at least 0",
+            "-1.0",
+        ),
+        (
+            replace(GOOD, reserved=(Rectangle(1, 2, 0, 3),)),
+            "reserved rectangle at column 1, row 2",
+            "width and height of at least 1",
+            "0 x 3",
+        ),
+        (
+            replace(GOOD, nets=(Net(0, 1, float("inf")),)),
+            "net 0, from kernel 0 to kernel 1",
+            "a finite weight of at least 0",
+            "inf",
+        ),
+        (
+            replace(
+                GOOD,
+                kernels=(
+                    PlacementKernel("a", ShapeOptions(np.array([1, 2]), np.array([1]), np.array([1, 2]))),
+                ),
+            ),
+            "kernel 'a'",
+            "as many widths as heights and cycles, and at least one",
+            "2 widths, 1 heights, 2 cycles",
+        ),
+        (
+            replace(
+                GOOD,
+                kernels=(
+                    PlacementKernel("a", ShapeOptions(np.array([1, 0]), np.array([1, 1]), np.array([1, 2]))),
+                ),
+            ),
+            "kernel 'a'",
+            "width of at least 1",
+            "width 0 in option 1",
+        ),
+    ],
+)
+def test_a_malformed_problem_is_refused(
+    problem: PlacementProblem, where: str, expected: str, found: str
+) -> None:
+    """The item at fault, what would do and what was found."""
+    assert _refusal(problem) == (
+        "error[WSEC330]: the placement problem is malformed\n"
+        f"  where:    {where}\n"
+        f"  expected: {expected}\n"
+        f"  found:    {found}"
+    )
+
+
+def test_two_kernels_of_one_name_are_refused() -> None:
+    """Names are what messages call kernels by."""
+    kernel = PlacementKernel("conv", _square(1))
+    problem = replace(GOOD, kernels=(kernel, PlacementKernel("x", _square(1)), kernel))
+    assert _refusal(problem) == (
+        "error[WSEC331]: two kernels are called 'conv'\n"
+        "  where:    kernels 0 and 2\n"
+        "  expected: a different name for each kernel\n"
+        "  try:      rename one of them"
+    )
+
+
+def test_a_net_to_nowhere_is_refused() -> None:
+    """An index out of range is said with the range."""
+    assert _refusal(replace(GOOD, nets=(Net(0, 2, 1.0),))) == (
+        "error[WSEC332]: a net names a kernel that does not exist\n"
+        "  where:    net 0, from kernel 0 to kernel 2\n"
+        "  expected: kernel numbers 0 ... 1\n"
+        "  found:    0 and 2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("limits", "found"),
+    [
+        (Limits(effort=-1.0), "effort -1.0"),
+        (Limits(effort=float("nan")), "effort nan"),
+        (Limits(seed=-3), "seed -3"),
+    ],
+)
+def test_unusable_limits_are_refused(limits: Limits, found: str) -> None:
+    """An effort below zero would search backwards."""
+    assert _refusal(GOOD, limits) == (
+        "error[WSEC333]: the limits of the placement search are not usable\n"
+        "  expected: a finite effort of at least 0 (0: the first heuristic answer) and a seed of at least 0\n"
+        f"  found:    {found}"
+    )
+
+
+def test_a_kernel_larger_than_the_region_is_named_with_side_and_excess() -> None:
+    """The shape that misses by least is the one talked about."""
+    shapes = ShapeOptions(np.array([9, 4]), np.array([4, 20]), np.array([5, 6]))
+    problem = replace(GOOD, kernels=(*GOOD.kernels, PlacementKernel("conv1", shapes)))
+    assert _refusal(problem) == (
+        "error[WSEC320]: kernel 'conv1' does not fit the region in any of its 2 shapes\n"
+        "  where:    kernel 'conv1'\n"
+        "  expected: width <= 8 and height <= 8 (the region is 8 x 8)\n"
+        "  found:    its nearest shape is 9 x 4: 1 column too wide\n"
+        "  try:      use a larger region, or split the operator into smaller ones"
+    )
+
+
+def test_a_kernel_larger_than_the_free_part_is_named() -> None:
+    """With reserved columns it is the free rectangle that counts."""
+    problem = replace(
+        GOOD, kernels=(PlacementKernel("conv1", _square(7)),), reserved=(Rectangle(0, 0, 3, 8),)
+    )
+    assert _refusal(problem) == (
+        "error[WSEC320]: kernel 'conv1' does not fit the region in any of its 1 shapes\n"
+        "  where:    kernel 'conv1'\n"
+        "  expected: width <= 5 and height <= 8 (the free rectangle that it misses by least is 5 x 8)\n"
+        "  found:    its nearest shape is 7 x 7: 2 columns too wide\n"
+        "  try:      use a larger region, or split the operator into smaller ones"
+    )
+
+
+def test_too_little_area_is_an_inequality() -> None:
+    """A proof with its numbers, the largest kernels and what to do."""
+    problem = replace(GOOD, kernels=tuple(PlacementKernel(f"k{index}", _square(4)) for index in range(5)))
+    assert _refusal(problem) == (
+        "error[WSEC321]: the kernels do not fit: together they need more cores than the region has, even at their slowest\n"
+        "  expected: sum of least areas <= free cores, 80 <= 64\n"
+        "  found:    16 cores too few for 5 kernels; the largest: 'k0' 16, 'k1' 16, 'k2' 16\n"
+        "  try:      use a region of at least 80 free cores, spread the kernels over several phases or wafers, "
+        "or choose a smaller model"
+    )
+
+
+def test_a_region_reserved_as_a_whole_is_refused() -> None:
+    """No free core at all is its own inequality."""
+    assert _refusal(replace(GOOD, reserved=(Rectangle(-1, -1, 20, 20),))) == (
+        "error[WSEC321]: the kernels do not fit: no core of the region is free\n"
+        "  expected: at least one core outside of the reserved rectangles\n"
+        "  found:    reserved rectangles cover the whole region\n"
+        "  try:      reserve less, or use a larger region"
+    )
+
+
+def test_kernels_that_no_arrangement_fits() -> None:
+    """Two 5 x 5 squares have the area of a 8 x 8 grid but no place in it; the solver proves it and says so."""
+    problem = replace(GOOD, kernels=(PlacementKernel("a", _square(5)), PlacementKernel("b", _square(5))))
+    assert _refusal(problem) == (
+        "error[WSEC322]: no arrangement of the kernels was found, although their areas would allow one\n"
+        "  expected: rectangles that pack into the 64 free cores; their least areas sum to 50\n"
+        "  found:    2 kernels that no stage of the search could place together; it is proven that no arrangement exists\n"
+        "  try:      use a larger region, reserve fewer cores, spread the kernels over several phases or wafers, "
+        "or raise the effort"
+    )
