@@ -129,7 +129,7 @@ def lanes(dtype: str, target: Target) -> float:
 def _compute(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:
     core = target.core
     points = _points(work, nest, blocks)
-    vector = points
+    vector: Array = points
     if work.vectors:
         choices = [
             np.prod([blocks[:, nest.position(name)] for name in names], axis=0) for names in work.vectors
@@ -138,7 +138,7 @@ def _compute(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array
     instructions = np.ceil(points * work.operations / np.maximum(vector, 1))
     elements = points * work.operations / lanes(work.dtype, target)
     slow = work.divisions * core.divide_cycles + work.transcendentals * core.transcendental_cycles
-    return elements + instructions * (core.vector_start_cycles + core.loop_cycles) + points * slow
+    return np.asarray(elements + instructions * (core.vector_start_cycles + core.loop_cycles) + points * slow)
 
 
 def _memory(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:
@@ -146,7 +146,8 @@ def _memory(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:
     item = nest.outputs[0].item_bytes
     operations = _points(work, nest, blocks) * work.operations
     reads = operations * 2 * item / target.core.read_bytes_per_cycle
-    return np.maximum(reads, operations * item / target.core.write_bytes_per_cycle)
+    writes = operations * item / target.core.write_bytes_per_cycle
+    return np.asarray(np.maximum(reads, writes))
 
 
 def _reduction_parts(nest: LoopNest, parts: Array) -> Array:

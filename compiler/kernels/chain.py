@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wsec.compiler.kernels.loop_nest import DimensionMap, Loop, LoopNest, Work, fixed, follows
+from wsec.compiler.kernels.loop_nest import DimensionMap, Loop, LoopNest, Operand, Work, fixed, follows
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, dtype_of, operand, shape_of
 from wsec.compiler.plan import ChainStep
 
@@ -54,7 +54,8 @@ def with_chain(nest: LoopNest, anchor: ir.Value | None, nodes: Sequence[ir.Node]
     view = nest.outputs[0].maps
     groups = nest.output_groups or tuple((i,) for i in range(len(view)))
     names: dict[ir.Value, str] = {} if anchor is None else {anchor: RESULT}
-    steps, extras = [], []
+    steps: list[ChainStep] = []
+    extras: list[Operand] = []
     for node in nodes:
         wires = []
         for value in node.inputs:

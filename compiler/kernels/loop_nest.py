@@ -9,9 +9,12 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from wsec.compiler.plan import Argument, ChainStep
 from wsec.compiler.sharding import DimensionSharding, whole
+
+if TYPE_CHECKING:
+    from wsec.compiler.plan import Argument, ChainStep
 
 
 class LoopRole(enum.Enum):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from wsec.compiler.kernels.loop_nest import (
     DimensionMap,
     Loop,
@@ -13,7 +15,9 @@ from wsec.compiler.kernels.loop_nest import (
     follows,
 )
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, operand, shape_of
-from wsec.compiler.plan import Argument
+
+if TYPE_CHECKING:
+    from wsec.compiler.plan import Argument
 
 
 def _nest(
@@ -22,6 +26,7 @@ def _nest(
     loops: tuple[Loop, ...],
     inputs: tuple[Operand, ...],
     arguments: dict[str, Argument],
+    *,
     operations: float = 1,
 ) -> LoopNest:
     result = operand("result", operator.output, tuple(map(follows, loops)))
@@ -180,7 +185,9 @@ def make_resize(operator: OperatorView) -> LoopNest:
         "output_shape": output,
     }
     cost = 2 ** sum(1 for i in range(len(x)) if x[i] != output[i]) if mode == "linear" else 1
-    return _nest(operator, "resize", loops, (operator.operand("x", 0, tuple(maps)),), arguments, cost)
+    return _nest(
+        operator, "resize", loops, (operator.operand("x", 0, tuple(maps)),), arguments, operations=cost
+    )
 
 
 def _refuse_resize(operator: OperatorView, mode: str, coordinates: str) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import onnx_ir as ir
-
 from wsec.compiler.errors import WsecError
 from wsec.compiler.kernels.loop_nest import DimensionMap, Operand
-from wsec.compiler.plan import Argument
 
 if TYPE_CHECKING:
     import numpy as np
+    import onnx_ir as ir
     from numpy.typing import NDArray
+
+    from wsec.compiler.plan import Argument
 
 
 class Unsplittable(Exception):  # noqa: N818 - a reason for another kernel, not an error

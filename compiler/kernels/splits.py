@@ -52,17 +52,18 @@ class SplitTable:
     shapes: ShapeOptions
 
 
-def enumerate_splits(nest: LoopNest, target: Target, width: int, height: int) -> SplitTable:
-    """All splits of `nest` worth keeping on a region of `width` x `height` cores.
+def enumerate_splits(nest: LoopNest, target: Target) -> SplitTable:
+    """All splits of `nest` worth keeping on the grid of `target`.
 
     Raises:
         WsecError: WSEC301 where no split fits the memory of a core and the region.
     """
+    width, height = target.grid.width, target.grid.height
     parts = _candidates(nest, target, width * height)
     costs = split_costs(nest, parts, target)
     fits = costs.bytes <= target.core.data_bytes
     if not fits.any():
-        raise _does_not_fit(nest, parts, costs, target, width, height)
+        raise _does_not_fit(nest, parts, costs, target)
     keep = np.flatnonzero(fits)
     keep = keep[_near_frontier(parts[keep].prod(axis=1), costs.cycles[keep])]
     return _with_arrangements(nest, parts[keep], _select(costs, keep), width, height)
@@ -74,7 +75,8 @@ def loop_parts(extent: int) -> NDArray[np.int64]:
     few = -(-extent // blocks)
     candidates = np.unique(np.concatenate([few, blocks[blocks <= extent]]))
     block = -(-extent // candidates)
-    return candidates[-(-extent // block) == candidates].astype(np.int64)
+    useful: NDArray[np.int64] = candidates[-(-extent // block) == candidates].astype(np.int64)
+    return useful
 
 
 def _candidates(nest: LoopNest, target: Target, cores: int) -> Array:
@@ -90,14 +92,16 @@ def _candidates(nest: LoopNest, target: Target, cores: int) -> Array:
         return np.ones((1, 0))
     grid = np.meshgrid(*lists, indexing="ij")
     parts = np.stack([axis.reshape(-1) for axis in grid], axis=1).astype(np.float64)
-    return parts[parts.prod(axis=1) <= cores]
+    possible: Array = parts[parts.prod(axis=1) <= cores]
+    return possible
 
 
 def _thinned(choices: NDArray[np.int64]) -> NDArray[np.int64]:
     """Three quarters of the choices, both ends kept, those nearest to their neighbours (in logarithm) dropped."""
     wanted = np.geomspace(choices[0], choices[-1], max(2, 3 * len(choices) // 4))
     nearest = np.abs(np.log(choices)[None, :] - np.log(wanted)[:, None]).argmin(axis=1)
-    return choices[np.unique(nearest)]
+    thinned: NDArray[np.int64] = choices[np.unique(nearest)]
+    return thinned
 
 
 def _unsplit_candidates(nest: LoopNest, target: Target, cores: int) -> Array:
@@ -235,9 +239,7 @@ def cycles_of(table: SplitTable, option: int) -> Cycles:
     return Cycles(int(costs.compute[option]), int(costs.communication[option]), int(costs.memory[option]))
 
 
-def _does_not_fit(
-    nest: LoopNest, parts: Array, costs: SplitCosts, target: Target, width: int, height: int
-) -> WsecError:
+def _does_not_fit(nest: LoopNest, parts: Array, costs: SplitCosts, target: Target) -> WsecError:
     least = int(np.argmin(costs.bytes))
     over = int(costs.bytes[least]) - target.core.data_bytes
     split = ", ".join(
@@ -252,7 +254,7 @@ def _does_not_fit(
         found=f"{int(costs.bytes[least])} bytes a core, {over} too many, at the best split ({split or 'one core'}): "
         f"weights {int(costs.weights[least])}, activations {int(costs.activations[least])}, "
         f"buffers {int(costs.buffers[least])}",
-        hint=f"a larger region than {width}x{height}, a smaller input size (--dim), a smaller element type, "
+        hint=f"a larger region than {target.grid.width}x{target.grid.height}, a smaller input size (--dim), a smaller element type, "
         "or a target with more memory",
     )
 

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import math
 
-from wsec.compiler.kernels.convolution import begin_pads
-from wsec.compiler.kernels.loop_nest import (
-    DimensionMap,
-    Loop,
-    LoopNest,
-    LoopRole,
-    Operand,
-    Work,
-    fixed,
-    follows,
-)
+from wsec.compiler.kernels.loop_nest import Loop, LoopNest, LoopRole, Operand, Work, fixed, follows
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, operand, shape_of
+from wsec.compiler.kernels.window import sliding_window
 
 _REDUCTIONS = {
     "ReduceSum": "sum",
@@ -36,65 +27,34 @@ def make_pooling(operator: OperatorView) -> LoopNest:
     if len(operator.node.outputs) > 1:
         raise Unsplittable("the indices of the maxima are used")
     x, output = shape_of(operator.input(0)), shape_of(operator.output)
-    spatial = len(x) - 2
-    window = operator.integers("kernel_shape", ())
-    strides = operator.integers("strides", (1,) * spatial)
-    dilations = operator.integers("dilations", (1,) * spatial)
-    begins = begin_pads(operator, x[2:], window, strides, dilations)
-    ends = _end_pads(operator, x[2:], output[2:], begins, window, strides, dilations)
+    window = sliding_window(operator, x[2:], operator.integers("kernel_shape", ()))
     n, c = Loop("n", x[0]), Loop("c", x[1])
-    outer = tuple(Loop(f"d{i}", output[2 + i]) for i in range(spatial))
-    reads = tuple(
-        DimensionMap(x[2 + i], outer[i].name, strides[i], -begins[i], 1, (window[i] - 1) * dilations[i] + 1)
-        for i in range(spatial)
-    )
+    outer = tuple(Loop(f"d{i}", extent) for i, extent in enumerate(output[2:]))
     result = operand("result", operator.output, (follows(n), follows(c), *map(follows, outer)))
     return LoopNest(
         kind="pooling",
         operators=(operator.name,),
         loops=(n, c, *outer),
-        inputs=(operator.operand("x", 0, (follows(n), follows(c), *reads)),),
+        inputs=(operator.operand("x", 0, (follows(n), follows(c), *window.reads(x[2:], outer))),),
         outputs=(result,),
         arguments={
             "mode": "max" if operator.op_type == "MaxPool" else "average",
-            "window": window,
-            "strides": strides,
-            "dilations": dilations,
-            "pads_begin": begins,
-            "pads_end": ends,
+            "window": window.sizes,
+            "strides": window.strides,
+            "dilations": window.dilations,
+            "pads_begin": window.begins,
+            "pads_end": window.ends,
             "count_include_pad": bool(operator.integer("count_include_pad", 0)),
         },
         work=Work(
-            ("n", "c", *(loop.name for loop in outer)), operations=math.prod(window), dtype=result.dtype
+            ("n", "c", *(loop.name for loop in outer)), operations=math.prod(window.sizes), dtype=result.dtype
         ),
-    )
-
-
-def _end_pads(
-    operator: OperatorView,
-    extents: tuple[int, ...],
-    output: tuple[int, ...],
-    begins: tuple[int, ...],
-    window: tuple[int, ...],
-    strides: tuple[int, ...],
-    dilations: tuple[int, ...],
-) -> tuple[int, ...]:
-    if operator.text("auto_pad", "NOTSET") == "NOTSET":
-        return operator.integers("pads", (0,) * 2 * len(extents))[len(extents) :]
-    return tuple(
-        max(0, (out - 1) * stride + (size - 1) * dilation + 1 - extent - begin)
-        for extent, out, begin, size, stride, dilation in zip(
-            extents, output, begins, window, strides, dilations, strict=True
-        )
     )
 
 
 def reduced_axes(operator: OperatorView, rank: int) -> tuple[int, ...]:
     """The axes of a Reduce* node, from its attribute or constant input, in rising order."""
-    if operator.has_input(1):
-        axes = operator.constant_integers(1)
-    else:
-        axes = operator.integers("axes", ())
+    axes = operator.constant_integers(1) if operator.has_input(1) else operator.integers("axes", ())
     if not axes:
         return () if operator.integer("noop_with_empty_axes", 0) else tuple(range(rank))
     return tuple(sorted(axis % rank for axis in axes))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from wsec.compiler.kernels.graph import KernelGraph
     from wsec.compiler.kernels.splits import SplitTable
-    from wsec.compiler.placement.problem import Placement
+    from wsec.compiler.placement import Placement, Progress
     from wsec.compiler.plan_checker import Finding
     from wsec.compiler.plan_io import LoadedPlan
     from wsec.passes import Pass
@@ -125,6 +125,24 @@ def load_plan(folder: str | Path) -> Plan:
     return Plan(load(Path(folder)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What one compilation was asked for, beside the model itself."""
+
+    model: Path
+    options: Options
+    target: Target
+    observer: Callable[[StageEvent], None]
+    stop: Callable[[], bool] | None
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        self.observer(StageEvent(name))
+        yield
+        self.observer(StageEvent(name, seconds=time.perf_counter() - started))
+
+
 def compile_model(
     model: str | Path,
     options: Options,
@@ -147,74 +165,61 @@ def compile_model(
     from wsec.compiler.plan_io import load_plan as load
     from wsec.compiler.plan_io import write_plan
 
-    target = options.target if isinstance(options.target, Target) else load_target(str(options.target))
-    if options.region is not None:
-        target = target.with_region(*options.region)
+    job = _Job(Path(model), options, _target(options), observer, stop)
     keep = None
     if output is None:
         keep = tempfile.TemporaryDirectory(prefix="wsec-")
         output = Path(keep.name) / "plan"
-    lowered, notes = _lower(Path(model), options, observer)
-    record = _plan(Path(model), lowered, notes, target, options, observer, stop)
-    _assert_legal(record, lowered, observer)
-    with _stage("write", observer):
-        write_plan(output, record, lowered, Path(model))
+    lowered, notes = _lower(job)
+    record = _decide(job, lowered, notes)
+    with job.stage("check"):
+        _assert_legal(record, lowered)
+    with job.stage("write"):
+        write_plan(output, record, lowered, job.model)
     return Plan(load(output), keep)
 
 
-@contextmanager
-def _stage(name: str, observer: Callable[[StageEvent], None]) -> Iterator[None]:
-    started = time.perf_counter()
-    observer(StageEvent(name))
-    yield
-    observer(StageEvent(name, seconds=time.perf_counter() - started))
+def _target(options: Options) -> Target:
+    target = options.target if isinstance(options.target, Target) else load_target(str(options.target))
+    return target if options.region is None else target.with_region(*options.region)
 
 
-def _lower(
-    path: Path, options: Options, observer: Callable[[StageEvent], None]
-) -> tuple[ir.Model, tuple[str, ...]]:
-    """Import and run the passes."""
-    with _stage("import", observer):
-        from wsec.compiler.importer import check_supported, import_model, resolve_shapes
+def _lower(job: _Job) -> tuple[ir.Model, tuple[str, ...]]:
+    """Import the model and run the passes over it."""
+    with job.stage("import"):
+        from wsec.compiler.importer import check_supported, import_model, infer_shapes, shape_oracle
 
-        imported = import_model(path, options.dims or {})
-    with _stage("passes", observer):
+        imported = import_model(job.model, job.options.dims or {})
+    with job.stage("passes"):
         from wsec.passes import default_pipeline, run_pipeline
-        from wsec.passes.dumps import dump_passes
+        from wsec.passes.dumping import dump_to
 
-        dump = None if options.dump_passes is None else dump_passes(options.dump_passes)
-        pipeline = default_pipeline() if options.passes is None else options.passes
-        run_pipeline(imported.model, pipeline, callback=dump)
+        folder = job.options.dump_passes
+        pipeline = default_pipeline() if job.options.passes is None else job.options.passes
+        run_pipeline(imported.model, pipeline, callback=None if folder is None else dump_to(folder))
+        while shape_oracle(imported.model):
+            infer_shapes(imported.model)
         check_supported(imported.model)
-        resolve_shapes(imported.model)
     return imported.model, imported.notes
 
 
-def _plan(
-    path: Path,
-    lowered: ir.Model,
-    notes: tuple[str, ...],
-    target: Target,
-    options: Options,
-    observer: Callable[[StageEvent], None],
-    stop: Callable[[], bool] | None,
-) -> PlanRecord:
+def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
+    """Split, place and route the lowered model."""
     from wsec.compiler.assembly import assemble_kernels, assemble_links, routing_links
     from wsec.compiler.buffer_sizing import size_buffers
     from wsec.compiler.kernels.graph import build_kernel_graph
-    from wsec.compiler.plan_io import sha256_of_file
     from wsec.compiler.routing import route
 
-    with _stage("kernels", observer):
+    target = job.target
+    with job.stage("kernels"):
         graph = build_kernel_graph(lowered, target.fabric.word_bytes)
         tables = split_tables(graph, target)
-    with _stage("placement", observer):
-        placement = _place(graph, tables, target, options, observer, stop)
+    with job.stage("placement"):
+        placement = _place(job, graph, tables)
         kernels = assemble_kernels(tables, placement, target)
-    with _stage("routing", observer):
-        wanted = routing_links(graph, kernels)
-        routed, _ = route(
-            wanted,
+    with job.stage("routing"):
+        routed = route(
+            routing_links(graph, kernels),
             width=target.grid.width,
             height=target.grid.height,
             target=target,
@@ -223,32 +228,7 @@ def _plan(
         links = assemble_links(graph, kernels, routed)
         sizes = {item.tensor: item.item_bytes for nest in graph.nests for item in nest.inputs}
         kernels, links = size_buffers(kernels, links, target, sizes)
-    unsplit = tuple(
-        f"operator {nest.name!r} is unsplit, its arithmetic runs on one core: {nest.reason}"
-        for nest in graph.nests
-        if nest.reason
-    )
-    return PlanRecord(
-        format=PLAN_FORMAT,
-        model=path.name,
-        model_sha256=sha256_of_file(path),
-        target=target,
-        region_width=target.grid.width,
-        region_height=target.grid.height,
-        inputs=tuple(_value(value) for value in lowered.graph.inputs),
-        outputs=tuple(_value(value) for value in lowered.graph.outputs),
-        wafers=(Wafer((Phase(kernels, links),)),),
-        host_operators=(),
-        placement=PlacementSummary(
-            interval=placement.interval,
-            interval_bound=placement.interval_bound,
-            wirelength=placement.wirelength,
-            method=placement.method,
-            interrupted=placement.interrupted,
-        ),
-        notes=(*notes, *unsplit),
-        versions={name: version(name) for name in ("wsec", "onnx-ir", "onnxscript", "ortools", "numpy")},
-    )
+    return _record(job, lowered, Phase(kernels, links), placement, (*notes, *_unsplit_notes(graph)))
 
 
 def split_tables(graph: KernelGraph, target: Target) -> list[SplitTable]:
@@ -262,42 +242,67 @@ def split_tables(graph: KernelGraph, target: Target) -> list[SplitTable]:
     for nest in graph.nests:
         key = nest.cost_key()
         if key not in known:
-            known[key] = enumerate_splits(nest, target, target.grid.width, target.grid.height)
+            known[key] = enumerate_splits(nest, target)
         tables.append(replace(known[key], nest=nest))
     return tables
 
 
-def _place(
-    graph: KernelGraph,
-    tables: Sequence[SplitTable],
-    target: Target,
-    options: Options,
-    observer: Callable[[StageEvent], None],
-    stop: Callable[[], bool] | None,
-) -> Placement:
+def _place(job: _Job, graph: KernelGraph, tables: Sequence[SplitTable]) -> Placement:
     from wsec.compiler.kernels.graph import HOST_INDEX
-    from wsec.compiler.placement.problem import Limits, Net, PlacementKernel, PlacementProblem
-    from wsec.compiler.placement.solver import place
+    from wsec.compiler.placement import Limits, Net, PlacementKernel, PlacementProblem, place
 
     problem = PlacementProblem(
-        width=target.grid.width,
-        height=target.grid.height,
+        width=job.target.grid.width,
+        height=job.target.grid.height,
         kernels=tuple(PlacementKernel(table.nest.name, table.shapes) for table in tables),
         nets=tuple(
             Net(link.source, link.target, float(link.words))
             for link in graph.links
-            if HOST_INDEX not in (link.source, link.target)
+            if HOST_INDEX not in {link.source, link.target}
         ),
     )
-    return place(
-        problem,
-        Limits(effort=options.effort, seed=options.seed, stop=stop),
-        lambda progress: observer(
-            StageEvent(
-                "placement",
-                detail=f"{progress.stage}: interval {progress.incumbent:,}, {progress.gap:.1%} above the bound",
-            )
+    limits = Limits(effort=job.options.effort, seed=job.options.seed, stop=job.stop)
+
+    def report(progress: Progress) -> None:
+        detail = f"{progress.stage}: interval {progress.incumbent:,}, {progress.gap:.1%} above the bound"
+        job.observer(StageEvent("placement", detail=detail))
+
+    return place(problem, limits, report)
+
+
+def _unsplit_notes(graph: KernelGraph) -> tuple[str, ...]:
+    return tuple(
+        f"operator {nest.name!r} is unsplit, its arithmetic runs on one core: {nest.reason}"
+        for nest in graph.nests
+        if nest.reason
+    )
+
+
+def _record(
+    job: _Job, lowered: ir.Model, phase: Phase, placement: Placement, notes: tuple[str, ...]
+) -> PlanRecord:
+    from wsec.compiler.plan_io import sha256_of_file
+
+    return PlanRecord(
+        format=PLAN_FORMAT,
+        model=job.model.name,
+        model_sha256=sha256_of_file(job.model),
+        target=job.target,
+        region_width=job.target.grid.width,
+        region_height=job.target.grid.height,
+        inputs=tuple(_value(value) for value in lowered.graph.inputs),
+        outputs=tuple(_value(value) for value in lowered.graph.outputs),
+        wafers=(Wafer((phase,)),),
+        host_operators=(),
+        placement=PlacementSummary(
+            interval=placement.interval,
+            interval_bound=placement.interval_bound,
+            wirelength=placement.wirelength,
+            method=placement.method,
+            interrupted=placement.interrupted,
         ),
+        notes=notes,
+        versions={name: version(name) for name in ("wsec", "onnx-ir", "onnxscript", "ortools", "numpy")},
     )
 
 
@@ -307,12 +312,11 @@ def _value(value: ir.Value) -> Value:
     return Value(value.name or "", dtype_of(value), shape_of(value))
 
 
-def _assert_legal(record: PlanRecord, lowered: ir.Model, observer: Callable[[StageEvent], None]) -> None:
+def _assert_legal(record: PlanRecord, lowered: ir.Model) -> None:
     """No plan leaves the compiler that its checker refuses."""
     from wsec.compiler.plan_checker import check_plan
 
-    with _stage("check", observer):
-        findings = check_plan(record, lowered)
+    findings = check_plan(record, lowered)
     if findings:
         raise WsecError(
             "WSEC602",
