@@ -1,0 +1,84 @@
+"""Judges a plan: everything that is wrong with it, each finding with what was expected and what is there.
+
+The checker recomputes what it compares from the plan's records and from the shapes and attributes of the lowered
+model. It shares no code with the kernels, cost, placement and routing that made the plan. docs/kernels.md is the
+contract that both follow.
+
+What it checks, by code:
+
+* WSEC541 header: known format; region inside the wafer; inputs and outputs those of the lowered model; interval not
+  below its bound nor below a kernel's cycles.
+* WSEC542 placement: rectangles as large as their mesh, inside the region, no two of a phase on one core.
+* WSEC543 shardings: mesh axes as split; a view holds as many elements as its tensor; an axis cuts one dimension;
+  every element of an output lies on exactly one core, but for replication; nothing left partial; element types those
+  of the model; weights are initializers.
+* WSEC544 reads: every core holds every element that it reads to compute its block of the output, at the place where
+  the kind looks for it; a reduction that is cut is combined over every part.
+* WSEC545 operators: kind, operands, arguments and chain of a kernel are those of the nodes that it computes.
+* WSEC546 memory: weights, held samples, doubled output blocks and code fit a core; the ledger says no less.
+* WSEC547 dataflow: each node is computed once; each activation comes over one link from where it is produced; each
+  output of the model goes to the host.
+* WSEC548 links: they bring each core all it needs; words, samples held and cycles are enough.
+* WSEC549 routes: lanes begin and end in the rectangles they join; no core is crossed twice by one colour in a phase;
+  colours are within the target's budget.
+
+What it does not check yet: the values of weights and the digest of the original (the runtime does); cycles beyond
+their lower bounds; working buffers of the ledger; load of router links shared by several colours; links between
+phases and wafers beyond their contents; positions of Resize where rounding decides; arguments that a kind does not
+define.
+
+A kernel whose mesh or shardings are unsound gets no further findings of its own, as they would be noise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wsec.compiler.plan_checker.contents import check_contents
+from wsec.compiler.plan_checker.dataflow import check_dataflow
+from wsec.compiler.plan_checker.findings import Finding
+from wsec.compiler.plan_checker.header import check_header
+from wsec.compiler.plan_checker.memory import check_memory
+from wsec.compiler.plan_checker.model_facts import read_model
+from wsec.compiler.plan_checker.operators import check_operators
+from wsec.compiler.plan_checker.placement import check_placement
+from wsec.compiler.plan_checker.routes import check_routes
+from wsec.compiler.plan_checker.shardings import check_kernel_shardings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnx_ir
+
+    from wsec.compiler.plan import Plan
+
+__all__ = ["Finding", "check_plan"]
+
+
+def check_plan(plan: Plan, lowered: onnx_ir.Model | Path | None = None) -> tuple[Finding, ...]:
+    """All findings on `plan`; none says that the plan is legal, as far as the module's docstring goes.
+
+    Args:
+        plan: The plan.
+        lowered: The lowered model, its file or the plan folder that holds it. Without it, what depends on the model
+            (WSEC541 interface, WSEC543 shapes and types, WSEC544, WSEC545, WSEC547 nodes) is not checked.
+
+    Returns:
+        The findings in the order of the plan: header, placement, kernels, dataflow, links, routes.
+    """
+    model = None if lowered is None else read_model(lowered)
+    findings = [*check_header(plan, model), *check_placement(plan)]
+    sound = set()
+    for kernel in plan.kernels():
+        of_kernel = check_kernel_shardings(kernel, model)
+        if not of_kernel:
+            sound.add(kernel.name)
+            of_kernel = [
+                *check_memory(kernel, plan.target),
+                *([] if model is None else check_operators(kernel, model)),
+            ]
+        findings += of_kernel
+    findings += check_dataflow(plan, model)
+    findings += check_contents(plan, sound)
+    findings += check_routes(plan)
+    return tuple(findings)

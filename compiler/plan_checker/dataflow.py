@@ -1,0 +1,157 @@
+"""Who computes what, and who brings it: every node once, every activation over one link, every output to the host."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from wsec.compiler.plan import HOST
+from wsec.compiler.plan_checker.findings import DATAFLOW, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wsec.compiler.plan import Kernel, KernelInput, Link, Plan
+    from wsec.compiler.plan_checker.model_facts import ModelFacts
+
+
+def check_dataflow(plan: Plan, model: ModelFacts | None) -> list[Finding]:
+    """Findings on names, nodes and the ends of links."""
+    findings = [
+        *_repeated("kernel", [kernel.name for kernel in plan.kernels()]),
+        *_repeated("link", [link.name for link in plan.links()]),
+        *_repeated("tensor", [output.tensor for kernel in plan.kernels() for output in kernel.outputs]),
+    ]
+    if model is not None:
+        findings += _check_nodes(plan, model)
+    producers = _producers(plan, model)
+    findings += _check_ends(plan)
+    arriving: dict[tuple[str, str], list[Link]] = {}
+    for link in plan.links():
+        arriving.setdefault((link.target, link.role), []).append(link)
+    for kernel in plan.kernels():
+        for entry in kernel.inputs:
+            findings += _check_delivery(kernel, entry, arriving.get((kernel.name, entry.role), []), producers)
+    findings += _check_outputs(plan, model, producers)
+    if depths(plan) is None:
+        rule = "a kernel does not wait for itself"
+        findings.append(Finding(DATAFLOW, rule, "links", "no circle", "a circle of links"))
+    return findings
+
+
+def depths(plan: Plan) -> dict[str, int] | None:
+    """Kernels on the longest path of links to each kernel, from 1 on; None where links run in a circle."""
+    before: dict[str, list[str]] = {kernel.name: [] for kernel in plan.kernels()}
+    waiting = Counter[str]()
+    after: dict[str, list[str]] = {name: [] for name in before}
+    for link in plan.links():
+        if link.source in before and link.target in before:
+            before[link.target].append(link.source)
+            after[link.source].append(link.target)
+            waiting[link.target] += 1
+    found: dict[str, int] = {}
+    ready = [name for name in before if not waiting[name]]
+    while ready:
+        name = ready.pop()
+        found[name] = 1 + max((found[source] for source in before[name]), default=0)
+        for target in after[name]:
+            waiting[target] -= 1
+            if not waiting[target]:
+                ready.append(target)
+    return found if len(found) == len(before) else None
+
+
+def _repeated(what: str, names: list[str]) -> Iterator[Finding]:
+    for name, count in Counter(names).items():
+        if count > 1:
+            rule = f"a {what} is there once"
+            yield Finding(DATAFLOW, rule, f"{what} {name}", "one", str(count))
+
+
+def _check_nodes(plan: Plan, model: ModelFacts) -> Iterator[Finding]:
+    computed = Counter([name for kernel in plan.kernels() for name in kernel.operators])
+    computed.update(plan.host_operators)
+    for operator in model.operators:
+        count = computed.pop(operator.name, 0)
+        if count != 1:
+            rule = "each node of the lowered model is computed once"
+            where = f"node {operator.name} ({operator.op_type})"
+            yield Finding(DATAFLOW, rule, where, "one kernel, or the host", f"{count} of them")
+    for name in computed:
+        rule = "operators are nodes of the lowered model"
+        yield Finding(DATAFLOW, rule, f"operator {name}", "a node of that name", "nothing")
+
+
+def _producers(plan: Plan, model: ModelFacts | None) -> dict[str, str]:
+    """Who gives each tensor that is not a weight: a kernel, or the host."""
+    producers = {value.name: HOST for value in plan.inputs}
+    if model is not None:
+        on_host = set(plan.host_operators)
+        for operator in model.operators:
+            if operator.name in on_host:
+                producers.update(dict.fromkeys(operator.outputs, HOST))
+    for kernel in plan.kernels():
+        producers.update({output.tensor: kernel.name for output in kernel.outputs})
+    return producers
+
+
+def _check_ends(plan: Plan) -> Iterator[Finding]:
+    roles = {kernel.name: {entry.role for entry in kernel.inputs} for kernel in plan.kernels()}
+    roles[HOST] = {""}
+    for link in plan.links():
+        where = f"link {link.name}"
+        if link.source not in roles:
+            rule = "a link comes from a kernel or the host"
+            yield Finding(DATAFLOW, rule, where, "a kernel of the plan", link.source)
+        if link.role not in roles.get(link.target, ()):
+            rule = "a link goes to an input of a kernel, or to the host"
+            found = f"role {link.role!r} of {link.target}"
+            yield Finding(DATAFLOW, rule, where, "a kernel of the plan and one of its roles", found)
+
+
+def _check_delivery(
+    kernel: Kernel, entry: KernelInput, links: list[Link], producers: dict[str, str]
+) -> Iterator[Finding]:
+    where = f"kernel {kernel.name}, input {entry.role}"
+    wanted = 0 if entry.constant else 1
+    if len(links) != wanted:
+        rule = "a weight is loaded, an activation comes over one link"
+        yield Finding(DATAFLOW, rule, where, f"{wanted} links", f"{len(links)} links")
+    for link in links:
+        place = f"link {link.name}"
+        if link.tensor != entry.tensor:
+            rule = "a link brings the tensor that its input reads"
+            yield Finding(DATAFLOW, rule, place, entry.tensor, link.tensor)
+        yield from _check_source(link, producers, place)
+
+
+def _check_source(link: Link, producers: dict[str, str], where: str) -> Iterator[Finding]:
+    source = producers.get(link.tensor)
+    if source != link.source:
+        rule = "a link begins where its tensor is produced"
+        yield Finding(
+            DATAFLOW, rule, where, source or "a tensor that is produced", f"{link.tensor} from {link.source}"
+        )
+
+
+def _check_outputs(plan: Plan, model: ModelFacts | None, producers: dict[str, str]) -> Iterator[Finding]:
+    links = [link for link in plan.links() if link.target == HOST]
+    to_host = Counter(link.tensor for link in links)
+    for value in plan.outputs:
+        wanted = int(producers.get(value.name, HOST) != HOST)
+        if to_host[value.name] != wanted:
+            rule = "each output of the model that a kernel gives goes to the host once"
+            found = f"{to_host[value.name]} links"
+            yield Finding(DATAFLOW, rule, f"output {value.name}", f"{wanted} links", found)
+    read = {value.name for value in plan.outputs} | _read_by_host(plan, model)
+    for link in links:
+        if link.tensor not in read:
+            rule = "the host is given what it asks for"
+            yield Finding(DATAFLOW, rule, f"link {link.name}", "an output of the model", link.tensor)
+        yield from _check_source(link, producers, f"link {link.name}")
+
+
+def _read_by_host(plan: Plan, model: ModelFacts | None) -> set[str]:
+    on_host = set(plan.host_operators)
+    nodes = [] if model is None else [node for node in model.operators if node.name in on_host]
+    return {name for node in nodes for name in (*node.inputs, *node.captured)}

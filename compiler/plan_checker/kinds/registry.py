@@ -1,0 +1,64 @@
+"""The kinds that cut one operator, each with the operators that it computes and what it expects of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wsec.compiler.plan_checker.kinds.matrix import expect_matmul
+from wsec.compiler.plan_checker.kinds.movement import (
+    expect_concat,
+    expect_expand,
+    expect_gather,
+    expect_pad,
+    expect_reshape,
+    expect_slice,
+    expect_transpose,
+)
+from wsec.compiler.plan_checker.kinds.resize import expect_resize
+from wsec.compiler.plan_checker.kinds.statistics import (
+    REDUCTIONS,
+    expect_normalization,
+    expect_reduction,
+    expect_softmax,
+)
+from wsec.compiler.plan_checker.kinds.windows import (
+    expect_convolution,
+    expect_pooling,
+    expect_transposed_convolution,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wsec.compiler.plan_checker.expectation import Expectation
+    from wsec.compiler.plan_checker.model_facts import ModelFacts, OperatorFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of kernel: the operators of ai.onnx it computes, and what it expects of a node of them."""
+
+    operators: tuple[str, ...]
+    expect: Callable[[OperatorFacts, ModelFacts], Expectation]
+
+
+_NORMALIZATIONS = ("GroupNormalization", "InstanceNormalization", "LayerNormalization", "RMSNormalization")
+
+KINDS = {
+    "convolution": Kind(("Conv",), expect_convolution),
+    "transposed_convolution": Kind(("ConvTranspose",), expect_transposed_convolution),
+    "matmul": Kind(("MatMul",), expect_matmul),
+    "pooling": Kind(("AveragePool", "MaxPool"), expect_pooling),
+    "reduction": Kind(REDUCTIONS, expect_reduction),
+    "softmax": Kind(("LogSoftmax", "Softmax"), expect_softmax),
+    "normalization": Kind(_NORMALIZATIONS, expect_normalization),
+    "gather": Kind(("Gather",), expect_gather),
+    "transpose": Kind(("Transpose",), expect_transpose),
+    "reshape": Kind(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), expect_reshape),
+    "slice": Kind(("Slice",), expect_slice),
+    "pad": Kind(("Pad",), expect_pad),
+    "concat": Kind(("Concat",), expect_concat),
+    "expand": Kind(("Expand",), expect_expand),
+    "resize": Kind(("Resize",), expect_resize),
+}

@@ -1,0 +1,162 @@
+"""Routes: where their lanes begin and end, and that no two lanes of a colour meet on a core of a phase.
+
+A lane is one or two straight runs of cores, expanded here from the docstring of `Route`. All runs of a colour are
+painted on the grid at once by differences at their corners, so a legal plan costs two sums over the grid a colour; the
+routes that meet are named only where the grid shows that some do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsec.compiler.plan import HOST, Rectangle
+from wsec.compiler.plan_checker.findings import ROUTE, Finding
+from wsec.compiler.plan_checker.placement import inside, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from wsec.compiler.plan import Link, Phase, Plan, Route
+
+    Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Runs:
+    """Straight runs of cores of one route: bounds, both ends included, one entry a run."""
+
+    name: str
+    left: Integers
+    right: Integers
+    top: Integers
+    bottom: Integers
+
+
+def check_routes(plan: Plan) -> list[Finding]:
+    """Findings on the routes of every phase."""
+    findings: list[Finding] = []
+    for wafer in plan.wafers:
+        for phase in wafer.phases:
+            findings += _check_phase(phase, plan)
+    return findings
+
+
+def _check_phase(phase: Phase, plan: Plan) -> Iterator[Finding]:
+    places = {kernel.name: kernel.rectangle for kernel in phase.kernels}
+    height = plan.region_height
+    sources = {**places, HOST: Rectangle(0, 0, 1, height)}
+    targets = {**places, HOST: Rectangle(plan.region_width - 1, 0, 1, height)}
+    region = Rectangle(0, 0, plan.region_width, height)
+    colours: dict[int, list[_Runs]] = {}
+    for link in phase.links:
+        yield from _check_routed(link, sources, targets)
+        for number, route in enumerate(link.routes):
+            name = f"link {link.name}, route {number}"
+            yield from _check_colour(route, name, plan)
+            ends = ((route.source, sources.get(link.source)), (route.target, targets.get(link.target)))
+            of_strips = list(_check_strips(ends, name))
+            yield from of_strips
+            if not of_strips and inside(route.source, region) and inside(route.target, region):
+                colours.setdefault(route.colour, []).append(_expand(route, name))
+    for colour in sorted(colours):
+        if _meet(colours[colour], region):
+            yield from _name_meetings(colour, colours[colour], region)
+
+
+def _check_routed(
+    link: Link, sources: dict[str, Rectangle], targets: dict[str, Rectangle]
+) -> Iterator[Finding]:
+    same_phase = link.source in sources and link.target in targets
+    if same_phase and not link.routes:
+        rule = "a link inside a phase has a route"
+        yield Finding(ROUTE, rule, f"link {link.name}", "at least one route", "none")
+
+
+def _check_colour(route: Route, where: str, plan: Plan) -> Iterator[Finding]:
+    fabric = plan.target.fabric
+    usable = fabric.colours - fabric.reserved_colours - fabric.kernel_colours
+    if not 0 <= route.colour < usable:
+        rule = "the colour is one of those for links"
+        yield Finding(ROUTE, rule, where, f"a colour from 0 to {usable - 1}", f"colour {route.colour}")
+
+
+def _check_strips(ends: tuple[tuple[Rectangle, Rectangle | None], ...], where: str) -> Iterator[Finding]:
+    for strip, place in ends:
+        if place is None or not inside(strip, place):
+            rule = "a lane begins and ends in the rectangles that it joins"
+            expected = "a rectangle of the phase" if place is None else f"inside {shown(place)}"
+            yield Finding(ROUTE, rule, where, expected, shown(strip))
+        if min(strip.width, strip.height) != 1:
+            rule = "a strip is one core wide or one core high"
+            yield Finding(ROUTE, rule, where, "1xN or Nx1 cores", shown(strip))
+    source, target = (strip.width * strip.height for strip, _ in ends)
+    if source != target:
+        rule = "the two strips of a route have as many cores"
+        yield Finding(ROUTE, rule, where, f"{source} cores", f"{target} cores")
+
+
+def _cores(strip: Rectangle) -> tuple[Integers, Integers]:
+    """The x and y of every core of a strip, from the lowest on."""
+    along = np.arange(strip.width * strip.height, dtype=np.int64)
+    zero = np.zeros_like(along)
+    return (strip.x + along, strip.y + zero) if strip.height == 1 else (strip.x + zero, strip.y + along)
+
+
+def _expand(route: Route, name: str) -> _Runs:
+    start_x, start_y = _cores(route.source)
+    end_x, end_y = _cores(route.target)
+    if route.mirrored:
+        end_x, end_y = end_x[::-1], end_y[::-1]
+    first_x, first_y = (start_x, end_y) if route.vertical_first else (end_x, start_y)
+    # The second run begins behind the core of the turn, which the first one has; straight lanes have none.
+    step_x, step_y = np.sign(end_x - first_x), np.sign(end_y - first_y)
+    turns = (step_x != 0) | (step_y != 0)
+    next_x, next_y = (first_x + step_x)[turns], (first_y + step_y)[turns]
+    return _Runs(
+        name,
+        left=np.concatenate([np.minimum(start_x, first_x), np.minimum(next_x, end_x[turns])]),
+        right=np.concatenate([np.maximum(start_x, first_x), np.maximum(next_x, end_x[turns])]),
+        top=np.concatenate([np.minimum(start_y, first_y), np.minimum(next_y, end_y[turns])]),
+        bottom=np.concatenate([np.maximum(start_y, first_y), np.maximum(next_y, end_y[turns])]),
+    )
+
+
+def _meet(routes: list[_Runs], region: Rectangle) -> bool:
+    """Whether any core of the region is in two runs."""
+    return bool((_paint(routes, region) > 1).any())
+
+
+def _paint(routes: list[_Runs], region: Rectangle) -> Integers:
+    """How many runs each core of the region is in, [height, width]."""
+    counts = np.zeros((region.height + 1, region.width + 1), dtype=np.int64)
+    for runs in routes:
+        np.add.at(counts, (runs.top, runs.left), 1)
+        np.add.at(counts, (runs.bottom + 1, runs.right + 1), 1)
+        np.add.at(counts, (runs.top, runs.right + 1), -1)
+        np.add.at(counts, (runs.bottom + 1, runs.left), -1)
+    return counts.cumsum(axis=0).cumsum(axis=1)[:-1, :-1]
+
+
+def _name_meetings(colour: int, routes: list[_Runs], region: Rectangle) -> Iterator[Finding]:
+    owner = np.full((region.height, region.width), -1, dtype=np.int64)
+    for number, runs in enumerate(routes):
+        count = _paint([runs], region)
+        if (count > 1).any():
+            yield _meeting("lanes of a route share no core", f"{runs.name}, colour {colour}", count > 1)
+        mine = count > 0
+        for other in np.unique(owner[mine]).tolist():
+            if other >= 0:
+                where = f"{routes[other].name} and {runs.name}, colour {colour}"
+                yield _meeting("routes of one colour share no core", where, mine & (owner == other))
+        owner[mine] = number
+
+
+def _meeting(rule: str, where: str, shared: NDArray[np.bool_]) -> Finding:
+    y, x = np.unravel_index(int(shared.argmax()), shared.shape)
+    found = f"{int(shared.sum())} cores in both, the first at x={x}, y={y}"
+    return Finding(ROUTE, rule, where, "no core in both", found)
