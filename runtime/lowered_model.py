@@ -48,6 +48,21 @@ class LoweredModel:
         """The nodes of these names. Raises KeyError where there is none."""
         return [ir.serde.serialize_node(self._nodes[name]) for name in names]
 
+    def node_names(self) -> Iterator[str]:
+        """Names of the nodes in the order of the graph."""
+        return iter(self._nodes)
+
+    def signature(self, name: str) -> tuple[tuple[str, ...], dict[str, str]]:
+        """What a node reads, its subgraphs included, and what it writes with element types."""
+        node = self._nodes[name]
+        read = [value for value in node.inputs if value is not None]
+        read += [value for value in _captured(node) if value not in read]
+        written = [value for value in node.outputs if value.name]
+        return (
+            tuple(value.name or "" for value in read),
+            {value.name or "": value.dtype.numpy().name if value.dtype else "" for value in written},
+        )
+
     def value_shape(self, name: str) -> tuple[int, ...]:
         """Shape of the value of that name. Raises KeyError where there is none or its shape is not known."""
         shape = self._shapes[name]
@@ -61,3 +76,23 @@ def _values(graph: ir.Graph) -> Iterator[ir.Value]:
     yield from graph.initializers.values()
     for node in graph:
         yield from node.outputs
+
+
+def _captured(node: ir.Node) -> list[ir.Value]:
+    """Values of the outer graph that the subgraphs of a node read."""
+    inner = [
+        inside
+        for attribute in node.attributes.values()
+        if attribute.type in {ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS}
+        for graph in (
+            attribute.as_graphs() if attribute.type == ir.AttributeType.GRAPHS else [attribute.as_graph()]
+        )
+        for inside in _subgraph_reads(graph)
+    ]
+    return [value for value in dict.fromkeys(inner) if value.graph is node.graph]
+
+
+def _subgraph_reads(graph: ir.Graph) -> Iterator[ir.Value]:
+    for node in graph.all_nodes():
+        yield from (value for value in node.inputs if value is not None)
+    yield from graph.outputs

@@ -10,7 +10,7 @@ from wsec.compiler.errors import WsecError
 from wsec.compiler.plan import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from wsec.compiler.plan import Kernel, Link, Plan
 
@@ -95,13 +95,17 @@ def _in_order(kernels: tuple[Kernel, ...], incoming: dict[tuple[str, str], Link]
                 heapq.heappush(ready, position)
     if len(ordered) == len(kernels):
         return tuple(ordered)
-    waiting = [kernel.name for kernel, names in zip(kernels, sources, strict=True) if names]
-    raise WsecError(
+    raise kernels_wait([kernel.name for kernel, names in zip(kernels, sources, strict=True) if names])
+
+
+def kernels_wait(names: Sequence[str]) -> WsecError:
+    """WSEC565: the kernels of these names wait for each other."""
+    return WsecError(
         code="WSEC565",
         what="kernels wait for each other",
-        where=", ".join(waiting[:8]) + (", ..." if len(waiting) > 8 else ""),
+        where=", ".join(names[:8]) + (", ..." if len(names) > 8 else ""),
         expected="links that form no circle",
-        found=f"{len(waiting)} kernels of which none can begin",
+        found=f"{len(names)} kernels that cannot begin",
         hint="`wsec check-plan` lists what is wrong with the plan; compile the model again",
     )
 

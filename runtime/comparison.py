@@ -1,0 +1,71 @@
+"""Two arrays that should be equal, and how far they are apart in terms of what the numbers range over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsec.runtime.element_types import is_floating
+
+if TYPE_CHECKING:
+    from wsec.runtime.element_types import Array
+
+TOLERANCES = {
+    "float64": 1e-9,
+    "float32": 1e-4,
+    "float16": 1e-2,
+    "bfloat16": 5e-2,
+}
+"""Greatest error by element type, as a share of the range; types that are not here must be equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How far a result is from what was expected.
+
+    Attributes:
+        name: Of the tensor.
+        dtype: Of the tensor.
+        max_absolute_error: Largest difference of two elements; infinite where one is not finite and the other differs.
+        max_relative_error: The same over the range: from the least to the greatest expected value, zero included.
+        tolerance: Largest relative error that passes.
+        passed: Whether it is kept.
+    """
+
+    name: str
+    dtype: str
+    max_absolute_error: float
+    max_relative_error: float
+    tolerance: float
+    passed: bool
+
+
+def compare(name: str, found: Array, expected: Array) -> Comparison:
+    """The comparison of two arrays; NaN equals NaN and an infinity equals itself, at the same place."""
+    tolerance = TOLERANCES.get(expected.dtype.name, 0.0)
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        return Comparison(name, found.dtype.name, np.inf, np.inf, tolerance, passed=False)
+    if not is_floating(expected.dtype):
+        return _compare_exactly(name, found, expected)
+    left, right = found.astype(np.float64), expected.astype(np.float64)
+    same = (left == right) | (np.isnan(left) & np.isnan(right))
+    with np.errstate(invalid="ignore"):
+        differences = np.where(same, 0.0, np.abs(left - right))
+    absolute = float(np.max(np.where(np.isnan(differences), np.inf, differences), initial=0.0))
+    finite = right[np.isfinite(right)]
+    span = float(np.max(finite, initial=0.0) - np.min(finite, initial=0.0))
+    relative = absolute / span if span > 0 else absolute
+    return Comparison(name, expected.dtype.name, absolute, relative, tolerance, relative <= tolerance)
+
+
+def _compare_exactly(name: str, found: Array, expected: Array) -> Comparison:
+    equal = bool(np.array_equal(found, expected))
+    if equal or expected.dtype.kind not in "iub":
+        error = 0.0 if equal else np.inf
+        return Comparison(name, expected.dtype.name, error, error, 0.0, equal)
+    difference = float(np.max(np.abs(found.astype(np.float64) - expected.astype(np.float64))))
+    span = float(expected.max(initial=0)) - float(expected.min(initial=0))
+    relative = difference / span if span > 0 else difference
+    return Comparison(name, expected.dtype.name, difference, relative, 0.0, passed=False)

@@ -1,0 +1,246 @@
+"""The cycles of a plan: interval and latency of the pipeline, what limits it, and how full the cores are.
+
+Follows from the cycles that the plan records for kernels and links, and from the target; nothing is measured.
+Kernels of a phase work on different samples at once, so the slowest of them, or of the links, or the way in and out of
+the wafer, sets the interval. Phases of a wafer take turns: their intervals add up.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
+
+from wsec.compiler.plan import HOST
+from wsec.runtime.element_types import element_type
+from wsec.runtime.schedule import kernels_wait
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from wsec.compiler.plan import Kernel, Link, Phase, Plan, Value
+
+
+@dataclass(frozen=True, slots=True)
+class KernelEstimate:
+    """Cycles of one sample on the busiest core of a kernel, and the memory of the fullest.
+
+    Attributes:
+        name: Of the kernel.
+        kind: Of the kernel.
+        operators: Nodes of the lowered model that it computes.
+        split: How many ways each loop is cut.
+        cores: Cores of its rectangle.
+        width: Columns of its rectangle.
+        height: Rows of its rectangle.
+        compute_cycles: Arithmetic.
+        communication_cycles: Words between its cores.
+        memory_cycles: SRAM ports.
+        total_cycles: What one sample takes; arithmetic and memory overlap.
+        bound_by: Which of the three is the largest part of it.
+        memory_bytes: In use on its fullest core.
+    """
+
+    name: str
+    kind: str
+    operators: tuple[str, ...]
+    split: dict[str, int]
+    cores: int
+    width: int
+    height: int
+    compute_cycles: int
+    communication_cycles: int
+    memory_cycles: int
+    total_cycles: int
+    bound_by: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEstimate:
+    """Cycles from the first word sent to the last word received."""
+
+    name: str
+    cycles: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """What sets the interval: `kind` is kernel, link or host; `reason` says why in a sentence."""
+
+    kind: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a plan is worth on its target.
+
+    Attributes:
+        interval_cycles: Between two samples.
+        latency_cycles: From the first input word to the last output word of one sample.
+        host_cycles: That the words of one sample need on their way in or out, whichever takes longer.
+        clock_hz: The target's clock, which turns cycles into seconds.
+        interval_seconds: At that clock.
+        latency_seconds: At that clock.
+        samples_per_second: At that clock.
+        bottleneck: What sets the interval.
+        utilisation: Cycles of arithmetic over cycles of all cores that the compiler was given, 0 to 1.
+        fullest_core_bytes: In use on the fullest core of all.
+        fullest_kernel: The kernel it belongs to.
+        memory_bytes: In use on all cores, as if each were as full as the fullest of its kernel.
+        kernels: In the order of the plan.
+        links: In the order of the plan.
+    """
+
+    interval_cycles: int
+    latency_cycles: int
+    host_cycles: int
+    clock_hz: float
+    interval_seconds: float
+    latency_seconds: float
+    samples_per_second: float
+    bottleneck: Bottleneck
+    utilisation: float
+    fullest_core_bytes: int
+    fullest_kernel: str
+    memory_bytes: int
+    kernels: tuple[KernelEstimate, ...]
+    links: tuple[LinkEstimate, ...]
+
+
+def estimate(plan: Plan) -> Estimate:
+    """The cycles of a plan.
+
+    Raises:
+        WsecError: WSEC565 kernels wait for each other, so that there is no latency.
+    """
+    kernels = tuple(_kernel_estimate(kernel) for kernel in plan.kernels())
+    host = _host_cycles(plan)
+    bottlenecks = [
+        [_phase_bottleneck(phase) for phase in wafer.phases if phase.kernels or phase.links]
+        for wafer in plan.wafers
+    ]
+    wafers = [
+        (sum(cycles for cycles, _ in wafer), max(wafer, key=_cycles_of)[1]) for wafer in bottlenecks if wafer
+    ]
+    way_in_and_out = Bottleneck("host", HOST, f"{host:,} cycles to bring one sample in and its result out")
+    interval, bottleneck = max([*wafers, (host, way_in_and_out)], key=_cycles_of)
+    latency = _latency(plan)
+    used = sum(kernel.compute_cycles * kernel.cores for kernel in kernels)
+    available = interval * plan.region_width * plan.region_height
+    fullest = max(kernels, key=lambda kernel: kernel.memory_bytes, default=None)
+    return Estimate(
+        interval_cycles=interval,
+        latency_cycles=latency,
+        host_cycles=host,
+        clock_hz=plan.target.clock_hz,
+        interval_seconds=plan.target.seconds(interval),
+        latency_seconds=plan.target.seconds(latency),
+        samples_per_second=plan.target.clock_hz / interval if interval else math.inf,
+        bottleneck=bottleneck,
+        utilisation=used / available if available else 0.0,
+        fullest_core_bytes=fullest.memory_bytes if fullest else 0,
+        fullest_kernel=fullest.name if fullest else "",
+        memory_bytes=sum(kernel.memory_bytes * kernel.cores for kernel in kernels),
+        kernels=kernels,
+        links=tuple(LinkEstimate(link.name, link.cycles) for link in plan.links()),
+    )
+
+
+def _kernel_estimate(kernel: Kernel) -> KernelEstimate:
+    cycles = kernel.cycles
+    parts = {"compute": cycles.compute, "communication": cycles.communication, "memory": cycles.memory}
+    return KernelEstimate(
+        name=kernel.name,
+        kind=kernel.kind,
+        operators=kernel.operators,
+        split=kernel.split,
+        cores=kernel.rectangle.width * kernel.rectangle.height,
+        width=kernel.rectangle.width,
+        height=kernel.rectangle.height,
+        compute_cycles=cycles.compute,
+        communication_cycles=cycles.communication,
+        memory_cycles=cycles.memory,
+        total_cycles=cycles.total,
+        bound_by=max(parts, key=lambda part: parts[part]),
+        memory_bytes=kernel.memory.total,
+    )
+
+
+def _phase_bottleneck(phase: Phase) -> tuple[int, Bottleneck]:
+    """Cycles between two samples of a phase, and the first kernel or link that takes them."""
+    found = [
+        (
+            kernel.cycles.total,
+            Bottleneck(
+                "kernel",
+                kernel.name,
+                f"{kernel.cycles.compute:,} cycles of arithmetic, {kernel.cycles.memory:,} of memory, "
+                f"{kernel.cycles.communication:,} of communication",
+            ),
+        )
+        for kernel in phase.kernels
+    ]
+    found += [
+        (
+            link.cycles,
+            Bottleneck(
+                "link",
+                link.name,
+                f"{link.words:,} words over {_lanes(link)} lanes take {link.cycles:,} cycles",
+            ),
+        )
+        for link in phase.links
+    ]
+    return max(found, key=_cycles_of)
+
+
+def _cycles_of(item: tuple[int, Bottleneck]) -> int:
+    return item[0]
+
+
+def _lanes(link: Link) -> int:
+    return sum(route.lanes for route in link.routes)
+
+
+def _host_cycles(plan: Plan) -> int:
+    """Each direction has the whole rate; the slower one counts."""
+    bits = max(_bits(plan.inputs), _bits(plan.outputs))
+    return math.ceil(bits / plan.target.host.bits_per_second * plan.target.clock_hz)
+
+
+def _bits(values: Iterable[Value]) -> int:
+    return sum(8 * math.prod(value.shape) * element_type(value.dtype).itemsize for value in values)
+
+
+def _latency(plan: Plan) -> int:
+    """The longest path from the host to the host; a phase begins when the one before it on its wafer has ended."""
+    ended: dict[str, int] = {HOST: 0}
+    last = 0
+    for wafer in plan.wafers:
+        begin = 0
+        for phase in wafer.phases:
+            incoming: dict[str, list[Link]] = {}
+            for link in phase.links:
+                incoming.setdefault(link.target, []).append(link)
+            for kernel in _in_order(phase.kernels, incoming):
+                arrivals = [ended.get(link.source, 0) + link.cycles for link in incoming.get(kernel.name, ())]
+                ended[kernel.name] = max([begin, *arrivals]) + kernel.cycles.total
+            out = [ended.get(link.source, 0) + link.cycles for link in incoming.get(HOST, ())]
+            begin = max([begin, *(ended[kernel.name] for kernel in phase.kernels), *out])
+        last = max(last, begin)
+    return last
+
+
+def _in_order(kernels: Sequence[Kernel], incoming: dict[str, list[Link]]) -> list[Kernel]:
+    by_name = {kernel.name: kernel for kernel in kernels}
+    sorter = TopologicalSorter(
+        {name: [link.source for link in incoming.get(name, ()) if link.source in by_name] for name in by_name}
+    )
+    try:
+        return [by_name[name] for name in sorter.static_order()]
+    except CycleError as error:
+        raise kernels_wait([str(name) for name in error.args[1][1:]]) from error

@@ -1,0 +1,216 @@
+"""Compares an executed plan with onnxruntime on the original model, and finds where the two part.
+
+onnxruntime runs the model as the user gave it, with optimisations off and on one thread. Where an output is outside
+its tolerance, the kernels are compared one by one, in the order of execution, with the nodes of the lowered model.
+Seconds are measured to be reported; they decide nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsec.compiler.errors import WsecError
+from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session, run_session
+from wsec.compiler.plan_io import sha256_of_file
+from wsec.runtime.comparison import Comparison, compare
+from wsec.runtime.executor import Executor
+from wsec.runtime.inputs import make_inputs
+from wsec.runtime.lowered_model import LoweredModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from wsec.compiler.plan import Kernel, Plan
+    from wsec.compiler.plan_io import LoadedPlan
+    from wsec.runtime.element_types import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """The first kernel whose result differs from what the lowered model says.
+
+    Attributes:
+        kernel: Its name.
+        operators: The nodes that it computes.
+        comparison: Of the tensor that it made.
+    """
+
+    kernel: str
+    operators: tuple[str, ...]
+    comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether a plan computes what its model says.
+
+    Attributes:
+        outputs: One comparison for each output of the model.
+        passed: All of them are within their tolerance.
+        divergence: Where the numbers part; None where they do not, or where lowering changed them and no kernel did.
+        explanation: The same in a sentence; empty where all is well.
+        executor_seconds: Time of executing the shards.
+        onnxruntime_seconds: Time of one run of onnxruntime, after a first one.
+        ratio: The one over the other.
+    """
+
+    outputs: tuple[Comparison, ...]
+    passed: bool
+    divergence: Divergence | None
+    explanation: str
+    executor_seconds: float
+    onnxruntime_seconds: float
+    ratio: float
+
+
+def verify(
+    loaded: LoadedPlan,
+    inputs: Mapping[str, Array] | None = None,
+    *,
+    original: Path | None = None,
+    seed: int = 0,
+) -> Verification:
+    """Execute the plan and compare its outputs with those of the original model.
+
+    Args:
+        loaded: The plan.
+        inputs: Every input by name; made from `seed` where none are given.
+        original: The original model, if it is not in the plan folder.
+        seed: Of the inputs.
+
+    Raises:
+        WsecError: WSEC562 the model is not the one that the plan was made from, WSEC566 onnxruntime cannot run it, and
+            what `execute` raises.
+    """
+    path = loaded.original_path if original is None else original
+    _check_digest(loaded.plan, path)
+    executor = Executor(loaded)
+    given = make_inputs(loaded.plan, seed) if inputs is None else inputs
+    started = time.perf_counter()
+    found = executor.run(given)
+    executor_seconds = time.perf_counter() - started
+    expected, onnxruntime_seconds = _run_original(loaded.plan, path, given)
+    outputs = tuple(compare(name, found[name], expected[name]) for name in found)
+    passed = all(output.passed for output in outputs)
+    divergence = None if passed else find_divergence(loaded, given)
+    return Verification(
+        outputs=outputs,
+        passed=passed,
+        divergence=divergence,
+        explanation="" if passed else _explain(divergence),
+        executor_seconds=executor_seconds,
+        onnxruntime_seconds=onnxruntime_seconds,
+        ratio=executor_seconds / onnxruntime_seconds,
+    )
+
+
+def find_divergence(loaded: LoadedPlan, inputs: Mapping[str, Array]) -> Divergence | None:
+    """The first kernel, in the order of execution, whose result is not what the nodes of the lowered model give.
+
+    Raises:
+        WsecError: WSEC566 onnxruntime cannot run a node, and what `execute` raises.
+    """
+    reference = _Reference(LoweredModel(loaded.lowered_path), inputs)
+    kernels = {item.tensor: kernel for kernel in loaded.plan.kernels() for item in kernel.outputs}
+
+    def observe(name: str, value: Array) -> None:
+        comparison = compare(name, value.reshape(-1), reference.value(name).reshape(-1))
+        if not comparison.passed:
+            raise _DivergedError(_divergence(kernels[name], comparison))
+
+    try:
+        Executor(loaded).run(inputs, observe)
+    except _DivergedError as diverged:
+        return diverged.divergence
+    return None
+
+
+class _DivergedError(Exception):
+    """Ends an execution whose rest does not matter."""
+
+    def __init__(self, divergence: Divergence) -> None:
+        super().__init__(divergence.kernel)
+        self.divergence = divergence
+
+
+class _Reference:
+    """Values of the lowered model, computed node by node as far as they are asked for."""
+
+    def __init__(self, model: LoweredModel, inputs: Mapping[str, Array]) -> None:
+        self._model = model
+        self._values = {name: np.asarray(value) for name, value in inputs.items()}
+        self._pending = model.node_names()
+
+    def value(self, name: str) -> Array:
+        """The value of that name; all nodes up to its own are computed."""
+        while name not in self._values:
+            node = next(self._pending, None)
+            if node is None:
+                raise KeyError(name)
+            self._compute(node)
+        return self._values[name]
+
+    def _compute(self, node: str) -> None:
+        operands, types = self._model.signature(node)
+        given = {name: self._operand(name) for name in operands}
+        try:
+            results = self._model.sessions.run_nodes(self._model.nodes((node,)), given, types)
+        except SESSION_ERRORS as error:
+            raise _cannot_run(f"node {node} of the lowered model", str(error)) from error
+        self._values.update(zip(types, results, strict=True))
+
+    def _operand(self, name: str) -> Array:
+        return self._model.constant(name) if self._model.is_initializer(name) else self._values[name]
+
+
+def _divergence(kernel: Kernel, comparison: Comparison) -> Divergence:
+    return Divergence(kernel.name, kernel.operators, comparison)
+
+
+def _explain(divergence: Divergence | None) -> str:
+    if divergence is None:
+        return "every kernel computes what the lowered model says: a pass changed the numbers"
+    nodes = ", ".join(divergence.operators)
+    error = divergence.comparison.max_relative_error
+    return f"kernel {divergence.kernel} ({nodes}) is the first that differs, by {error:.2g} of the range of its result"
+
+
+def _check_digest(plan: Plan, path: Path) -> None:
+    found = sha256_of_file(path)
+    if found != plan.model_sha256:
+        raise WsecError(
+            code="WSEC562",
+            what="the model is not the one that the plan was made from",
+            where=str(path),
+            expected=f"sha256 {plan.model_sha256}",
+            found=f"sha256 {found}",
+            hint="compile the model again, or put the model back that was compiled",
+        )
+
+
+def _run_original(plan: Plan, path: Path, inputs: Mapping[str, Array]) -> tuple[dict[str, Array], float]:
+    names = [value.name for value in plan.outputs]
+    try:
+        session = make_session(path)
+        run_session(session, inputs, names)
+        started = time.perf_counter()
+        results = run_session(session, inputs, names)
+        seconds = time.perf_counter() - started
+    except SESSION_ERRORS as error:
+        raise _cannot_run(str(path), str(error)) from error
+    return dict(zip(names, results, strict=True)), seconds
+
+
+def _cannot_run(where: str, message: str) -> WsecError:
+    return WsecError(
+        code="WSEC566",
+        what="onnxruntime cannot run what the plan is compared with",
+        where=where,
+        found=message,
+        hint="check the inputs; the plan can be run without being compared",
+    )
