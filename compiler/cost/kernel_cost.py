@@ -54,7 +54,7 @@ def block_elements(operand: Operand, nest: LoopNest, blocks: Array) -> Array:
             continue
         positions = blocks[:, nest.position(dimension.loop)]
         span = (positions - 1) * abs(dimension.stride) + dimension.reach - 1
-        elements = elements * (span // dimension.divisor + 1)
+        elements = elements * (np.ceil(span / dimension.divisor) + 1)
     return elements
 
 

@@ -68,7 +68,8 @@ class DimensionMap:
         """Elements that `block` consecutive positions read at most."""
         if not self.loop:
             return self.extent
-        return ((block - 1) * abs(self.stride) + self.reach - 1) // self.divisor + 1
+        span = (block - 1) * abs(self.stride) + self.reach - 1
+        return -(-span // self.divisor) + 1
 
 
 def follows(loop: Loop) -> DimensionMap:
