@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from wsec.compiler.target import Target
 
 
-def assemble_kernels(tables: Sequence[SplitTable], placement: Placement, target: Target) -> tuple[Kernel, ...]:
+def assemble_kernels(
+    tables: Sequence[SplitTable], placement: Placement, target: Target
+) -> tuple[Kernel, ...]:
     """The record of each kernel at the option and position that placement chose."""
     return tuple(
         _kernel(table, option, x, y, target)

@@ -37,7 +37,10 @@ def size_buffers(
     held = {(kernel.name, item.role): item.slots for kernel in sized.values() for item in kernel.inputs}
     return (
         tuple(sized.values()),
-        tuple(link if link.target == HOST else replace(link, slots=held[link.target, link.role]) for link in links),
+        tuple(
+            link if link.target == HOST else replace(link, slots=held[link.target, link.role])
+            for link in links
+        ),
     )
 
 
