@@ -59,7 +59,9 @@ def _write(loaded: Plan, findings: tuple[Finding, ...]) -> None:
     for finding in findings:
         console.print(printable(f"{finding.code}: {finding.rule}"), style="bold", soft_wrap=True)
         write_labelled(
-            console, (("where", finding.where), ("expected", finding.expected), ("found", finding.found))
+            console,
+            (("where", finding.where), ("expected", finding.expected), ("found", finding.found)),
+            indent=2,
         )
     subject = f"{loaded.folder}: {plural(sum(1 for _ in record.kernels()), 'kernel')}, {plural(sum(1 for _ in record.links()), 'link')}"
     verdict = f"illegal, {plural(len(findings), 'finding')}" if findings else "legal"

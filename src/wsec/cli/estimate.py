@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -21,6 +22,7 @@ from wsec.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from wsec.compiler.plan import Rectangle
     from wsec.runtime.estimate import Estimate, KernelEstimate
 
 _COLUMNS = (
@@ -53,30 +55,26 @@ def estimate(*, plan: str, top: int | None, as_json: bool) -> None:
 
     loaded = load_plan(plan)
     result = loaded.estimate()
-    shown = list(result.kernels)
+    shown = list(zip(result.kernels, loaded.record.kernels(), strict=True))
     if top is not None:
-        shown = sorted(shown, key=lambda kernel: -kernel.total_cycles)[:top]
+        shown = sorted(shown, key=lambda pair: -pair[0].total_cycles)[:top]
     if as_json:
-        import msgspec
-
-        write_json(
-            {**msgspec.to_builtins(result), "kernels": [msgspec.to_builtins(kernel) for kernel in shown]}
-        )
+        write_json({**asdict(result), "kernels": [asdict(kernel) for kernel, _ in shown]})
         return
     console = make_console()
-    write_table(console, _COLUMNS, [_row(kernel) for kernel in shown])
+    write_table(console, _COLUMNS, [_row(kernel, record.rectangle) for kernel, record in shown])
     if len(shown) < len(result.kernels):
         console.print(f"{plural(len(result.kernels) - len(shown), 'faster kernel')} not shown")
     console.print()
     write_labelled(console, _facts(result))
 
 
-def _row(kernel: KernelEstimate) -> tuple[str, ...]:
+def _row(kernel: KernelEstimate, rectangle: Rectangle) -> tuple[str, ...]:
     return (
         kernel.name,
         kernel.kind,
-        " ".join(f"{loop}={parts}" for loop, parts in kernel.split.items()) or "-",
-        f"{kernel.width} x {kernel.height} at {kernel.x}, {kernel.y}",
+        " ".join(f"{loop}={parts}" for loop, parts in kernel.split.items() if parts > 1) or "-",
+        f"{rectangle.width} x {rectangle.height} at {rectangle.x},{rectangle.y}",
         count(kernel.compute_cycles),
         count(kernel.communication_cycles),
         count(kernel.memory_cycles),
@@ -91,5 +89,5 @@ def _facts(result: Estimate) -> list[tuple[str, str]]:
         ("bottleneck", f"{result.bottleneck.kind} {result.bottleneck.name}: {result.bottleneck.reason}"),
         ("latency", f"{count(result.latency_cycles)} cycles, {seconds(result.latency_seconds)}"),
         ("throughput", f"{count(result.samples_per_second)} samples/s at {hertz(result.clock_hz)}"),
-        ("utilization", f"{percent(result.utilization)} of the cycles of all cores compute"),
+        ("utilisation", f"{percent(result.utilisation)} of the cycles of all cores compute"),
     ]

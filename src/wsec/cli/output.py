@@ -7,6 +7,7 @@ control characters to the terminal.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,8 +48,16 @@ def make_console(*, stderr: bool = False) -> Console:
 
 
 def write_json(value: object) -> None:
-    """One JSON object on stdout, with its keys in the documented order."""
-    click.echo(json.dumps(value, indent=2, allow_nan=False))
+    """One JSON object on stdout, with its keys in the documented order; JSON has no infinity, so null stands for it."""
+    click.echo(json.dumps(_finite(value), indent=2, allow_nan=False))
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def printable(text: str) -> str:
@@ -63,7 +72,7 @@ def shorten(text: str, width: int) -> str:
     return text if len(text) <= width else "..."[: max(width, 0)] + text[len(text) - max(width - 3, 0) :]
 
 
-def write_labelled(console: Console, pairs: Iterable[tuple[str, str]]) -> None:
+def write_labelled(console: Console, pairs: Iterable[tuple[str, str]], *, indent: int = 0) -> None:
     """Lines of a label and a text, the texts in one column; long texts go on below themselves."""
     from rich.table import Table
 
@@ -71,7 +80,7 @@ def write_labelled(console: Console, pairs: Iterable[tuple[str, str]]) -> None:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for label, text in pairs:
-        grid.add_row(f"  {label}", printable(text))
+        grid.add_row(" " * indent + label, printable(text))
     _print_table(console, grid)
 
 

@@ -38,12 +38,12 @@ def passes(*, as_json: bool) -> None:
     console = make_console()
     for position, (name, reason) in enumerate(PIPELINE, 1):
         console.print(f"{position:>2}  {name}", style="bold")
-        write_labelled(console, (("does", summaries[name]), ("here because", reason)))
+        write_labelled(console, (("does", summaries[name]), ("here because", reason)), indent=4)
     if others:
         console.print("\nNot in the default pipeline:")
     for name in others:
         console.print(f"    {name}", style="bold")
-        write_labelled(console, (("does", summaries[name]),))
+        write_labelled(console, (("does", summaries[name]),), indent=4)
 
 
 def _summary(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,28 +100,19 @@ def run(
         write_tensors(output, outputs)
     verification = loaded.verify(given) if verify else None
     if as_json:
-        write_json(_entry(plan, source, outputs, output, verification))
+        write_json(
+            {
+                "plan": plan,
+                "inputs": source,
+                "outputs": [asdict(value) for value in loaded.record.outputs],
+                "output": None if output is None else str(output),
+                "verification": None if verification is None else asdict(verification),
+            }
+        )
     else:
         _write(source, outputs, output, verification)
     if verification is not None and not verification.passed:
         ctx.exit(ExitStatus.FAILED_CHECK)
-
-
-def _entry(
-    plan: str, source: str, outputs: Tensors, output: Path | None, verification: Verification | None
-) -> dict[str, object]:
-    import msgspec
-
-    return {
-        "plan": plan,
-        "inputs": source,
-        "outputs": [
-            {"name": name, "dtype": tensor.dtype.name, "shape": list(tensor.shape)}
-            for name, tensor in outputs.items()
-        ],
-        "output": None if output is None else str(output),
-        "verification": None if verification is None else msgspec.to_builtins(verification),
-    }
 
 
 def _write(source: str, outputs: Tensors, output: Path | None, verification: Verification | None) -> None:
@@ -161,9 +153,7 @@ def _write_verification(console: Console, verification: Verification) -> None:
         f"{seconds(verification.executor_seconds)} for the shards, "
         f"{seconds(verification.onnxruntime_seconds)} for onnxruntime at one thread: {verification.ratio:.1f} x"
     )
-    facts = [("took", times)]
-    if verification.first_divergence is not None:
-        facts.append(("diverges at", str(verification.first_divergence)))
-    verdict = "the outputs equal onnxruntime's on the original model, within the tolerance"
-    facts.append(("verdict", verdict if verification.passed else "the outputs are not those of onnxruntime"))
-    write_labelled(console, facts)
+    verdict = "passed: the outputs are those of onnxruntime on the original model"
+    if not verification.passed:
+        verdict = f"FAILED: {verification.explanation}"
+    write_labelled(console, (("took", times), ("verdict", verdict)))

@@ -24,18 +24,10 @@ if TYPE_CHECKING:
 
     from wsec.compiler.plan import Plan as PlanRecord
     from wsec.driver import Plan
+    from wsec.runtime.estimate import Bottleneck
 
 _SHOWN_NAMES = 4
 _SHOWN_NOTES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Bottleneck:
-    """What limits the interval: a kernel, a link or the host I/O, by name, and which of its cycles do."""
-
-    kind: str
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +114,20 @@ def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> S
         ),
         host_operators=record.host_operators,
         cores_used=_cores_used(record),
-        cores=record.region_width * record.region_height,
+        cores=record.region_width * record.region_height * len(record.wafers),
         interval_cycles=estimate.interval_cycles,
         interval_bound_cycles=bound,
         gap=estimate.interval_cycles / bound - 1 if bound else 0.0,
         interrupted=record.placement.interrupted,
         placement_method=record.placement.method,
-        bottleneck=Bottleneck(estimate.bottleneck.kind, estimate.bottleneck.name, estimate.bottleneck.reason),
+        bottleneck=estimate.bottleneck,
         latency_cycles=estimate.latency_cycles,
         latency_seconds=estimate.latency_seconds,
         samples_per_second=estimate.samples_per_second,
         clock_hz=estimate.clock_hz,
-        fullest_core=_fullest_core(record),
+        fullest_core=FullestCore(
+            estimate.fullest_kernel, estimate.fullest_core_bytes, record.target.core.sram_bytes
+        ),
         notes=record.notes,
         stage_seconds=dict(stage_seconds),
     )
@@ -147,18 +141,20 @@ def write_summary(summary: Summary, *, as_json: bool) -> None:
     console = make_console()
     title = f"{summary.model} on {summary.target}, {summary.columns} x {summary.rows} cores"
     console.print(printable(title), style="bold", soft_wrap=True)
-    write_labelled(console, _facts(summary))
+    write_labelled(console, _facts(summary), indent=2)
     if summary.notes:
         console.print()
         write_labelled(
             console, (("note", note) for note in _first(summary.notes, _SHOWN_NOTES, "notes: see --json"))
         )
     console.print()
-    write_labelled(console, (("next", f"wsec run {summary.plan} --verify"),))
+    write_labelled(console, (("next", f"wsec run {summary.plan} --verify"),), indent=2)
 
 
 def _facts(summary: Summary) -> list[tuple[str, str]]:
-    gap = f"{percent(summary.gap)} above the lower bound {count(summary.interval_bound_cycles)}"
+    gap = f"{percent(summary.gap)} above the lower bound of {count(summary.interval_bound_cycles)}"
+    if summary.interval_cycles == summary.interval_bound_cycles:
+        gap = "which is its lower bound"
     core = summary.fullest_core
     total = sum(summary.stage_seconds.values())
     stages = ", ".join(f"{name} {seconds(duration)}" for name, duration in summary.stage_seconds.items())
@@ -204,11 +200,3 @@ def _cores_used(record: PlanRecord) -> int:
         )
         for wafer in record.wafers
     )
-
-
-def _fullest_core(record: PlanRecord) -> FullestCore:
-    sram = record.target.core.sram_bytes
-    fullest = max(record.kernels(), key=lambda kernel: kernel.memory.total, default=None)
-    if fullest is None:
-        return FullestCore("", 0, sram)
-    return FullestCore(fullest.name, fullest.memory.total, sram)
