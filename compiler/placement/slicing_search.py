@@ -30,6 +30,7 @@ _THIN_GROUPS: Final = (3, 2, 1)
 _MANY: Final = 150
 _FAR: Final = 1.06
 _COLUMN_CHOICES: Final = 4
+_COLUMN_CHOICES_OF_MANY: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +168,9 @@ def _bisect(direction: Direction, floor: int, found: Sliced, limits: Limits) -> 
 
 def floorplans(instance: Instance, direction: Direction, sliced: Sliced) -> Iterator[Candidate]:
     """The floorplans of one slicing with different numbers of columns, each with its wires shortened by flips."""
+    choices = _COLUMN_CHOICES if len(direction.order) <= _MANY else _COLUMN_CHOICES_OF_MANY
     plans = [
-        column_plans(sliced.columns[part.height], start, end, part.width, _COLUMN_CHOICES)
+        column_plans(sliced.columns[part.height], start, end, part.width, choices)
         for part, start, end in sliced.fillings
     ]
     for choice in range(max(map(len, plans))):

@@ -24,6 +24,7 @@ from wsec.compiler.placement import (
     Rectangle,
     ShapeOptions,
     interval_bound,
+    legality,
     place,
 )
 from wsec.compiler.placement.legality import explain
@@ -161,6 +162,29 @@ def test_small_problems_are_solved_where_slicing_cannot() -> None:
     assert placement.method == "exact"
 
 
+def test_small_problems_are_solved_faster_than_slicing_can() -> None:
+    """The same pinwheel where slicing has a slow way out: the exact stage lowers the interval to the bound."""
+    problem = PlacementProblem(
+        5,
+        5,
+        tuple(
+            PlacementKernel(name, _shapes((*side, 9), (1, 1, 20)))
+            for name, side in (("n", (3, 2)), ("e", (2, 3)), ("s", (3, 2)), ("w", (2, 3)))
+        ),
+        reserved=(Rectangle(2, 2, 1, 1),),
+    )
+    seen: list[Progress] = []
+    placement = place(problem, callback=seen.append)
+    assert explain(problem, placement) == []
+    assert [(each.stage, each.incumbent) for each in seen] == [
+        ("slicing", 20),
+        ("exact", 20),
+        ("exact", 9),
+        ("windows", 9),
+    ]
+    assert (placement.method, placement.proven_optimal) == ("exact", True)
+
+
 def test_the_bound_rises_where_areas_promise_too_much() -> None:
     """Areas allow 5 x 5 and 5 x 5 on 8 x 8 in time 1; geometry does not, and the answer says it is optimal."""
     shapes = _shapes((5, 5, 1), (4, 8, 2))
@@ -276,6 +300,21 @@ def test_progress_tells_bound_incumbent_and_gap(make_residual_network: MakeNetwo
     assert seen[0].stage == "slicing"
     assert all(each.gap == pytest.approx(each.incumbent / each.bound - 1) for each in seen)
     assert (seen[-1].incumbent, seen[-1].wirelength) == (placement.interval, placement.wirelength)
+
+
+def test_an_illegal_answer_never_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the independent check finds ends the search as a bug of wsec, with the findings."""
+    monkeypatch.setattr(legality, "explain", lambda *_: ["first finding", "second finding"])
+    problem = PlacementProblem(2, 2, (PlacementKernel("a", _shapes((1, 1, 1))),))
+    with pytest.raises(WsecError) as caught:
+        place(problem)
+    assert str(caught.value) == (
+        "error[WSEC610]: the placement solver made an illegal placement; this is a bug in wsec\n"
+        "  expected: no findings of the legality check\n"
+        "  found:    first finding\n"
+        "            second finding\n"
+        "  try:      report it with the model and the command line; another effort or seed may avoid it"
+    )
 
 
 def test_importing_the_package_does_not_import_the_solvers() -> None:
