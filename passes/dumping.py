@@ -1,7 +1,7 @@
 """Numbered dumps of the model between passes, as a callback of the pass manager.
 
 Each step that changed the model leaves `NN-pass-name.onnx`, to open in a viewer, and `NN-pass-name.txt`, to diff.
-Large weights are left out of both. A file is complete or not there.
+Large weights are left out of both: in the former they are inputs. A file is complete or not there.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
+
+from wsec.compiler.importer.serialising import serialise_without_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +30,9 @@ def dump_to(folder: Path) -> Callable[[PipelineStep], None]:
         folder.mkdir(parents=True, exist_ok=True)
         name = "imported" if step.previous is None else step.previous.name
         stem = f"{step.index:02d}-{name}"
+        proto, _ = serialise_without_weights(step.model, _KEPT_BYTES)
         _write(folder / f"{stem}.txt", model_text(step.model).encode())
-        _write(folder / f"{stem}.onnx", _without_weights(step.model))
+        _write(folder / f"{stem}.onnx", proto.SerializeToString())
 
     return callback
 
@@ -70,24 +73,6 @@ def _attribute(attribute: ir.Attr) -> str:
         tensor = attribute.as_tensor()
         return f"tensor{tensor.shape}"
     return str(attribute.value).replace(" ", "")
-
-
-def _without_weights(model: ir.Model) -> bytes:
-    """The serialised model, where a large initializer is an input of its name, type and shape."""
-    data: bytes = ir.serde.serialize_model(_emptied(model)).SerializeToString()
-    return data
-
-
-def _emptied(model: ir.Model) -> ir.Model:
-    copy = model.clone()
-    for name, value in list(copy.graph.initializers.items()):
-        if value.const_value is None or value.const_value.nbytes <= _KEPT_BYTES:
-            continue
-        value.shape, value.dtype = ir.Shape(value.const_value.shape.numpy()), value.const_value.dtype
-        copy.graph.initializers.pop(name)
-        value.const_value = None
-        copy.graph.inputs.append(value)
-    return copy
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wsec.compiler.importer.importing import ImportedModel, import_model
-from wsec.compiler.importer.shape_oracle import shape_oracle
+from wsec.compiler.importer.shape_measurement import shape_oracle
 from wsec.compiler.importer.shapes import infer_shapes
 from wsec.compiler.importer.support import check_supported
 

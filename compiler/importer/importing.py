@@ -15,7 +15,7 @@ from wsec.compiler.importer.graph_checks import check_graph
 from wsec.compiler.importer.model_file import read_model_proto
 from wsec.compiler.importer.naming import name_nodes
 from wsec.compiler.importer.opset import normalise_opset
-from wsec.compiler.importer.shape_oracle import measure_custom_operators
+from wsec.compiler.importer.shape_measurement import measure_custom_operators
 from wsec.compiler.importer.shapes import contradictions, forget_shapes, infer_shapes
 
 if TYPE_CHECKING:

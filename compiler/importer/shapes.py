@@ -9,12 +9,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import onnx
 import onnx_ir as ir
 import onnx_shape_inference as symbolic
-from onnx_ir.passes.common import ShapeInferencePass
+
+from wsec.compiler.importer.serialising import serialise_without_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+_SEEN_BYTES = 1 << 10
 
 # Both packages log each operator they do not know; unshaped values are reported by check_supported instead.
 for _name in ("onnx_ir", "onnx_shape_inference", "onnxscript"):
@@ -28,7 +32,7 @@ def infer_shapes(model: ir.Model) -> bool:
     """
     before = _snapshot(model)
     _fill_initializers(model)
-    ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    _infer_by_onnx(model)
     if any(True for _ in unshaped_values(model)):
         _infer_symbolically(model)
         _forget_symbols(model)
@@ -103,6 +107,38 @@ def _fill_initializers(model: ir.Model) -> None:
             if value.const_value is not None:
                 value.shape = ir.Shape(value.const_value.shape.numpy())
                 value.dtype = value.const_value.dtype
+
+
+def _infer_by_onnx(model: ir.Model) -> None:
+    proto, _ = serialise_without_weights(model, _SEEN_BYTES)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(
+            proto, check_type=False, strict_mode=False, data_prop=True
+        )
+    except onnx.shape_inference.InferenceError:
+        return  # it gives up on the whole model; what stays open is reported with its nodes later
+    _adopt(model.graph, inferred.graph)
+
+
+def _adopt(graph: ir.Graph, proto: onnx.GraphProto) -> None:
+    """Take over types and shapes of what the nodes of a graph and of their bodies compute."""
+    types = {entry.name: entry.type for entry in (*proto.value_info, *proto.output)}
+    for node, node_proto in zip(graph, proto.node, strict=True):
+        for value in node.outputs:
+            if value.name in types:
+                _adopt_type(value, types[value.name])
+        for attribute in node_proto.attribute:
+            if attribute.HasField("g"):
+                _adopt(node.attributes[attribute.name].as_graph(), attribute.g)
+
+
+def _adopt_type(value: ir.Value, proto: onnx.TypeProto) -> None:
+    found = ir.serde.deserialize_type_proto_for_type(proto)
+    shape = ir.serde.deserialize_type_proto_for_shape(proto)
+    if found is not None:
+        value.type = found
+    if shape is not None:
+        value.shape = ir.Shape([d if isinstance(d, int) else None for d in shape])
 
 
 def _infer_symbolically(model: ir.Model) -> None:

@@ -39,6 +39,7 @@ def single_node_model(
         [None if value is None else copies[str(value.name)] for value in node.inputs],
         node.attributes.values(),
         num_outputs=len(node.outputs),
+        name=node.name,
     )
     for old, new in zip(node.outputs, alone.outputs, strict=True):
         new.name, new.type = old.name, old.type

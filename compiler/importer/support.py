@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import onnx
 import onnx_ir as ir
 
 from wsec.compiler.errors import WsecError
@@ -97,6 +98,8 @@ def _bad_operators(model: ir.Model) -> Iterator[str]:
 
 def _why_not(model: ir.Model, node: ir.Node) -> str | None:
     """Why onnxruntime cannot load a model of this one node; None where it can."""
+    if node.domain == "" and not onnx.defs.has(node.op_type, model.opset_imports[""], ""):
+        return f"ai.onnx {model.opset_imports['']} has no such operator"
     serialised, _ = single_node_model(node, model.opset_imports, model.ir_version)
     try:
         make_session(serialised)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
+from wsec.compiler.importer.serialising import serialise_without_weights
 from wsec.compiler.importer.shapes import static_shape, unshaped_values
 from wsec.compiler.importer.single_node import single_node_model
 from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session, run_session
@@ -80,31 +81,14 @@ def _measure(
 def _instrumented(
     model: ir.Model, exposed: Sequence[ir.Value]
 ) -> tuple[onnx.ModelProto, dict[str, np.ndarray[Any, Any]]]:
-    """The model with more outputs, its large weights turned into inputs; and those weights."""
-    large = {
-        str(value.name): value
-        for value in model.graph.initializers.values()
-        if value.const_value is not None and value.const_value.nbytes > _FEED_BYTES
-    }
-    weights = {name: value.const_value for name, value in large.items()}
-    for value in large.values():
-        model.graph.initializers.pop(str(value.name))
-        model.graph.inputs.append(value)
-        value.const_value = None
-    try:
-        proto = ir.serde.serialize_model(model)
-    finally:
-        for name, value in large.items():
-            model.graph.inputs.pop()
-            value.const_value = weights[name]
-        for value in large.values():
-            model.graph.register_initializer(value)
+    """The model with more outputs and with its large weights as inputs; and those weights, mapped."""
+    proto, weights = serialise_without_weights(model, _FEED_BYTES)
     del proto.graph.value_info[:]
     declared = {output.name for output in proto.graph.output}
     for output in proto.graph.output:
         output.type.tensor_type.ClearField("shape")
     proto.graph.output.extend(_untyped(str(value.name)) for value in exposed if value.name not in declared)
-    return proto, {name: np.asarray(tensor.numpy()) for name, tensor in weights.items() if tensor is not None}
+    return proto, {name: np.asarray(tensor.numpy()) for name, tensor in weights.items()}
 
 
 def _untyped(name: str) -> onnx.ValueInfoProto:

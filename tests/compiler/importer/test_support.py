@@ -1,0 +1,87 @@
+"""What cannot be compiled is said at once, all of it, with the names of the nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx
+import onnx_ir as ir
+
+from wsec.compiler.importer import check_supported, import_model, infer_shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Refusal = Callable[[Callable[[], object]], str]
+
+HEAD = '<ir_version: 10, opset_import: ["" : 21, "my.domain" : 1]>'
+
+
+def _model(text: str) -> ir.Model:
+    model = ir.serde.deserialize_model(onnx.parser.parse_model(f"{HEAD} {text}"))
+    infer_shapes(model)
+    return model
+
+
+def test_an_ordinary_model_is_supported(model_file: Callable[[str], Path]) -> None:
+    """Control flow and optional inputs included."""
+    path = model_file(
+        f"""{HEAD} g (bool c, float[1, 2, 4, 4] x) => (float[] y) {{
+        a = If (c) <then_branch = t () => (float[1, 2, 4, 4] r) {{ r = Relu(x) }},
+                    else_branch = e () => (float[1, 2, 4, 4] r2) {{ r2 = Clip(x) }}>
+        y = MaxPool<kernel_shape=[2, 2]>(a) }}"""
+    )
+    check_supported(import_model(path, {}).model)
+
+
+def test_all_unsupported_parts_are_listed(refusal: Refusal) -> None:
+    """Types and operators together, each with its node, so that one look at the model is enough."""
+    model = _model(
+        """g (string[2] words, float[2] x, bfloat16[2, 2] m) => (float[] y, string[2] words2, bfloat16[] p) {
+        [copy] words2 = Identity(words)
+        [list] s = SequenceConstruct(x, x)
+        [odd] z = my.domain.Frobnicate(x)
+        [strange] y = Mystery(x)
+        [half] p = MatMul(m, m)
+        }"""
+    )
+    assert refusal(lambda: check_supported(model)) == (
+        "error[WSEC115]: 6 parts of the model are not supported\n"
+        "  where:    input words: element type string\n"
+        "            copy (Identity), output words2: element type string\n"
+        "            list (SequenceConstruct), output s: type sequence\n"
+        "            odd (my.domain.Frobnicate): Fatal error: my.domain:Frobnicate(-1) is not a registered function/op\n"
+        "            strange (Mystery): ai.onnx 21 has no such operator\n"
+        "            half (MatMul): Could not find an implementation for MatMul(13) node with name 'half'\n"
+        "  expected: dense tensors, and operators that onnxruntime runs on the CPU\n"
+        "  found:    6 exceptions, listed above\n"
+        "  try:      export the model without them; a registered custom pass may also replace an operator"
+    )
+
+
+def test_one_unsupported_part(refusal: Refusal) -> None:
+    """The message speaks of one where it is one."""
+    model = _model("g (float[2] x) => (float[] y) { [s] y = Mystery(x) }")
+    assert refusal(lambda: check_supported(model)).startswith(
+        "error[WSEC115]: 1 part of the model is not supported\n  where:    s (Mystery): ai.onnx 21 has no such operator"
+    )
+
+
+def test_shapes_that_depend_on_the_data(refusal: Refusal) -> None:
+    """A wafer is laid out before it runs: every value needs one shape."""
+    model = _model("g (float[2, 3] x) => (int64[] y) { [find] a = NonZero(x) \n [turn] y = Transpose(a) }")
+    assert refusal(lambda: check_supported(model)) == (
+        "error[WSEC116]: the shape of 2 values cannot be known before the model runs\n"
+        "  where:    find (NonZero), output a: its shape depends on the data\n"
+        "            turn (Transpose), output y: its shape is unknown\n"
+        "  expected: one shape for every value: a wafer is laid out before it runs\n"
+        "  found:    2 values without\n"
+        "  try:      cut the model before the first of these operators, or export it with fixed sizes"
+    )
+
+
+def test_contradictory_shapes_are_not_silent(refusal: Refusal) -> None:
+    """Inference gives up on a product of matrices that do not fit; the value is named."""
+    model = _model("g (float[2, 3] x, float[2, 3] w) => (float[] y) { [product] y = MatMul(x, w) }")
+    assert "product (MatMul)" in refusal(lambda: check_supported(model))
