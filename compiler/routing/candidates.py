@@ -12,7 +12,7 @@ from itertools import combinations, islice
 from typing import TYPE_CHECKING
 
 from wsec.compiler.plan import Rectangle, Route
-from wsec.compiler.routing.geometry import transpose
+from wsec.compiler.routing.geometry import share_a_core, transpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,12 +68,20 @@ class Passage:
         """Most lanes."""
         return self.rows.room if self.columns is None else min(self.rows.room, self.columns.room)
 
-    def beside_another(self) -> Passage | None:
-        """The same turn without its innermost core on either side, where lanes of another passage may end."""
-        if self.columns is None or self.room == 1:
-            return None
-        rows, columns = _shorten(self.rows), _shorten(self.columns)
-        return Passage(self.start, rows, self.end, columns, self.transposed)
+    def shifted(self) -> list[Passage]:
+        """The same turn without its innermost core on one side or on both, where lanes of another passage may end."""
+        if self.columns is None:
+            return []
+        sides = (
+            (_shorten(self.rows), self.columns),
+            (self.rows, _shorten(self.columns)),
+            (_shorten(self.rows), _shorten(self.columns)),
+        )
+        return [
+            Passage(self.start, rows, self.end, columns, self.transposed)
+            for rows, columns in sides
+            if rows.room > 0 and columns.room > 0
+        ]
 
     def positions(self, lanes: int, *, packed: bool) -> tuple[Route, ...]:
         """Routes of that many lanes at a few places, the best first.
@@ -127,10 +135,9 @@ def first_bundles(ways: Sequence[Passage], demand: Demand) -> list[tuple[Route, 
 
 
 def all_bundles(ways: Sequence[Passage], demand: Demand) -> list[tuple[Route, ...]]:
-    """Every set of passages, at every place that is tried; single turns also without their innermost lane."""
-    shortened = [passage for way in ways if (passage := way.beside_another()) is not None]
+    """Every set of passages, at every place that is tried; single turns also without their innermost core."""
     sets = [chosen for size in range(1, len(ways) + 1) for chosen in combinations(ways, size)]
-    sets += [(passage,) for passage in shortened]
+    sets += [(passage,) for way in ways for passage in way.shifted()[-1:]]
     return [routes for chosen in sets for routes in _bundles(chosen, demand)]
 
 
@@ -145,13 +152,18 @@ def _bundles(chosen: Sequence[Passage], demand: Demand) -> Iterator[tuple[Route,
 
 def _share(chosen: Sequence[Passage], lanes: int) -> list[tuple[Passage, int]] | None:
     """Lanes for each passage, filled in turn; None when one of them would have none."""
-    shares = []
-    for index, passage in enumerate(chosen):
-        used = passage.beside_another() if index else passage
-        if lanes == 0 or used is None:
+    shares: list[tuple[Passage, int]] = []
+    routes: list[Route] = []
+    for passage in chosen:
+        for used in (passage, *passage.shifted()):
+            share = min(lanes, used.room)
+            route = used.positions(share, packed=True)[0] if share else None
+            if route and not any(share_a_core(route, before) for before in routes):
+                break
+        else:
             return None
-        share = min(lanes, used.room)
         shares.append((used, share))
+        routes.append(route)
         lanes -= share
     return shares
 

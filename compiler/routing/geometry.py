@@ -65,6 +65,21 @@ def is_straight(route: Route) -> bool:
     return _same_rows(route) or _same_columns(route)
 
 
+def footprint(route: Route) -> tuple[Rectangle, Rectangle]:
+    """Two bands of cores that together are exactly those of the route: source to corner, corner to target."""
+    source, target = route.source, route.target
+    if route.vertical_first:
+        corner = Rectangle(source.x, target.y, source.width, target.height)
+    else:
+        corner = Rectangle(target.x, source.y, target.width, source.height)
+    return bounding_box(source, corner), bounding_box(corner, target)
+
+
+def share_a_core(first: Route, second: Route) -> bool:
+    """Whether a core lies on both routes."""
+    return any(overlap(a, b) for a in footprint(first) for b in footprint(second))
+
+
 def longest_lane(route: Route) -> int:
     """Hops of the longest lane; the outermost one of nested lanes spans the whole bounding box."""
     if is_straight(route):
