@@ -25,11 +25,12 @@ def read_tensors(path: Path) -> dict[str, NDArray[np.generic]]:
         WsecError: WSEC580 where there is no such file, or it is none of that kind.
     """
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise _unreadable(path, "a single array, without a name")
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise _unreadable(path, "no archive: a file of another kind, or one that was cut short")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
     except (ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
