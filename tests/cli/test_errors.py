@@ -176,6 +176,13 @@ def _write_half(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
 
 
+def _write_damaged(path: Path) -> None:
+    np.savez(path, image=np.zeros(3))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"NUMPY") + 130] ^= 1  # behind the header, in the numbers
+    path.write_bytes(data)
+
+
 @pytest.mark.parametrize(
     ("write", "found"),
     [
@@ -183,6 +190,7 @@ def _write_half(path: Path) -> None:
         (_write_text, "no archive: a file of another kind, or one that was cut short"),
         (_write_array, "no archive: a file of another kind, or one that was cut short"),
         (_write_objects, "Object arrays cannot be loaded when allow_pickle=False"),
+        (_write_damaged, "Bad CRC-32 for file 'image.npy'"),
         (_write_half, "no archive: a file of another kind, or one that was cut short"),
     ],
 )

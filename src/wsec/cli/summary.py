@@ -145,7 +145,8 @@ def write_summary(summary: Summary, *, as_json: bool) -> None:
     if summary.notes:
         console.print()
         write_labelled(
-            console, (("note", note) for note in _first(summary.notes, _SHOWN_NOTES, "notes: see --json"))
+            console,
+            (("note", note) for note in _first(summary.notes, _SHOWN_NOTES, "more notes: see --json")),
         )
     console.print()
     write_labelled(console, (("next", f"wsec run {summary.plan} --verify"),), indent=2)

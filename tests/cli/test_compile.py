@@ -1,0 +1,189 @@
+"""`wsec compile`: what it prints, where, and what it leaves on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from wsec.cli.summary import Summary, summarize, write_summary
+from wsec.driver import load_plan
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Wsec
+
+_OPTIONS = ("--target", "mesh16", "--effort", "0")
+_STAGES = ["import", "passes", "kernels", "placement", "routing", "check", "write"]
+
+
+def test_the_summary_says_what_came_out(wsec: Wsec, small_model: Path, tmp_path: Path) -> None:
+    """Every line has its fact, nothing is wider than the terminal, and stderr stays empty in a pipe."""
+    folder = tmp_path / "p"
+    result = wsec("compile", small_model, "-o", folder, *_OPTIONS)
+    labels = [line[2:].split("  ")[0] for line in result.stdout.splitlines()[1:] if line[2:3].strip()]
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert result.stdout.startswith("small.onnx on mesh16, 16 x 16 cores\n  kernels     4 kernels, 5 links\n")
+    assert labels == [
+        "kernels", "cores", "interval", "bottleneck", "latency", "throughput", "memory", "took", "plan", "next",
+    ]  # fmt: skip
+    assert (folder / "plan.json").is_file()
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_the_summary_fits_the_terminal(
+    wsec: Wsec, small_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, columns: int
+) -> None:
+    """Long lines go on below themselves."""
+    monkeypatch.chdir(tmp_path)
+    output = wsec("compile", small_model, "-o", "p", *_OPTIONS, columns=columns).stdout
+    assert max(map(len, output.splitlines())) <= columns
+
+
+def test_the_json_agrees_with_the_plan(wsec: Wsec, small_model: Path, tmp_path: Path) -> None:
+    """The object has the documented keys, and its numbers are those of the plan on disk."""
+    folder = tmp_path / "p"
+    result = wsec("compile", small_model, "-o", folder, *_OPTIONS, "--region", "12x10", "--json")
+    summary = json.loads(result.stdout)
+    plan = load_plan(folder)
+    manual = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert [key for key in summary if f"`{key}`" not in manual] == []
+    assert summary["plan"] == str(folder)
+    assert (summary["columns"], summary["rows"], summary["cores"]) == (12, 10, 120)
+    assert summary["kernels"] == len(list(plan.record.kernels()))
+    assert summary["interval_cycles"] == plan.estimate().interval_cycles
+    assert summary["interval_bound_cycles"] == plan.record.placement.interval_bound
+    assert list(summary["stage_seconds"]) == _STAGES
+    assert summary["unsplit"] == []
+    assert summary["interrupted"] is False
+
+
+def test_the_plan_is_named_after_the_model(
+    wsec: Wsec, small_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without -o the plan stands in the current folder, not beside the model."""
+    monkeypatch.chdir(tmp_path)
+    wsec("compile", small_model, *_OPTIONS)
+    assert [path.name for path in tmp_path.iterdir()] == ["small.plan"]
+
+
+def test_quiet_prints_nothing(wsec: Wsec, small_model: Path, tmp_path: Path) -> None:
+    """Scripts that only want the plan get only the plan."""
+    result = wsec("compile", small_model, "-o", tmp_path / "p", *_OPTIONS, "-q")
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_quiet_json_is_still_json(wsec: Wsec, small_model: Path, tmp_path: Path) -> None:
+    """What was asked for by name is printed."""
+    result = wsec("compile", small_model, "-o", tmp_path / "p", *_OPTIONS, "-q", "--json")
+    assert json.loads(result.output)["model"] == "small.onnx"
+
+
+def test_verbose_tells_the_stages_in_a_pipe(wsec: Wsec, small_model: Path, tmp_path: Path) -> None:
+    """One plain line for each stage that ended, in order, and where placement stood."""
+    result = wsec("compile", small_model, "-o", tmp_path / "p", *_OPTIONS, "-v")
+    ended = [line.split(":")[0] for line in result.stderr.splitlines() if line.endswith("s")]
+    assert ended == _STAGES
+    assert "placement: slicing: interval " in result.stderr
+
+
+def test_dump_passes_writes_the_models(wsec: Wsec, small_model: Path, tmp_path: Path) -> None:
+    """The folder has the imported model and one for each pass that changed it."""
+    wsec("compile", small_model, "-o", tmp_path / "p", *_OPTIONS, "--dump-passes", tmp_path / "dumps")
+    names = sorted(path.name for path in (tmp_path / "dumps").iterdir())
+    assert names[:2] == ["00-imported.onnx", "00-imported.txt"]
+    assert any(name.endswith("canonicalize-gemm.onnx") for name in names)
+
+
+def test_an_older_plan_is_replaced_and_other_folders_are_not(
+    wsec: Wsec, small_model: Path, tmp_path: Path
+) -> None:
+    """A second compilation takes the place of the first; a folder of somebody's files is left alone."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    refused = wsec("compile", small_model, "-o", tmp_path / "mine", *_OPTIONS)
+    assert refused.stderr.startswith("error[WSEC507]: the plan would replace something that is not a plan\n")
+    assert [wsec("compile", small_model, "-o", tmp_path / "p", *_OPTIONS).exit_code for _ in range(2)] == [
+        0,
+        0,
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "p"]
+
+
+@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_progress_on_a_terminal(
+    small_model: Path, tmp_path: Path, environment: dict[str, str], *, coloured: bool
+) -> None:
+    """A person sees the stages go by; with NO_COLOR they are plain lines, without a single escape sequence."""
+    seen, terminal = pty.openpty()
+    process = subprocess.run(
+        [sys.executable, "-m", "wsec", "compile", str(small_model), "-o", str(tmp_path / "p"), *_OPTIONS],
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        env={"PATH": os.environ["PATH"], "TERM": "xterm-256color", "COLUMNS": "40", **environment},
+        check=True,
+    )
+    os.close(terminal)
+    text = _read_all(seen)
+    assert "placement" in text
+    assert ("\x1b[" in text) == coloured
+    assert b"\x1b[" not in process.stdout
+
+
+def _read_all(descriptor: int) -> str:
+    """What a pseudo-terminal has to say; reading past its end is an error on Linux."""
+    parts = []
+    while True:
+        try:
+            part = os.read(descriptor, 65_536)
+        except OSError:
+            break
+        if not part:
+            break
+        parts.append(part)
+    os.close(descriptor)
+    return b"".join(parts).decode()
+
+
+def _summary_of(folder: Path) -> Summary:
+    return summarize(load_plan(folder), folder, {"import": 1.5})
+
+
+def test_the_summary_names_what_is_unusual(small_plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Operators on one core, operators on the host, an interrupt and notes are said, the first of many by name."""
+    names = tuple(f"lstm{index}" for index in range(6))
+    notes = tuple(f"note {index}" for index in range(10))
+    summary = dataclasses.replace(
+        _summary_of(small_plan), unsplit=names, host_operators=("tokens",), interrupted=True, notes=notes
+    )
+    write_summary(summary, as_json=False)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "unsplit 6 operators on one core each: lstm0, lstm1, lstm2, lstm3, 2 more" in lines
+    assert "on the host tokens" in lines
+    assert "interrupted the search was stopped; this is the best legal plan it had found" in " ".join(lines)
+    assert lines[-11:-2] == [*(f"note note {index}" for index in range(8)), "note 2 more notes: see --json"]
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        (1000, "1,000 cycles, which is its lower bound"),
+        (1029, "1,029 cycles, 2.9% above the lower bound of 1,000"),
+    ],
+)
+def test_the_interval_stands_beside_its_bound(
+    small_plan: Path, capsys: pytest.CaptureFixture[str], interval: int, text: str
+) -> None:
+    """A reader sees at once how much a better placement could gain."""
+    summary = dataclasses.replace(
+        _summary_of(small_plan), interval_cycles=interval, interval_bound_cycles=1000, gap=interval / 1000 - 1
+    )
+    write_summary(summary, as_json=False)
+    assert f"  interval    {text}\n" in capsys.readouterr().out
