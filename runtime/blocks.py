@@ -170,7 +170,7 @@ def _merge(blocks: Array, sharding: Sharding, mesh: Mesh) -> Array:
         order += [*(mesh.index(name) for name in dimension.axes), axes + index]
     rest = [axis for axis in range(axes) if axis not in named]
     shape = tuple(parts(dimension, mesh) * dimension.block for dimension in sharding.dimensions)
-    return at_root.transpose(*rest, *order).reshape(shape)
+    return at_root.transpose([*rest, *order]).reshape(shape)
 
 
 def _covers(dimension: DimensionSharding, mesh: Mesh) -> bool:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wsec.compiler.errors import WsecError
 from wsec.runtime.element_types import element_type, is_floating
+from wsec.runtime.schedule import make_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from wsec.compiler.plan import Plan, Value
+    from wsec.compiler.plan import Kernel, Plan, Value
     from wsec.runtime.element_types import Array
 
 
@@ -48,8 +50,8 @@ def check_inputs(values: Sequence[Value], inputs: Mapping[str, Array]) -> None:
 def make_inputs(plan: Plan, seed: int = 0) -> dict[str, Array]:
     """Random inputs that any model can take, the same for the same seed.
 
-    Floats are normally distributed, truth values even. Whole numbers are 0 or 1, or where the input indexes tables,
-    any index that all of them have.
+    Floats are normally distributed, truth values even. Whole numbers are 0 or 1, or, where the input indexes tables
+    or is compared with lists of constants, any index that these have.
     """
     generator = np.random.default_rng(seed)
     limits = _index_limits(plan)
@@ -66,16 +68,38 @@ def _random(value: Value, limit: int, generator: np.random.Generator) -> Array:
 
 
 def _index_limits(plan: Plan) -> dict[str, int]:
-    """The least extent of the tables that each input indexes directly."""
-    limits: dict[str, int] = {}
-    for kernel in plan.kernels():
-        extent = kernel.arguments.get("extent")
-        if kernel.kind != "gather" or not isinstance(extent, int):
-            continue
-        for item in kernel.inputs:
-            if item.role == "indices" and not item.constant:
-                limits[item.tensor] = min(extent, limits.get(item.tensor, extent))
-    return limits
+    """How many values an index may have, for inputs that index tables or are compared with lists of constants.
+
+    A table counts with its extent, the least where there are several; a comparison, which is how exporters write
+    one-hot encodings, with the number of its constants.
+    """
+    origin = {value.name: value.name for value in plan.inputs}
+    tables: dict[str, int] = {}
+    compared: dict[str, int] = {}
+    for kernel in make_schedule(plan, lambda _: True).kernels:
+        moved = [item for item in kernel.inputs if not item.constant and item.tensor in origin]
+        if _only_moves(kernel) and len(moved) == len(kernel.inputs) == 1:
+            origin[kernel.outputs[0].tensor] = origin[moved[0].tensor]
+        for item in moved:
+            name, extent = origin[item.tensor], kernel.arguments.get("extent")
+            if kernel.kind == "gather" and item.role == "indices" and isinstance(extent, int):
+                tables[name] = min(extent, tables.get(name, extent))
+            compared[name] = max(_constants_compared(kernel, item.role), compared.get(name, 2))
+    return {**compared, **tables}
+
+
+def _only_moves(kernel: Kernel) -> bool:
+    """Whether the kernel passes on elements of its input as they are, or as another type."""
+    if kernel.kind == "elementwise":
+        return all(step.operator in {"Cast", "Identity"} for step in kernel.chain)
+    return kernel.kind in {"expand", "reshape", "slice", "transpose"} and not kernel.chain
+
+
+def _constants_compared(kernel: Kernel, role: str) -> int:
+    """With how many constants the first steps of the chain compare this operand."""
+    sizes = {item.role: math.prod(item.sharding.shape) for item in kernel.inputs if item.constant}
+    steps = [step.inputs for step in kernel.chain if step.operator == "Equal" and role in step.inputs]
+    return max((sizes.get(other, 0) for inputs in steps for other in inputs), default=0)
 
 
 def _wrong_names(values: Sequence[Value], missing: Sequence[str], unknown: Sequence[str]) -> WsecError:

@@ -65,7 +65,7 @@ def take(blocks: Array, axis: int, local: NDArray[np.int64], mesh_rank: int) -> 
     mesh_axes = tuple(range(mesh_rank))
     varying = [position for position in mesh_axes if local.shape[position] > 1]
     outside = (local < 0) | (local >= blocks.shape[axis])
-    squeezed = local.reshape(*(local.shape[position] for position in varying), *index_shape)
+    squeezed = local.reshape((*(local.shape[position] for position in varying), *index_shape))
     moved = np.moveaxis(blocks, [*varying, axis], range(len(varying) + 1))
     index: list[Any] = []
     for place, position in enumerate(varying):
@@ -75,7 +75,7 @@ def take(blocks: Array, axis: int, local: NDArray[np.int64], mesh_rank: int) -> 
         )
         index.append(steps.reshape([-1 if at == place else 1 for at in range(squeezed.ndim)]))
     last = max(0, blocks.shape[axis] - 1)
-    read = moved[(*index, np.clip(squeezed, 0, last))]
+    read = np.asarray(moved[(*index, np.clip(squeezed, 0, last))])
     result = _restore(read, varying, axis, len(index_shape), mesh_rank)
     if not outside.any():
         return result

@@ -30,7 +30,7 @@ def gather_rows(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
     mine = (local >= 0) & (local < held.block) & (rows >= 0) & (rows < held.extent)
     read = take(x, axes + axis, np.where(mine, local, 0), axes)
     after = read.ndim - axes - axis - rank
-    mask = mine.reshape(*mine.shape[:axes], *(1,) * axis, *mine.shape[axes:], *(1,) * after)
+    mask = mine.reshape((*mine.shape[:axes], *(1,) * axis, *mine.shape[axes:], *(1,) * after))
     own = np.where(mask, read, np.zeros((), dtype=read.dtype))
     operation = np.logical_or if own.dtype.kind == "b" else np.add
     return combine(own, kernel.mesh, output_sharding(kernel).root, operation)
