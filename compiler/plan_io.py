@@ -59,11 +59,10 @@ def write_plan(folder: Path, plan: Plan, lowered: onnx_ir.Model, original: Path)
         WsecError: WSEC507 `folder` holds something else, WSEC508 a weights file cannot lie in a plan folder, WSEC509
             the files cannot be written.
     """
-    folder = folder.resolve()
-    _check_replaceable(folder)
+    check_output_folder(folder)
     from wsec.compiler.plan_weights import write_models  # onnx is imported when a plan is written
 
-    with _whole_or_nothing(folder) as partial:
+    with _whole_or_nothing(folder.resolve(), shown=str(folder)) as partial:
         write_models(partial, lowered, original)
         (partial / PLAN_FILE).write_bytes(encode_plan(plan))
 
@@ -168,7 +167,15 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_replaceable(folder: Path) -> None:
+def check_output_folder(folder: Path) -> None:
+    """Refuses a place where no plan can be written, so that it is known before the work of compiling.
+
+    Raises:
+        WsecError: WSEC507 it holds something that is not a plan, WSEC509 its parent is a file.
+    """
+    nearest = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not nearest.is_dir():
+        raise _cannot_be_written(str(folder), f"{nearest.name} is a file")
     if not folder.exists():
         return
     if folder.is_dir() and ((folder / PLAN_FILE).is_file() or not any(folder.iterdir())):
@@ -184,7 +191,7 @@ def _check_replaceable(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _whole_or_nothing(folder: Path) -> Iterator[Path]:
+def _whole_or_nothing(folder: Path, shown: str) -> Iterator[Path]:
     """A new folder beside `folder` that takes its place when the block ends well, and else is removed."""
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     older = folder.with_name(f".{folder.name}.{os.getpid()}.older")
@@ -198,19 +205,23 @@ def _whole_or_nothing(folder: Path) -> Iterator[Path]:
             folder.rename(older)
         partial.rename(folder)
     except OSError as error:
-        raise WsecError(
-            code="WSEC509",
-            what="the plan cannot be written",
-            where=str(folder),
-            expected="a folder that can be written, on a disk with room",
-            found=error.strerror or type(error).__name__,
-            hint="free some room or choose another place with -o; nothing was left behind",
-        ) from error
+        raise _cannot_be_written(shown, error.strerror or type(error).__name__) from error
     finally:
         if older.exists() and not folder.exists():
             older.rename(folder)
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(older, ignore_errors=True)
+
+
+def _cannot_be_written(folder: str, found: str) -> WsecError:
+    return WsecError(
+        code="WSEC509",
+        what="the plan cannot be written",
+        where=folder,
+        expected="a folder that can be written, on a disk with room",
+        found=found,
+        hint="free some room or choose another place with -o; nothing was left behind",
+    )
 
 
 def _flush_to_disk(folder: Path) -> None:
