@@ -87,6 +87,10 @@ def pack(window: Window, deterministic_time: float, seed: int) -> tuple[Outcome,
     solver.parameters.random_seed = seed
     solver.parameters.num_workers = 1
     solver.parameters.catch_sigint_signal = False  # Ctrl-C belongs to the caller
+    # Packing gains nothing from the LP, and presolve that digs for more costs as much as the search.
+    solver.parameters.linearization_level = 0
+    solver.parameters.cp_model_probing_level = 0
+    solver.parameters.symmetry_level = 0
     status = solver.solve(model)
     if status == cp_model.INFEASIBLE:
         return Outcome.IMPOSSIBLE, []

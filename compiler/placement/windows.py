@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from wsec.compiler.placement.problem import Limits
 
-_KERNELS: Final = 7
-_WINDOWS: Final = 20
-_SHAPES: Final = 24
-_TIME: Final = 0.06
+_KERNELS: Final = 6
+_WINDOWS: Final = 40
+_SHAPES: Final = 16
+_TIME: Final = 0.04
 
 
 def search(instance: Instance, best: Candidate, limits: Limits) -> Iterator[Candidate]:

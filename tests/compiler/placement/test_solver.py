@@ -79,7 +79,7 @@ def _fits(problem: PlacementProblem, limits: Limits) -> Placement | None:
 
 
 @given(problems(), st.integers(0, 3))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_every_answer_is_legal_and_not_worse_than_the_first(problem: PlacementProblem, seed: int) -> None:
     """The independent check finds nothing, and effort never makes the objective worse."""
     first = _fits(problem, Limits(effort=0, seed=seed))
@@ -121,7 +121,7 @@ def _packings(problem: PlacementProblem) -> Iterator[int]:
 
 
 @given(problems(side=4, kernels=3, blocks=1))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_tiny_problems_agree_with_trying_everything(problem: PlacementProblem) -> None:
     """Nothing is below the bound, a refusal is right, and for so few kernels the interval is the least there is."""
     least = min(_packings(problem), default=None)
