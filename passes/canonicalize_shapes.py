@@ -74,23 +74,24 @@ def _split(rewriter: Rewriter, node: ir.Node, source: ir.Value) -> None:
     outputs = list(node.outputs)
     parts = [static_shape(output) for output in outputs]
     ends = list(accumulate(0 if part is None else part[axis] for part in parts))
-    if (
-        any(part is None for part in parts)
-        or ends[-1] != shape[axis]
-        or any(o.is_graph_output() for o in outputs)
-    ):
+    if any(part is None for part in parts) or ends[-1] != shape[axis]:
         return
     axes = rewriter.constant(f"{node.name}_axis", np.array([axis], np.int64))
     bound = {
         edge: rewriter.constant(f"{node.name}_bound", np.array([edge], np.int64))
         for edge in dict.fromkeys([0, *ends])
     }
+    pieces: list[tuple[ir.Value, str | None]] = []
     for number, (output, start, end) in enumerate(zip(outputs, [0, *ends], ends, strict=False)):
         operands = [source, bound[start], bound[end], axes]
         role, part = f"part_{number}", parts[number]
         piece = rewriter.insert_before(node, "Slice", operands, shape=part, role=role, dtype=source.dtype)
-        output.replace_all_uses_with(piece)
+        renamed = output.name if output.is_graph_output() else piece.name
+        output.replace_all_uses_with(piece, replace_graph_outputs=True)
+        pieces.append((piece, renamed))
     rewriter.graph.remove(node, safe=True)
+    for piece, name in pieces:
+        piece.name = name  # an output of the model keeps its name
 
 
 def _global_pool(operator: str) -> Callable[[Rewriter, ir.Node, ir.Value], None]:

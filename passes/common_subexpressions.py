@@ -31,9 +31,8 @@ class EliminateCommonSubexpressions(Pass):
         modified = _merge_constants(model, self.constant_bytes)
         if any(node.op_type in NON_DETERMINISTIC for node in model.graph.all_nodes()):
             return PassResult(modified=modified)
-        count = model.graph.num_nodes()
-        CommonSubexpressionEliminationPass()(model)
-        return PassResult(modified=modified or model.graph.num_nodes() != count)
+        merged = CommonSubexpressionEliminationPass()(model).modified
+        return PassResult(modified=modified or merged)
 
 
 def _merge_constants(model: ir.Model, limit: int) -> bool:

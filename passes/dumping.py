@@ -61,7 +61,7 @@ def _operand(value: ir.Value) -> str:
     constant = value.const_value
     if constant is None:
         return f"%{value.name}"
-    if isinstance(constant, ir.Tensor) and constant.size <= 8:
+    if constant.size <= 8 and not isinstance(constant, ir.ExternalTensor | ir.LazyTensor):
         return f"%{value.name}={constant.numpy().tolist()}"
     return _typed(value)
 

@@ -1,12 +1,13 @@
 """Computes at compile time what does not depend on the input of the model.
 
 Works in rounds of shape inference and folding until nothing changes: the shape computations of exporters need
-several. Arithmetic on weights is not folded; a cast, transposition, reshape or fill of one is, but evaluated only when
+several. Arithmetic on weights in files is not folded; a cast, transposition, reshape or fill of one is, but evaluated only when
 the weight is read, so that a compilation reads no weights.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -19,12 +20,13 @@ from wsec.compiler.importer.naming import name_nodes
 from wsec.compiler.importer.shapes import infer_shapes, static_shape
 from wsec.compiler.operators import NON_DETERMINISTIC
 from wsec.passes.base import Pass, PassResult
-from wsec.passes.rewriting import Array, Rewriter, constant_of
+from wsec.passes.rewriting import Array, Rewriter, constant_of, is_cheap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MAX_ROUNDS = 16
+_DEFERRED_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,15 @@ class FoldConstants(Pass):
     """Folds constant expressions and shape computations, in rounds with shape inference.
 
     Attributes:
-        input_elements: Operators with a larger constant input than this are not folded.
-        output_elements: Nothing larger than this is computed.
+        input_bytes: Operators with a larger constant input than this are not folded.
+        file_bytes: The same for constants that would have to be read from a file.
+        output_bytes: Nothing larger than this is computed.
     """
 
     name: ClassVar[str] = "fold-constants"
-    input_elements: int = 1 << 16
-    output_elements: int = 1 << 20
+    input_bytes: int = 1 << 24
+    file_bytes: int = 1 << 14
+    output_bytes: int = 1 << 24
 
     def run(self, model: ir.Model) -> PassResult:
         """Fold until a round changes nothing."""
@@ -55,8 +59,8 @@ class FoldConstants(Pass):
         folded = fold_constants_ir(
             model,
             onnx_shape_inference=False,
-            input_size_limit=self.input_elements,
-            output_size_limit=self.output_elements,
+            input_size_limit=self.input_bytes,
+            output_size_limit=self.output_bytes,
             should_fold=self._should_fold,
         )
         changed |= folded.modified
@@ -72,14 +76,18 @@ class FoldConstants(Pass):
     def _should_fold(self, node: ir.Node) -> bool:
         if node.op_type in NON_DETERMINISTIC or node.op_type in {"QuantizeLinear", "DequantizeLinear"}:
             return False
-        for value in node.inputs:
-            tensor = None if value is None else value.const_value
-            if tensor is not None and (
-                tensor.size > self.input_elements or isinstance(tensor, ir.LazyTensor)
-            ):
-                return False
-        sizes = [static_shape(value) for value in node.outputs]
-        return all(shape is None or int(np.prod(shape)) <= self.output_elements for shape in sizes)
+        tensors = [value.const_value for value in node.inputs if value is not None]
+        if not all(
+            tensor is None or is_cheap(tensor, self.input_bytes, self.file_bytes) for tensor in tensors
+        ):
+            return False
+        limit = _DEFERRED_BYTES if node.op_type in _DEFERRED else self.output_bytes
+        return all(_bytes_of(value) <= limit for value in node.outputs)
+
+
+def _bytes_of(value: ir.Value) -> int:
+    shape = static_shape(value)
+    return 0 if shape is None or value.dtype is None else math.ceil(math.prod(shape) * value.dtype.itemsize)
 
 
 def _forget_provenance(model: ir.Model) -> None:

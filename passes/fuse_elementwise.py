@@ -84,7 +84,9 @@ def _by_start(nodes: list[ir.Node]) -> list[ir.Node]:
 
 
 def _may_start(node: ir.Node) -> bool:
-    if static_shape(node.outputs[0]) is None or any(value.uses() for value in node.outputs[1:]):
+    if static_shape(node.outputs[0]) is None or any(
+        value.uses() or value.is_graph_output() for value in node.outputs[1:]
+    ):
         return False
     return is_elementwise(node.domain, node.op_type) or (node.domain == "" and node.op_type in ANCHORS)
 

@@ -6,6 +6,7 @@ it is needed (`derive`).
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,8 @@ import onnx_ir as ir
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_LAZY_BYTES = 1 << 20
+_EAGER_BYTES = 1 << 20
+_READ_BYTES = 1 << 14
 
 Array = np.ndarray[Any, Any]
 
@@ -51,7 +53,7 @@ class Rewriter:
     ) -> ir.Value:
         """A new initializer computed from other constants, of the element type of the first.
 
-        Where a source is large or not in memory, `function` runs each time that the value is read, not now.
+        Where a source or the result is large, or a source is not in memory, `function` runs each time that the value is read, not now.
 
         Args:
             stem: What its name begins with.
@@ -68,7 +70,8 @@ class Rewriter:
             )
             return ir.Tensor(result.reshape(tuple(shape)), dtype=dtype, name=name)
 
-        if all(isinstance(source, ir.Tensor) and source.nbytes <= _LAZY_BYTES for source in sources):
+        size = math.prod(shape) * dtype.itemsize
+        if size <= _EAGER_BYTES and all(is_cheap(source, _EAGER_BYTES, _READ_BYTES) for source in sources):
             return self._register(name, evaluate())
         return self._register(name, ir.LazyTensor(evaluate, dtype=dtype, shape=ir.Shape(shape), name=name))
 
@@ -172,6 +175,12 @@ def constant_of(value: ir.Value | None) -> ir.TensorProtocol | None:
     if value is None or not value.is_initializer() or value.is_graph_input():
         return None
     return value.const_value
+
+
+def is_cheap(tensor: ir.TensorProtocol, memory_bytes: int, file_bytes: int) -> bool:
+    """Whether a constant may be read now: up to one size in memory, up to another from a file or a computation."""
+    deferred = isinstance(tensor, ir.ExternalTensor | ir.LazyTensor)
+    return tensor.nbytes <= (file_bytes if deferred else memory_bytes)
 
 
 def integers_of(value: ir.Value | None) -> tuple[int, ...] | None:
