@@ -153,7 +153,11 @@ def _hints(kind: type) -> dict[str, Any]:
 
 @functools.cache
 def _required(kind: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING)
+    return tuple(
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    )
 
 
 def _words(hint: Any) -> str:

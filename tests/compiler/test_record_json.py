@@ -1,0 +1,151 @@
+"""Records to JSON values and back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal
+
+import jsonschema
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsec.compiler.plan import ChainStep
+from wsec.compiler.record_json import SchemaViolationError, from_plain, json_schema, to_plain
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """A record in a record.
+
+    Attributes:
+        side: One of two,
+            on two lines.
+        numbers: Any.
+    """
+
+    side: Literal["rows", "columns"]
+    numbers: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outer:
+    """A record of every type that records may have."""
+
+    name: Annotated[str, msgspec.Meta(min_length=2)]
+    count: Annotated[int, msgspec.Meta(ge=1)]
+    rate: Annotated[float, msgspec.Meta(gt=0)]
+    on: bool
+    inner: Inner | None = None
+    table: dict[str, int] = field(default_factory=dict)
+    anything: bool | int | float | str | tuple[int, ...] | tuple[str, ...] = 0
+
+
+OUTER = Outer(
+    "ab", 1, 0.5, on=True, inner=Inner("rows", (1.0, math.inf)), table={"b": 2, "a": 1}, anything=("x",)
+)
+PLAIN: dict[str, Any] = {
+    "anything": ["x"],
+    "count": 1,
+    "inner": {"numbers": [1.0, {"float": "inf"}], "side": "rows"},
+    "name": "ab",
+    "on": True,
+    "rate": 0.5,
+    "table": {"a": 1, "b": 2},
+}
+
+scalars = st.one_of(st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.text())
+arguments = st.one_of(
+    scalars,
+    st.lists(st.integers(-(2**63), 2**63 - 1)).map(tuple),
+    st.lists(st.floats(), min_size=1).map(tuple),
+    st.lists(st.text(), min_size=1).map(tuple),
+)
+
+
+def test_a_record_is_written_with_sorted_keys() -> None:
+    """The order of keys, in the file too, does not depend on the order of fields or of insertion."""
+    plain = to_plain(OUTER)
+    assert plain == PLAIN
+    assert repr(plain) == repr(PLAIN)
+
+
+def test_a_record_is_read_as_it_was_written() -> None:
+    """Nothing is lost on the way, not even infinity."""
+    assert from_plain(PLAIN, Outer) == OUTER
+    assert from_plain({**PLAIN, "inner": None}, Outer) == replace(OUTER, inner=None)
+
+
+@given(st.dictionaries(st.text(), arguments))
+def test_any_attributes_survive_json(attributes: dict[str, Any]) -> None:
+    """Every argument of an operator, with its type, comes back from the text of the file."""
+    step = ChainStep("Op", (), "y", "float32", attributes)
+    text = msgspec.json.encode(to_plain(step))
+    again = from_plain(msgspec.json.decode(text), ChainStep)
+    assert repr(again) == repr(
+        replace(step, attributes={name: attributes[name] for name in sorted(attributes)})
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "expected", "found"),
+    [
+        ({"name": "a"}, "$.name", "string of at least 2 characters", '"a"'),
+        ({"name": 5}, "$.name", "string", "5"),
+        ({"count": 0}, "$.count", "integer of at least 1", "0"),
+        ({"count": True}, "$.count", "integer", "true"),
+        ({"count": 1.0}, "$.count", "integer", "1.0"),
+        ({"rate": 0}, "$.rate", "number above 0", "0.0"),
+        ({"rate": {"float": "much"}}, "$.rate", "number", "an object"),
+        ({"on": 1}, "$.on", "boolean", "1"),
+        ({"inner": 3}, "$.inner", "an object or null", "3"),
+        ({"inner": {"side": "up"}}, "$.inner.side", '"rows" or "columns"', '"up"'),
+        ({"inner": {"side": "rows", "numbers": [1, "2"]}}, "$.inner.numbers[1]", "number", '"2"'),
+        ({"inner": {}}, "$.inner.side", '"rows" or "columns"', "nothing"),
+        ({"table": [1]}, "$.table", "an object", "an array of 1"),
+        ({"table": {"a": "x" * 80}}, "$.table.a", "integer", '"' + "x" * 56 + "..."),
+        (
+            {"anything": [1, "x"]},
+            "$.anything",
+            "boolean or integer or number or string or an array of integer or an array of string",
+            "an array of 2",
+        ),
+        ({"more": 1}, "$.more", "one of anything, count, inner, name, on, rate, table", "an unknown key"),
+    ],
+)
+def test_what_does_not_follow_the_records_is_refused(
+    changes: dict[str, Any], path: str, expected: str, found: str
+) -> None:
+    """The violation says where it is, what would be right and what is there; the schema refuses the same."""
+    value = {**PLAIN, **changes}
+    with pytest.raises(SchemaViolationError) as caught:
+        from_plain(value, Outer)
+    violation = caught.value
+    assert (violation.path, violation.expected, violation.found) == (path, expected, found)
+    if path != "$.count" or found != "1.0":  # JSON Schema counts 1.0 among the integers
+        assert not jsonschema.Draft202012Validator(json_schema(Outer)).is_valid(value)
+
+
+def test_the_schema_describes_the_records() -> None:
+    """Types, limits, required keys and the words of the docstrings are in the schema, and it accepts what is written."""
+    schema = json_schema(Outer)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(PLAIN, schema)
+    assert schema["$ref"] == "#/$defs/Outer"
+    assert schema["$defs"]["Outer"]["required"] == ["name", "count", "rate", "on"]
+    assert schema["$defs"]["Outer"]["properties"]["count"] == {"type": "integer", "minimum": 1}
+    assert schema["$defs"]["Inner"]["description"] == "A record in a record."
+    assert schema["$defs"]["Inner"]["properties"]["side"] == {
+        "enum": ["rows", "columns"],
+        "description": "One of two, on two lines.",
+    }
+
+
+@pytest.mark.parametrize("value", [np.int64(3), [1], {1, 2}, b"x"])
+def test_only_plain_values_are_written(value: object) -> None:
+    """A numpy scalar or a list in a record is a mistake of the compiler, found where it would be written."""
+    with pytest.raises(TypeError, match="is not a plain value"):
+        to_plain(replace(OUTER, anything=value))  # type: ignore[arg-type] # the mistake
