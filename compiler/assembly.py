@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wsec.compiler.kernels.graph import HOST_INDEX, slots_of
-from wsec.compiler.kernels.splits import cycles_of, ledger_of, mesh_of, sharding_of, split_of
+from wsec.compiler.kernels.splits import cycles_of, ledger_of, mesh_of, sharding_of, split_of, turns_of
 from wsec.compiler.plan import HOST, Kernel, KernelInput, KernelOutput, Link, Rectangle
 from wsec.compiler.routing import RoutingLink
 from wsec.compiler.sharding import Sharding, whole
@@ -39,6 +39,7 @@ def _kernel(table: SplitTable, option: int, x: int, y: int, target: Target) -> K
         operators=nest.operators,
         arguments=nest.arguments,
         split=split_of(table, option),
+        turns=turns_of(table, option),
         rectangle=Rectangle(x, y, mesh.width, mesh.height),
         mesh=mesh,
         inputs=tuple(
@@ -53,7 +54,12 @@ def _kernel(table: SplitTable, option: int, x: int, y: int, target: Target) -> K
             for operand in nest.inputs
         ),
         outputs=tuple(
-            KernelOutput(operand.tensor, operand.dtype, sharding_of(table, option, operand, output=True))
+            KernelOutput(
+                tensor=operand.tensor,
+                dtype=operand.dtype,
+                sharding=sharding_of(table, option, operand, output=True),
+                slots=nest.output_slots,
+            )
             for operand in nest.outputs
         ),
         chain=nest.chain,
@@ -88,7 +94,7 @@ def assemble_links(
             role=link.role,
             sharding=_delivered(link, kernels),
             words=link.words,
-            slots=slots_of(link, graph.stages),
+            slots=slots_of(link, graph.stages, graph.samples),
             routes=routes.routes,
             cycles=routes.cycles,
             interval=routes.interval,

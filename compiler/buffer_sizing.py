@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from wsec.compiler.cost.pipeline import lifetime, schedule
 from wsec.compiler.plan import HOST
+from wsec.compiler.sharding import share_elements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ def _with_slots(
     left = target.core.sram_bytes - kernel.memory.total
     inputs, added = [], 0
     for item in kernel.inputs:
-        size = item.sharding.block_elements * item_bytes[item.tensor]
+        size = share_elements(item.sharding, kernel.mesh) * item_bytes[item.tensor]
         more = 0 if item.constant else wanted[kernel.name, item.role] - item.slots
         more = max(0, min(more, (left - added) // max(size, 1)))
         added += more * size

@@ -6,7 +6,7 @@ values only, so msgspec reads, checks and writes them, and their JSON Schema is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wsec.compiler.sharding import Mesh, Sharding
@@ -50,7 +50,8 @@ class KernelInput:
         dtype: Element type in numpy's words.
         constant: True for a weight, which is loaded once and stays; False for an activation, which a link brings.
         sharding: The elements each core needs, over a row-major view of the tensor.
-        slots: Samples that are held at once, 1 for a weight.
+        slots: Samples that are held at once, 1 for a weight. Cores that need the same block of an activation hold
+            it together, an equal share each, and pass it around when its turn comes.
     """
 
     role: str
@@ -63,11 +64,12 @@ class KernelInput:
 
 @dataclass(frozen=True, slots=True)
 class KernelOutput:
-    """A tensor that a kernel produces, and how it then lies on the kernel's mesh."""
+    """A tensor that a kernel produces, how it then lies on the kernel's mesh, and how many samples are held there."""
 
     tensor: str
     dtype: str
     sharding: Sharding
+    slots: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ class Kernel:
         operators: Names of the nodes of the lowered model that it computes.
         arguments: The formal arguments of the kind, from the lowered operator.
         split: How many ways each loop is cut.
+        turns: Loop -> how many turns a core takes to walk its part of it, to work on less of its blocks at once.
         rectangle: Where it sits; as large as its mesh.
         mesh: The axes of the rectangle; each axis has the name of the loop that it cuts.
         inputs: In the order of the kind's roles, those of the chain behind them.
@@ -145,6 +148,7 @@ class Kernel:
     chain: tuple[ChainStep, ...]
     memory: MemoryLedger
     cycles: Cycles
+    turns: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,7 @@ class Link:
     slots: int
     routes: tuple[Route, ...]
     cycles: int
-    interval: int = 0
+    interval: int
 
 
 @dataclass(frozen=True, slots=True)

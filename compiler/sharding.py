@@ -148,6 +148,12 @@ def parts(dimension: DimensionSharding, mesh: Mesh) -> int:
     return math.prod(mesh.size(name) for name in dimension.axes)
 
 
+def share_elements(sharding: Sharding, mesh: Mesh) -> int:
+    """Elements of a block that one core keeps where all cores that need the same block hold it together."""
+    copies = math.prod(mesh.shape) // math.prod(parts(dimension, mesh) for dimension in sharding.dimensions)
+    return -(-sharding.block_elements // copies)
+
+
 def block_indices(dimension: DimensionSharding, mesh: Mesh) -> NDArray[np.int64]:
     """Block index of every core along one dimension, broadcastable to [height, width]."""
     import numpy as np

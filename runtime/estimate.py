@@ -1,8 +1,8 @@
 """The cycles of a plan: interval and latency of the pipeline, what limits it, and how full the cores are.
 
 Follows from the cycles that the plan records for kernels and links, and from the target; nothing is measured.
-Kernels of a phase work on different samples at once, so the slowest of them, or of the links, or the way in and out of
-the wafer, sets the interval. Phases of a wafer take turns: their intervals add up.
+Kernels of a phase work on different samples at once, so the slowest of them, or of the links, or too few buffers for
+the samples under way, or the way in and out of the wafer, sets the interval. Phases of a wafer take turns: their intervals add up.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
+from wsec.compiler.cost.pipeline import buffered_interval, lifetime, result_interval, schedule
 from wsec.compiler.plan import HOST
 from wsec.runtime.element_types import element_type
 from wsec.runtime.schedule import kernels_wait
@@ -59,15 +60,16 @@ class KernelEstimate:
 
 @dataclass(frozen=True, slots=True)
 class LinkEstimate:
-    """Cycles from the first word sent to the last word received."""
+    """Of a link: cycles from the first word sent to the last word received, and the least between two samples."""
 
     name: str
     cycles: int
+    interval_cycles: int
 
 
 @dataclass(frozen=True, slots=True)
 class Bottleneck:
-    """What sets the interval: `kind` is kernel, link or host; `reason` says why in a sentence."""
+    """What sets the interval: `kind` is kernel, link, buffers or host; `reason` says why in a sentence."""
 
     kind: str
     name: str
@@ -146,7 +148,7 @@ def estimate(plan: Plan) -> Estimate:
         fullest_kernel=fullest.name if fullest else "",
         memory_bytes=sum(kernel.memory_bytes * kernel.cores for kernel in kernels),
         kernels=kernels,
-        links=tuple(LinkEstimate(link.name, link.cycles) for link in plan.links()),
+        links=tuple(LinkEstimate(link.name, link.cycles, link.interval) for link in plan.links()),
     )
 
 
@@ -171,31 +173,45 @@ def _kernel_estimate(kernel: Kernel) -> KernelEstimate:
 
 
 def _phase_bottleneck(phase: Phase) -> tuple[int, Bottleneck]:
-    """Cycles between two samples of a phase, and the first kernel or link that takes them."""
-    found = [
-        (
-            kernel.cycles.total,
-            Bottleneck(
-                "kernel",
-                kernel.name,
-                f"{kernel.cycles.compute:,} cycles of arithmetic, {kernel.cycles.memory:,} of memory, "
-                f"{kernel.cycles.communication:,} of communication",
-            ),
-        )
-        for kernel in phase.kernels
-    ]
-    found += [
-        (
-            link.cycles,
-            Bottleneck(
-                "link",
-                link.name,
-                f"{link.words:,} words over {_lanes(link)} lanes take {link.cycles:,} cycles",
-            ),
-        )
-        for link in phase.links
-    ]
+    """Cycles between two samples of a phase, and the first kernel, link or buffer that takes them."""
+    incoming, outgoing = _by_end(phase)
+    timing = schedule(_in_order(phase.kernels, incoming), phase.links)
+    found = [(kernel.cycles.total, _kernel_bottleneck(kernel)) for kernel in phase.kernels]
+    found += [(link.interval, _link_bottleneck(link)) for link in phase.links]
+    for kernel in phase.kernels:
+        reason = "its results wait to be sent before the next sample can be computed"
+        cycles = result_interval(kernel, outgoing.get(kernel.name, ()))
+        found.append((cycles, Bottleneck("buffers", kernel.name, reason)))
+    for link in phase.links:
+        reason = f"a sample stays {lifetime(link, timing):,} cycles, and {link.slots} are held at most"
+        found.append((buffered_interval(link, timing), Bottleneck("buffers", link.name, reason)))
     return max(found, key=_cycles_of)
+
+
+def _by_end(phase: Phase) -> tuple[dict[str, list[Link]], dict[str, list[Link]]]:
+    """The links into and out of each kernel."""
+    incoming: dict[str, list[Link]] = {}
+    outgoing: dict[str, list[Link]] = {}
+    for link in phase.links:
+        incoming.setdefault(link.target, []).append(link)
+        outgoing.setdefault(link.source, []).append(link)
+    return incoming, outgoing
+
+
+def _kernel_bottleneck(kernel: Kernel) -> Bottleneck:
+    cycles = kernel.cycles
+    return Bottleneck(
+        "kernel",
+        kernel.name,
+        f"{cycles.compute:,} cycles of arithmetic, {cycles.memory:,} of memory, "
+        f"{cycles.communication:,} of communication",
+    )
+
+
+def _link_bottleneck(link: Link) -> Bottleneck:
+    return Bottleneck(
+        "link", link.name, f"{link.words:,} words over {_lanes(link)} lanes take {link.interval:,} cycles"
+    )
 
 
 def _cycles_of(item: tuple[int, Bottleneck]) -> int:
@@ -223,9 +239,7 @@ def _latency(plan: Plan) -> int:
     for wafer in plan.wafers:
         begin = 0
         for phase in wafer.phases:
-            incoming: dict[str, list[Link]] = {}
-            for link in phase.links:
-                incoming.setdefault(link.target, []).append(link)
+            incoming, _ = _by_end(phase)
             for kernel in _in_order(phase.kernels, incoming):
                 arrivals = [ended.get(link.source, 0) + link.cycles for link in incoming.get(kernel.name, ())]
                 ended[kernel.name] = max([begin, *arrivals]) + kernel.cycles.total

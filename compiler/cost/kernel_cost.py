@@ -58,37 +58,66 @@ def block_elements(operand: Operand, nest: LoopNest, blocks: Array) -> Array:
     return elements
 
 
-def split_costs(nest: LoopNest, parts: Array, target: Target) -> SplitCosts:
-    """Costs of cutting `nest` in `parts` [splits, loops]."""
+def split_costs(nest: LoopNest, parts: Array, target: Target, turns: int = 1) -> SplitCosts:
+    """Costs of cutting `nest` in `parts` [splits, loops], each core walking its turn loop in `turns` turns.
+
+    Cores that need the same block of an activation hold it together: each keeps a share of every sample that waits,
+    and the block that is worked on is passed around, a turn of it at a time.
+    """
     if nest.work.serial:
         return _serial_costs(nest, parts, target)
     extents = np.array([loop.extent for loop in nest.loops], dtype=np.float64)
     blocks = np.ceil(extents / parts)
-    output = block_elements(nest.outputs[0], nest, blocks)
-    output_bytes = output * nest.outputs[0].item_bytes
-    weights, activations, received = np.zeros(len(parts)), 2 * output_bytes, np.zeros(len(parts))
-    for operand in nest.inputs:
-        size = block_elements(operand, nest, blocks) * operand.item_bytes
-        if operand.constant:
-            weights = weights + size
-        else:
-            activations = activations + size * operand.slots
-            received = received + np.ceil(size / target.fabric.word_bytes)
+    walked = blocks.copy()
+    if nest.turn_loop():
+        turn = nest.position(nest.turn_loop())
+        walked[:, turn] = np.ceil(blocks[:, turn] / turns)
     word = target.fabric.word_bytes
-    compute = sum((_compute(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))
+    output, item = block_elements(nest.outputs[0], nest, blocks), nest.outputs[0].item_bytes
+    at_work = block_elements(nest.outputs[0], nest, walked) * item
+    weights, held, moved = (
+        np.zeros(len(parts)),
+        nest.output_slots * output * item,
+        np.ceil(output * item / word),
+    )
+    buffers = nest.chain_keeps_a_copy() * at_work
+    for operand in nest.inputs:
+        elements = block_elements(operand, nest, blocks)
+        if operand.constant:
+            weights = weights + elements * operand.item_bytes
+            continue
+        copies = _copies(operand, nest, parts)
+        share = np.ceil(elements / copies) * operand.item_bytes
+        held = held + share * operand.slots
+        passed_around = copies > 1
+        buffers = buffers + passed_around * block_elements(operand, nest, walked) * operand.item_bytes
+        moved = moved + np.ceil(elements * operand.item_bytes / word) + passed_around * np.ceil(share / word)
+        moved = moved + passed_around * turns * (
+            target.fabric.hop_cycles * copies + 2 * target.fabric.ramp_cycles
+        )
     reduced = _reduction_parts(nest, parts) > 1
-    temporaries = nest.chain_keeps_a_copy() + reduced.astype(np.float64)
-    communication = received + np.ceil(output_bytes / word) + _collectives(nest, parts, output, target)
+    started = (turns - 1) * target.core.task_switch_cycles
+    compute = sum((_compute(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))
     return SplitCosts(
         weights=weights,
-        activations=activations,
-        buffers=temporaries * output_bytes,
-        compute=np.ceil(compute),
-        communication=np.ceil(communication),
+        activations=held,
+        buffers=buffers + reduced * at_work,
+        compute=np.ceil(compute) + started,
+        communication=np.ceil(moved + _collectives(nest, parts, output, target)),
         memory=np.ceil(
             sum((_memory(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))
         ),
     )
+
+
+def _copies(operand: Operand, nest: LoopNest, parts: Array) -> Array:
+    """Cores that need the same block of the operand: those along the cut loops that it does not follow."""
+    followed = {dimension.loop for dimension in operand.maps}
+    copies = np.ones(len(parts))
+    for index, loop in enumerate(nest.loops):
+        if loop.name not in followed:
+            copies = copies * parts[:, index]
+    return copies
 
 
 def _serial_costs(nest: LoopNest, parts: Array, target: Target) -> SplitCosts:
@@ -102,7 +131,9 @@ def _serial_costs(nest: LoopNest, parts: Array, target: Target) -> SplitCosts:
         if operand.constant:
             weights = weights + held
         else:
-            activations = activations + held * (2 if operand in nest.outputs else operand.slots)
+            activations = activations + held * (
+                nest.output_slots if operand in nest.outputs else operand.slots
+            )
     blocks = np.ones((len(parts), len(nest.loops)))
     return SplitCosts(
         weights=weights,

@@ -34,30 +34,38 @@ class Schedule:
 
 
 def schedule(kernels: Sequence[Kernel], links: Sequence[Link]) -> Schedule:
-    """As soon as possible. `kernels` come in topological order; linear in kernels and links."""
+    """As soon as possible. `kernels` come in topological order; linear in kernels and links.
+
+    A link from a kernel that is not among them (one of an earlier phase) counts as one from the host.
+    """
     incoming: dict[str, list[Link]] = {}
     for link in links:
         incoming.setdefault(link.target, []).append(link)
     start: dict[str, int] = {}
-    finish: dict[str, int] = {HOST: 0}
+    finish: dict[str, int] = {}
     for kernel in kernels:
-        arrivals = [finish[link.source] + link.cycles for link in incoming.get(kernel.name, ())]
+        arrivals = [finish.get(link.source, 0) + link.cycles for link in incoming.get(kernel.name, ())]
         start[kernel.name] = max(arrivals, default=0)
         finish[kernel.name] = start[kernel.name] + kernel.cycles.total
-    outputs = [finish[link.source] + link.cycles for link in incoming.get(HOST, ())]
-    latency = max([*outputs, *finish.values()])
-    del finish[HOST]
-    return Schedule(start, finish, latency)
+    outputs = [finish.get(link.source, 0) + link.cycles for link in incoming.get(HOST, ())]
+    return Schedule(start, finish, latency=max([0, *outputs, *finish.values()]))
 
 
 def lifetime(link: Link, timing: Schedule) -> int:
     """Cycles for which a sample occupies a buffer of the consumer; the host sends when a tensor is due."""
-    if link.target == HOST:
+    if link.target not in timing.finish:
         return 0
-    sent = timing.start[link.target] - link.cycles if link.source == HOST else timing.finish[link.source]
-    return timing.finish[link.target] - sent
+    when_due = timing.start[link.target] - link.cycles
+    return timing.finish[link.target] - timing.finish.get(link.source, when_due)
 
 
 def buffered_interval(link: Link, timing: Schedule) -> int:
     """Least cycles between two samples that the buffers of the link's consumer allow."""
     return -(-lifetime(link, timing) // link.slots)
+
+
+def result_interval(kernel: Kernel, sent: Sequence[Link]) -> int:
+    """Least cycles between two samples that the buffers of the kernel's results allow, one of which each link empties."""
+    slowest = max((link.cycles for link in sent), default=0)
+    slots = min((output.slots for output in kernel.outputs), default=1)
+    return -(-(kernel.cycles.total + slowest) // slots)

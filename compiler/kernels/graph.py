@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wsec.compiler.kernels.chain import make_elementwise, with_chain
-from wsec.compiler.kernels.loop_nest import LoopNest
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, item_bytes, shape_of
 from wsec.compiler.kernels.registry import MAKERS
 from wsec.compiler.kernels.unsplit import make_unsplit
@@ -16,9 +15,11 @@ from wsec.compiler.operators import KERNEL_KEY, is_elementwise
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from wsec.compiler.kernels.loop_nest import LoopNest
     from wsec.compiler.kernels.registry import Maker
 
 HOST_INDEX = -1
+FULL_PIPELINE = 1 << 20  # more samples than any pipeline has stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +35,25 @@ class GraphLink:
 
 @dataclass(frozen=True, slots=True)
 class KernelGraph:
-    """Kernels in topological order, links in the order of their consumers, and each kernel's pipeline stage."""
+    """Kernels in topological order, links in the order of their consumers, and each kernel's pipeline stage.
+
+    `samples` is the most that a link or result holds.
+    """
 
     nests: tuple[LoopNest, ...]
     links: tuple[GraphLink, ...]
     stages: tuple[int, ...]
+    samples: int
 
 
-def build_kernel_graph(model: ir.Model, word_bytes: int) -> KernelGraph:
-    """The kernels of a lowered model and the links between them."""
+def build_kernel_graph(model: ir.Model, word_bytes: int, samples: int = FULL_PIPELINE) -> KernelGraph:
+    """The kernels of a lowered model and the links between them.
+
+    Args:
+        model: After the passes.
+        word_bytes: Bytes of a word of the fabric.
+        samples: The most samples that a link or a result may hold; fewer need less memory and make kernels wait.
+    """
     nests = [nest for group in _groups(model.graph) for nest in _nests_of(group)]
     producer = {operand.tensor: index for index, nest in enumerate(nests) for operand in nest.outputs}
     values = {value.name or "": value for value in _values(model.graph)}
@@ -58,32 +69,35 @@ def build_kernel_graph(model: ir.Model, word_bytes: int) -> KernelGraph:
         if value.name in producer:
             words = _words(value, word_bytes)
             links.append(GraphLink(value.name, producer[value.name], HOST_INDEX, "", words))
-    return KernelGraph(_with_links(nests, links, stages), tuple(links), stages)
+    return KernelGraph(_with_links(nests, links, stages, samples), tuple(links), stages, samples)
 
 
 def _with_links(
-    nests: list[LoopNest], links: list[GraphLink], stages: tuple[int, ...]
+    nests: list[LoopNest], links: list[GraphLink], stages: tuple[int, ...], samples: int
 ) -> tuple[LoopNest, ...]:
     slots: list[dict[str, int]] = [{} for _ in nests]
     words_in, words_out = [0] * len(nests), [0] * len(nests)
     for link in links:
         if link.target != HOST_INDEX:
-            slots[link.target][link.role] = slots_of(link, stages)
+            slots[link.target][link.role] = slots_of(link, stages, samples)
             words_in[link.target] += link.words
         if link.source != HOST_INDEX:
             words_out[link.source] += link.words
-    return tuple(map(LoopNest.with_links, nests, slots, words_in, words_out))
+    return tuple(
+        nest.with_links(held, min(2, samples), words)
+        for nest, held, words in zip(nests, slots, zip(words_in, words_out, strict=True), strict=True)
+    )
 
 
-def slots_of(link: GraphLink, stages: tuple[int, ...]) -> int:
+def slots_of(link: GraphLink, stages: tuple[int, ...], samples: int) -> int:
     """Samples of the tensor that its consumer holds.
 
     One that comes in while another is worked on, and one more for each stage that a link skips. The host sends each
     tensor when it is due.
     """
     if HOST_INDEX in (link.source, link.target):
-        return 2
-    return stages[link.target] - stages[link.source] + 1
+        return min(2, samples)
+    return min(stages[link.target] - stages[link.source] + 1, samples)
 
 
 def _values(graph: ir.Graph) -> list[ir.Value]:

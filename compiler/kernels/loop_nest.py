@@ -136,6 +136,7 @@ class LoopNest:
         chain: Element-wise operators behind its own.
         chain_work: Arithmetic of the chain.
         reason: Why an unsplit kernel is unsplit.
+        output_slots: Samples of the result that it holds: one is sent while the next is computed.
         words_in: Words of a sample that links bring to it.
         words_out: Words of a sample that links take from it, each consumer's by itself.
     """
@@ -151,6 +152,7 @@ class LoopNest:
     chain: tuple[ChainStep, ...] = ()
     chain_work: Work | None = None
     reason: str = ""
+    output_slots: int = 2
     words_in: int = 0
     words_out: int = 0
 
@@ -193,7 +195,17 @@ class LoopNest:
         """Points of the whole kernel for which `work` counts."""
         return math.prod(self.loops[self.position(name)].extent for name in work.loops)
 
-    def with_links(self, slots: dict[str, int], words_in: int, words_out: int) -> LoopNest:
-        """The same kernel, holding `slots[role]` samples of its inputs, with these words at its edges."""
+    def turn_loop(self) -> str:
+        """The loop that a kernel may walk in several turns, to work on less of its blocks at once; empty for none.
+
+        The longest parallel loop that no weight follows: a turn along another would need its weights again.
+        """
+        weights = {m.loop for operand in self.inputs if operand.constant for m in operand.maps}
+        free = [loop for loop in self.loops if loop.role is LoopRole.PARALLEL and loop.name not in weights]
+        longest = max(free, key=lambda loop: loop.extent, default=None)
+        return "" if longest is None or self.work.serial else longest.name
+
+    def with_links(self, slots: dict[str, int], output_slots: int, words: tuple[int, int]) -> LoopNest:
+        """The same kernel, holding `slots[role]` samples of its inputs, with these words going in and out."""
         inputs = tuple(replace(item, slots=slots.get(item.role, item.slots)) for item in self.inputs)
-        return replace(self, inputs=inputs, words_in=words_in, words_out=words_out)
+        return replace(self, inputs=inputs, output_slots=output_slots, words_in=words[0], words_out=words[1])

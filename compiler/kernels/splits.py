@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _MOST_SPLITS = 60_000
+_TURNS = (2, 4, 8, 16, 32, 64)
 _SLOWER_THAN_BEST = 1.3  # a split this much slower than the best with as few cores is not worth its shape
 
 
@@ -40,6 +41,7 @@ class SplitTable:
     Attributes:
         nest: What is cut.
         parts: [options, loops], how many ways each loop is cut.
+        turns: [options], turns in which a core walks the turn loop.
         on_rows: [options, loops], True where the loop's axis lies on rows.
         costs: Bytes and cycles of each option.
         shapes: Rectangles, and the cycles of a sample there: the kernel's, or those its words need to cross the edge.
@@ -47,6 +49,7 @@ class SplitTable:
 
     nest: LoopNest
     parts: NDArray[np.int64]
+    turns: NDArray[np.int64]
     on_rows: NDArray[np.bool_]
     costs: SplitCosts
     shapes: ShapeOptions
@@ -58,15 +61,29 @@ def enumerate_splits(nest: LoopNest, target: Target) -> SplitTable:
     Raises:
         WsecError: WSEC301 where no split fits the memory of a core and the region.
     """
-    width, height = target.grid.width, target.grid.height
-    parts = _candidates(nest, target, width * height)
-    costs = split_costs(nest, parts, target)
+    parts = _candidates(nest, target)
+    costs, turns = _in_fewest_turns(nest, parts, target)
     fits = costs.bytes <= target.core.data_bytes
     if not fits.any():
         raise _does_not_fit(nest, parts, costs, target)
     keep = np.flatnonzero(fits)
     keep = keep[_near_frontier(parts[keep].prod(axis=1), costs.cycles[keep])]
-    return _with_arrangements(nest, parts[keep], _select(costs, keep), width, height)
+    return _with_arrangements(nest, parts[keep], turns[keep], _select(costs, keep), target)
+
+
+def _in_fewest_turns(nest: LoopNest, parts: Array, target: Target) -> tuple[SplitCosts, NDArray[np.int64]]:
+    """Each split with the fewest turns, among powers of two, in which it fits the memory of a core."""
+    costs = split_costs(nest, parts, target)
+    turns = np.ones(len(parts), dtype=np.int64)
+    for count in _TURNS if nest.turn_loop() else ():
+        tight = np.flatnonzero(costs.bytes > target.core.data_bytes)
+        if len(tight) == 0:
+            break
+        again = split_costs(nest, parts[tight], target, count)
+        for name in SplitCosts.__slots__:
+            getattr(costs, name)[tight] = getattr(again, name)
+        turns[tight] = count
+    return costs, turns
 
 
 def loop_parts(extent: int) -> NDArray[np.int64]:
@@ -79,8 +96,9 @@ def loop_parts(extent: int) -> NDArray[np.int64]:
     return useful
 
 
-def _candidates(nest: LoopNest, target: Target, cores: int) -> Array:
+def _candidates(nest: LoopNest, target: Target) -> Array:
     """Combinations of parts, [splits, loops], thinned evenly in their logarithm to a number that stays cheap."""
+    cores = target.grid.cores
     if nest.kind == "unsplit":
         return _unsplit_candidates(nest, target, cores)
     lists = [loop_parts(loop.extent) if loop.cuttable else np.ones(1, dtype=np.int64) for loop in nest.loops]
@@ -107,7 +125,7 @@ def _thinned(choices: NDArray[np.int64]) -> NDArray[np.int64]:
 def _unsplit_candidates(nest: LoopNest, target: Target, cores: int) -> Array:
     """As many cores as the data needs, as rows of every length."""
     data = sum(item.maps[0].extent * item.item_bytes * item.slots for item in nest.inputs)
-    data += sum(2 * item.maps[0].extent * item.item_bytes for item in nest.outputs)
+    data += sum(nest.output_slots * item.maps[0].extent * item.item_bytes for item in nest.outputs)
     tensors = len(nest.inputs) + len(nest.outputs)
     usable = max(
         1, target.core.data_bytes - 16 * tensors
@@ -130,21 +148,21 @@ def _select(costs: SplitCosts, index: NDArray[np.int64]) -> SplitCosts:
 
 
 def _with_arrangements(
-    nest: LoopNest, parts: Array, costs: SplitCosts, width: int, height: int
+    nest: LoopNest, parts: Array, turns: NDArray[np.int64], costs: SplitCosts, target: Target
 ) -> SplitTable:
     """Each split with its axes on rows or columns in every way, Pareto-filtered over width, height and cycles."""
     chosen, sides, widths, heights = [], [], [], []
     for rows in _arrangements(nest):
         high = parts[:, rows].prod(axis=1)
         wide = parts[:, ~rows].prod(axis=1)
-        inside = np.flatnonzero((wide <= width) & (high <= height))
+        inside = np.flatnonzero((wide <= target.grid.width) & (high <= target.grid.height))
         chosen.append(inside)
         sides.append(np.broadcast_to(rows, (len(inside), len(rows))))
         widths.append(wide[inside])
         heights.append(high[inside])
     index = np.concatenate(chosen)
     if len(index) == 0:
-        raise _too_long(nest, width, height)
+        raise _too_long(nest, target)
     all_widths = np.concatenate(widths).astype(np.int64)
     all_heights = np.concatenate(heights).astype(np.int64)
     cycles = np.maximum(costs.cycles[index].astype(np.int64), _edge_cycles(nest, all_widths, all_heights))
@@ -152,6 +170,7 @@ def _with_arrangements(
     return SplitTable(
         nest=nest,
         parts=parts[index[keep]].astype(np.int64),
+        turns=turns[index[keep]],
         on_rows=np.concatenate(sides)[keep],
         costs=_select(costs, index[keep]),
         shapes=ShapeOptions(all_widths[keep], all_heights[keep], cycles[keep]),
@@ -200,6 +219,12 @@ def mesh_of(table: SplitTable, option: int) -> Mesh:
 def split_of(table: SplitTable, option: int) -> dict[str, int]:
     """How many ways each loop is cut."""
     return {loop.name: int(table.parts[option, index]) for index, loop in enumerate(table.nest.loops)}
+
+
+def turns_of(table: SplitTable, option: int) -> dict[str, int]:
+    """The loop that a core walks in more than one turn, and in how many."""
+    count = int(table.turns[option])
+    return {table.nest.turn_loop(): count} if count > 1 else {}
 
 
 def sharding_of(table: SplitTable, option: int, operand: Operand, *, output: bool) -> Sharding:
@@ -259,11 +284,11 @@ def _does_not_fit(nest: LoopNest, parts: Array, costs: SplitCosts, target: Targe
     )
 
 
-def _too_long(nest: LoopNest, width: int, height: int) -> WsecError:
+def _too_long(nest: LoopNest, target: Target) -> WsecError:
     return WsecError(
         "WSEC301",
         f"no split of kernel {nest.name!r} that fits the memory of its cores fits the region",
         where=f"{nest.kind} kernel of {', '.join(nest.operators)}",
-        expected=f"a rectangle inside {width}x{height}",
+        expected=f"a rectangle inside {target.grid.width}x{target.grid.height}",
         hint="a larger region",
     )

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 from wsec.compiler.plan import HOST
-from wsec.compiler.plan_checker.dataflow import depths
 from wsec.compiler.plan_checker.findings import LINK, Finding
 from wsec.compiler.plan_checker.model_facts import item_bytes
 from wsec.compiler.plan_checker.positions import covers
@@ -24,14 +23,13 @@ _ONE_CORE = Mesh(())
 def check_contents(plan: Plan, sound: set[str]) -> list[Finding]:
     """Findings on the links of a plan; those of kernels that are not in `sound` are left out."""
     kernels = {kernel.name: kernel for kernel in plan.kernels() if kernel.name in sound}
-    stages = depths(plan) or {}
     findings: list[Finding] = []
     for link in plan.links():
         findings += _check_cycles(link, plan)
         if link.target == HOST:
             findings += _check_to_host(link, kernels, plan)
         elif link.target in kernels:
-            findings += _check_to_kernel(link, kernels[link.target], plan, stages)
+            findings += _check_to_kernel(link, kernels[link.target], plan)
     return findings
 
 
@@ -50,13 +48,13 @@ def _check_to_host(link: Link, kernels: dict[str, Kernel], plan: Plan) -> Iterat
         yield from _check_brings(link, everything, _ONE_CORE)
 
 
-def _check_to_kernel(link: Link, kernel: Kernel, plan: Plan, stages: dict[str, int]) -> Iterator[Finding]:
+def _check_to_kernel(link: Link, kernel: Kernel, plan: Plan) -> Iterator[Finding]:
     where = f"link {link.name}"
     for entry in kernel.inputs:
         if entry.role != link.role:
             continue
         yield from _check_words(link, entry, plan)
-        yield from _check_slots(link, entry, stages)
+        yield from _check_slots(link, entry)
         if link.sharding.shape != entry.sharding.shape:
             rule = "a link uses the view of the input that it feeds"
             found = str(list(link.sharding.shape))
@@ -75,20 +73,16 @@ def _check_words(link: Link, entry: KernelInput | KernelOutput, plan: Plan) -> I
         )
 
 
-def _check_slots(link: Link, entry: KernelInput, stages: dict[str, int]) -> Iterator[Finding]:
+def _check_slots(link: Link, entry: KernelInput) -> Iterator[Finding]:
     where = f"link {link.name}"
     if link.slots != entry.slots:
         rule = "link and input hold as many samples"
         yield Finding(
             LINK, rule, where, f"{entry.slots}, as input {entry.role} of {link.target}", str(link.slots)
         )
-    between_kernels = link.source in stages and link.target in stages
-    least = stages[link.target] - stages[link.source] if between_kernels else 1
-    if min(link.slots, entry.slots) < least:
-        rule = "a consumer holds every sample between production and use"
-        yield Finding(
-            LINK, rule, where, f"at least {least} samples", f"{min(link.slots, entry.slots)} samples"
-        )
+    if link.slots < 1:
+        rule = "a consumer holds a sample"
+        yield Finding(LINK, rule, where, "at least 1 sample", f"{link.slots} samples")
 
 
 def _check_brings(link: Link, need: Sharding, mesh: Mesh) -> Iterator[Finding]:

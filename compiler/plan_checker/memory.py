@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from wsec.compiler.plan_checker.findings import MEMORY, Finding
@@ -13,23 +14,22 @@ if TYPE_CHECKING:
     from wsec.compiler.plan import Kernel, KernelInput, KernelOutput
     from wsec.compiler.target import Target
 
-OUTPUT_COPIES = 2  # one is sent while the next is computed
-
 
 def check_memory(kernel: Kernel, target: Target) -> Iterator[Finding]:
     """Findings on the ledger of a kernel whose shardings are sound."""
     where = f"kernel {kernel.name}"
     weights = sum(_block_bytes(entry) for entry in kernel.inputs if entry.constant)
-    held = sum(_block_bytes(entry) * entry.slots for entry in kernel.inputs if not entry.constant)
-    results = sum(_block_bytes(entry) * OUTPUT_COPIES for entry in kernel.outputs)
+    held = sum(_share_bytes(entry, kernel) * entry.slots for entry in kernel.inputs if not entry.constant)
+    results = sum(_block_bytes(entry) * entry.slots for entry in kernel.outputs)
+    at_work = sum(_bytes_at_work(entry, kernel) for entry in kernel.inputs if not entry.constant)
     code = target.core.code_reserve_bytes
-    total = weights + held + results + code
-    parts = f"weights {weights}, activations {held}, outputs {results}, code {code}"
+    total = weights + held + results + at_work + code
+    parts = f"weights {weights}, activations {held}, outputs {results}, at work {at_work}, code {code}"
     if max(total, kernel.memory.total) > target.core.sram_bytes:
         rule = "a kernel fits the memory of its cores"
         found = f"{total} bytes ({parts}), ledger {kernel.memory.total}"
         yield Finding(MEMORY, rule, where, f"at most {target.core.sram_bytes} bytes", found)
-    least = {"weights": weights, "activations": held, "code": code}
+    least = {"weights": weights, "activations": held + results, "buffers": at_work, "code": code}
     for name, least_bytes in least.items():
         said = getattr(kernel.memory, name)
         if said < least_bytes:
@@ -43,3 +43,22 @@ def check_memory(kernel: Kernel, target: Target) -> Iterator[Finding]:
 
 def _block_bytes(entry: KernelInput | KernelOutput) -> int:
     return entry.sharding.block_elements * item_bytes(entry.dtype)
+
+
+def _copies(entry: KernelInput | KernelOutput, kernel: Kernel) -> int:
+    """Cores that need the same block: those along the axes that cut no dimension of the tensor."""
+    cutting = {axis for dimension in entry.sharding.dimensions for axis in dimension.axes}
+    return math.prod(axis.size for axis in kernel.mesh.axes if axis.name not in cutting)
+
+
+def _share_bytes(entry: KernelInput, kernel: Kernel) -> int:
+    """What one core keeps of a waiting sample, which all cores that need the same block keep together."""
+    share = -(-entry.sharding.block_elements // _copies(entry, kernel))
+    return share * item_bytes(entry.dtype)
+
+
+def _bytes_at_work(entry: KernelInput, kernel: Kernel) -> int:
+    """What at least a core needs of a block that is passed around: a turn of it."""
+    if _copies(entry, kernel) == 1:
+        return 0
+    return -(-_block_bytes(entry) // math.prod(kernel.turns.values()))

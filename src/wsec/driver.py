@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsec.compiler.errors import WsecError
+from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.plan import PLAN_FORMAT, Phase, PlacementSummary, Value, Wafer
 from wsec.compiler.plan import Plan as PlanRecord
 from wsec.compiler.target import Target, load_target
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from wsec.passes import Pass
     from wsec.runtime.estimate import Estimate
     from wsec.runtime.oracle import Verification
+
+
+_SAMPLES = (1 << 20, 8, 4, 2, 1)  # buffers of a link at most, tried in this order until the kernels fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +214,19 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     from wsec.compiler.routing import route
 
     target = job.target
-    with job.stage("kernels"):
-        graph = build_kernel_graph(lowered, target.fabric.word_bytes)
-        tables = split_tables(graph, target)
-    with job.stage("placement"):
-        placement = _place(job, graph, tables)
-        kernels = assemble_kernels(tables, placement, target)
+    for samples in _SAMPLES:
+        try:
+            with job.stage("kernels"):
+                graph = build_kernel_graph(lowered, target.fabric.word_bytes, samples)
+                tables = split_tables(graph, target)
+            with job.stage("placement"):
+                placement = _place(job, graph, tables)
+                kernels = assemble_kernels(tables, placement, target)
+        except WsecError as error:
+            if samples == _SAMPLES[-1] or error.exit_status is not ExitStatus.DOES_NOT_FIT:
+                raise
+        else:
+            break
     with job.stage("routing"):
         routed = route(
             routing_links(graph, kernels),
@@ -228,7 +238,8 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
         links = assemble_links(graph, kernels, routed)
         sizes = {item.tensor: item.item_bytes for nest in graph.nests for item in nest.inputs}
         kernels, links = size_buffers(kernels, links, target, sizes)
-    return _record(job, lowered, Phase(kernels, links), placement, (*notes, *_unsplit_notes(graph)))
+    notes = (*notes, *_unsplit_notes(graph), *_buffer_notes(graph))
+    return _record(job, lowered, Phase(kernels, links), placement, notes)
 
 
 def split_tables(graph: KernelGraph, target: Target) -> list[SplitTable]:
@@ -275,6 +286,14 @@ def _unsplit_notes(graph: KernelGraph) -> tuple[str, ...]:
         f"operator {nest.name!r} is unsplit, its arithmetic runs on one core: {nest.reason}"
         for nest in graph.nests
         if nest.reason
+    )
+
+
+def _buffer_notes(graph: KernelGraph) -> tuple[str, ...]:
+    if graph.samples == _SAMPLES[0]:
+        return ()
+    return (
+        f"the region is too small for a full pipeline: links have {graph.samples} buffers at most and kernels wait",
     )
 
 
