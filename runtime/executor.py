@@ -7,6 +7,7 @@ Partial sums are combined in the order of the fabric. The same plan and inputs g
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +27,7 @@ from wsec.runtime.schedule import Schedule, make_schedule
 from wsec.runtime.unsplit import run_unsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from wsec.compiler.plan import Kernel, KernelInput, Link
     from wsec.compiler.plan_io import LoadedPlan
@@ -85,22 +86,13 @@ class Executor:
             return {value.name: self._output(value.name, value.shape, tensors) for value in self.plan.outputs}
 
     def _run_kernel(self, kernel: Kernel, tensors: Mapping[tuple[str, str], Array]) -> dict[str, Array]:
-        try:
+        with _executing("kernel", f"kernel {kernel.name} of kind {kernel.kind}"):
             blocks = {item.role: self._input_blocks(kernel, item, tensors) for item in kernel.inputs}
             if kernel.kind == "unsplit":
                 return run_unsplit(kernel, blocks, self._model)
             result = self._compute(kernel, blocks)
             made = kernel.outputs[0]
             return {made.tensor: gather(result, made.sharding, kernel.mesh)}
-        except _RECORD_ERRORS as error:
-            raise WsecError(
-                code="WSEC563",
-                what="the record of a kernel cannot be executed",
-                where=f"kernel {kernel.name} of kind {kernel.kind}",
-                expected="arguments and shardings as docs/kernels.md describes them",
-                found=f"{type(error).__name__}: {error}",
-                hint="`wsec check-plan` lists what is wrong with the plan; compile the model again",
-            ) from error
 
     def _compute(self, kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
         values = _at_root(kernel, blocks)
@@ -130,7 +122,24 @@ class Executor:
             return np.array(self._model.constant(name) if found is None else found)
         tensor = self._source(link, tensors)
         needed = Sharding(tuple(whole(extent) for extent in shape))
-        return np.array(deliver(tensor, link.sharding, needed, _NO_MESH, 0))
+        with _executing("link", f"link {link.name}"):
+            return np.array(deliver(tensor, link.sharding, needed, _NO_MESH, 0))
+
+
+@contextmanager
+def _executing(record: str, where: str) -> Iterator[None]:
+    """What a contradiction in a record raises becomes an error that names the record."""
+    try:
+        yield
+    except _RECORD_ERRORS as error:
+        raise WsecError(
+            code="WSEC563",
+            what=f"the record of a {record} cannot be executed",
+            where=where,
+            expected="arguments and shardings as docs/kernels.md describes them",
+            found=f"{type(error).__name__}: {error}",
+            hint="`wsec check-plan` lists what is wrong with the plan; compile the model again",
+        ) from error
 
 
 def _at_root(kernel: Kernel, blocks: Mapping[str, Array]) -> dict[str, Array]:

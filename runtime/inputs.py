@@ -104,9 +104,12 @@ def _constants_compared(kernel: Kernel, role: str) -> int:
 
 def _wrong_names(values: Sequence[Value], missing: Sequence[str], unknown: Sequence[str]) -> WsecError:
     found = [f"nothing for {name}" for name in missing] + [f"{name}, which is no input" for name in unknown]
-    nearest = [difflib.get_close_matches(name, missing, n=1) for name in unknown]
+    lower = {name.lower(): name for name in missing}
+    nearest = [difflib.get_close_matches(name.lower(), lower, n=1) for name in unknown]
     renames = [
-        f"{name} may be meant as {near[0]}" for name, near in zip(unknown, nearest, strict=True) if near
+        f"{name} may be meant as {lower[near[0]]}"
+        for name, near in zip(unknown, nearest, strict=True)
+        if near
     ]
     return WsecError(
         code="WSEC560",

@@ -187,6 +187,7 @@ def make_links(kernels: Sequence[Kernel], outputs: Sequence[Value]) -> tuple[Lin
             slots=1,
             routes=(),
             cycles=0,
+            interval=0,
         )
         for kernel in kernels
         for item in kernel.inputs
@@ -204,6 +205,7 @@ def make_links(kernels: Sequence[Kernel], outputs: Sequence[Value]) -> tuple[Lin
             slots=1,
             routes=(),
             cycles=0,
+            interval=0,
         )
         for value in outputs
         if value.name in makers

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsec.compiler.sharding import DimensionSharding, Mesh, MeshAxis, Sharding, cut, whole
+from wsec.compiler.sharding import DimensionSharding, Mesh, MeshAxis, Sharding, Side, cut, whole
 from wsec.runtime.blocks import block_starts, gather, scatter, validity, whole_mesh
 from wsec.runtime.delivery import deliver
 
@@ -21,8 +21,9 @@ FILL = -99
 @st.composite
 def meshes(draw: st.DrawFn) -> Mesh:
     """Up to three axes of one to four cores."""
+    either: tuple[Side, ...] = ("rows", "columns")
     sizes = draw(st.lists(st.integers(1, 4), max_size=3))
-    sides = [draw(st.sampled_from(("rows", "columns"))) for _ in sizes]
+    sides = [draw(st.sampled_from(either)) for _ in sizes]
     return Mesh(
         tuple(MeshAxis(f"a{i}", size, side) for i, (size, side) in enumerate(zip(sizes, sides, strict=True)))
     )

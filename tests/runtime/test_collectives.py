@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,9 @@ from hypothesis import strategies as st
 from wsec.compiler.sharding import Mesh, MeshAxis
 from wsec.runtime.collectives import combine
 from wsec.runtime.contraction import Chain, Operand, contract
+
+if TYPE_CHECKING:
+    from wsec.runtime.element_types import Array
 
 
 def test_a_chain_runs_from_the_highest_index_to_0() -> None:
@@ -23,8 +28,9 @@ def test_several_axes_are_combined_in_mesh_order() -> None:
     mesh = Mesh((MeshAxis("a", 2, "rows"), MeshAxis("b", 2, "columns")))
     blocks = np.array([[[1], [2]], [[3], [4]]])
 
-    def operation(own: np.ndarray, sent: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
-        return 2 * own - sent
+    def operation(own: Array, sent: Array) -> Array:
+        result: Array = 2 * own - sent
+        return result
 
     assert combine(blocks, mesh, ("b", "a"), operation).tolist() == [[[2 * (2 * 1 - 3) - (2 * 2 - 4)]]]
 

@@ -59,8 +59,8 @@ CASES: list[tuple[str, list[Array], dict[str, Argument]]] = [
     ("Cast", [INTEGERS], {"to": 9}),
     ("Ceil", [FLOATS], {}),
     ("Celu", [FLOATS], {"alpha": 0.7}),
-    ("Clip", [FLOATS, np.float32(-0.5), np.float32(0.5)], {}),
-    ("Clip", [INTEGERS, np.int32(-3)], {}),
+    ("Clip", [FLOATS, np.array(-0.5, np.float32), np.array(0.5, np.float32)], {}),
+    ("Clip", [INTEGERS, np.array(-3, np.int32)], {}),
     ("Cos", [FLOATS], {}),
     ("Cosh", [FLOATS], {}),
     ("Div", [FLOATS, POSITIVE], {}),
@@ -97,7 +97,7 @@ CASES: list[tuple[str, list[Array], dict[str, Argument]]] = [
     ("Or", [TRUTHS, OTHERS > 0], {}),
     ("PRelu", [FLOATS, OTHERS], {}),
     ("Pow", [POSITIVE, OTHERS], {}),
-    ("Pow", [FLOATS, np.float32(2)], {}),
+    ("Pow", [FLOATS, np.array(2, np.float32)], {}),
     ("Pow", [INTEGERS, NATURALS], {}),
     ("Reciprocal", [POSITIVE], {}),
     ("Relu", [FLOATS], {}),
@@ -131,9 +131,9 @@ def follow(array: Array) -> tuple[tuple[int, str], ...]:
 @pytest.mark.parametrize(("operator", "arrays", "attributes"), CASES)
 def test_operator(operator: str, arrays: list[Array], attributes: dict[str, Argument]) -> None:
     """Whether numpy computes it or onnxruntime, on blocks or whole: the same numbers."""
-    arrays = [np.asarray(array) for array in arrays]
     inputs = {f"e{i}": array for i, array in enumerate(arrays)}
-    node = helper.make_node(operator, list(inputs), ["y"], **attributes)
+    node = helper.make_node(operator, list(inputs), ["y"])
+    node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
     model = make_model([node], inputs, ["y"])
     dtype = helper.tensor_dtype_to_np_dtype(model.graph.output[0].type.tensor_type.elem_type).name
     kernel = make_kernel(

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper
 from plan_records import (
+    Array,
     Loops,
     Operand,
     assert_same_as_onnxruntime,
@@ -34,7 +35,7 @@ def check(
     def batch_of(operand: str) -> list[str]:
         return ["" if broadcast[name] == operand else name for name in batch]
 
-    def make(labels: list[str]) -> np.ndarray:  # type: ignore[type-arg]
+    def make(labels: list[str]) -> Array:
         shape = [size.get(name, 1) for name in labels]
         return (
             generator.integers(-9, 9, shape).astype(dtype)

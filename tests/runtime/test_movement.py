@@ -23,7 +23,7 @@ from plan_records import (
 from wsec.runtime.kernels import BLOCK_PROGRAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from plan_records import Array, Reading
 
@@ -43,7 +43,7 @@ def check(
     kind: str,
     *,
     arrays: dict[str, Array],
-    views: dict[str, Sequence[Reading]],
+    views: Mapping[str, Sequence[Reading]],
     shape: Sequence[int],
     arguments: dict[str, Argument],
     weights: dict[str, Array] | None = None,
@@ -145,7 +145,7 @@ def test_pad_and_crop(data: st.DataObject, shape: tuple[int, ...]) -> None:
     ends = tuple(data.draw(st.integers(0, 3)) for _ in shape)
     out = [size + begin + end for size, begin, end in zip(shape, begins, ends, strict=True)]
     view = [reading(size, f"d{i}", offset=-begins[i]) for i, size in enumerate(shape)]
-    weights = {
+    weights: dict[str, Array] = {
         "pads": np.array([*begins, *ends], dtype=np.int64),
         "value": np.array(2.5, dtype=np.float32),
     }

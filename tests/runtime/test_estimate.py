@@ -1,0 +1,130 @@
+"""Interval, latency and bottleneck of hand-made plans whose cycles can be added up on paper."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from small_plans import two_products
+
+from wsec.compiler.errors import WsecError
+from wsec.compiler.plan import HOST, Cycles, MemoryLedger, Phase, Rectangle, Route, Wafer
+from wsec.runtime.estimate import estimate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wsec.compiler.plan import Kernel, Link, Plan
+
+CYCLES = {"first": Cycles(300, 50, 400), "second": Cycles(200, 100, 80)}
+LINK_CYCLES = {"first.a": 30, "second.a": 20, "y.out": 10}
+LANES = Route(0, Rectangle(0, 0, 1, 4), Rectangle(5, 0, 1, 4))
+
+
+def plan_of(folder: Path, *, slots: int = 100) -> Plan:
+    """The two products on 6 and 4 cores; the first is bound by memory, 450 cycles in all, the second takes 300."""
+    plan = two_products(folder).plan
+
+    def kernel(item: Kernel) -> Kernel:
+        outputs = tuple(replace(output, slots=slots) for output in item.outputs)
+        memory = MemoryLedger(1000, 200, 30, 4)
+        return replace(item, cycles=CYCLES[item.name], outputs=outputs, memory=memory)
+
+    def link(item: Link) -> Link:
+        cycles = LINK_CYCLES[item.name]
+        return replace(item, words=40, cycles=cycles, interval=cycles - 5, slots=slots, routes=(LANES,))
+
+    phase = Phase(tuple(map(kernel, plan.kernels())), tuple(map(link, plan.links())))
+    return replace(plan, wafers=(Wafer((phase,)),))
+
+
+def test_a_pipeline_of_two_kernels(tmp_path: Path) -> None:
+    """The slowest kernel sets the interval, all of them and the links the latency."""
+    plan = plan_of(tmp_path)
+    result = estimate(plan)
+    assert result.interval_cycles == 450
+    assert result.latency_cycles == 30 + 450 + 20 + 300 + 10
+    assert (result.bottleneck.kind, result.bottleneck.name) == ("kernel", "first")
+    assert result.bottleneck.reason == "300 cycles of arithmetic, 400 of memory, 50 of communication"
+    assert result.utilisation == (300 * 6 + 200 * 4) / (450 * 16 * 16)
+    assert (result.fullest_core_bytes, result.fullest_kernel, result.memory_bytes) == (
+        1234,
+        "first",
+        1234 * 10,
+    )
+    assert result.clock_hz == plan.target.clock_hz
+    assert result.samples_per_second == plan.target.clock_hz / 450
+    assert result.interval_seconds == 450 / plan.target.clock_hz
+    assert result.latency_seconds == 810 / plan.target.clock_hz
+
+
+def test_each_kernel_and_link_has_its_line(tmp_path: Path) -> None:
+    """Arithmetic and memory overlap, communication does not; the largest part is named."""
+    result = estimate(plan_of(tmp_path))
+    assert [(k.name, k.cores, k.total_cycles, k.bound_by) for k in result.kernels] == [
+        ("first", 6, 450, "memory"),
+        ("second", 4, 300, "compute"),
+    ]
+    assert {link.name: link.cycles for link in result.links} == LINK_CYCLES
+    assert msgspec.to_builtins(result)["kernels"][0]["operators"] == ("first", "activation")
+
+
+def test_a_slow_link_is_the_bottleneck(tmp_path: Path) -> None:
+    """With the words and lanes that make it slow."""
+    plan = plan_of(tmp_path)
+    (phase,) = plan.wafers[0].phases
+    links = tuple(replace(link, interval=5000) if link.name == "second.a" else link for link in phase.links)
+    result = estimate(replace(plan, wafers=(Wafer((replace(phase, links=links),)),)))
+    assert result.interval_cycles == 5000
+    assert (result.bottleneck.kind, result.bottleneck.name) == ("link", "second.a")
+    assert result.bottleneck.reason == "40 words over 4 lanes take 5,000 cycles"
+
+
+def test_too_few_buffers_are_the_bottleneck(tmp_path: Path) -> None:
+    """A result that waits to be sent holds up the kernel where there is one buffer."""
+    result = estimate(plan_of(tmp_path, slots=1))
+    assert result.bottleneck.kind == "buffers"
+    assert result.interval_cycles > 450
+
+
+def test_the_way_in_is_the_bottleneck(tmp_path: Path) -> None:
+    """160 bytes in and 80 out, each direction with the whole rate of the host."""
+    plan = plan_of(tmp_path)
+    target = replace(plan.target, host=replace(plan.target.host, bits_per_second=plan.target.clock_hz))
+    result = estimate(replace(plan, target=target))
+    assert result.interval_cycles == result.host_cycles == 160 * 8
+    assert (result.bottleneck.kind, result.bottleneck.name) == ("host", HOST)
+    assert result.bottleneck.reason == "1,280 cycles to bring one sample in and its result out"
+
+
+def test_phases_take_turns(tmp_path: Path) -> None:
+    """The same kernels one after the other on one wafer: intervals add up, and so does the latency."""
+    plan = plan_of(tmp_path)
+    (phase,) = plan.wafers[0].phases
+    first, second = phase.kernels
+    into = {
+        name: tuple(link for link in phase.links if link.target == name) for name in ("first", "second", HOST)
+    }
+    phases = (Phase((first,), into["first"]), Phase((second,), (*into["second"], *into[HOST])))
+    result = estimate(replace(plan, wafers=(Wafer(phases),)))
+    assert result.interval_cycles == 450 + 300
+    assert result.latency_cycles == 30 + 450 + 20 + 300 + 10
+
+
+def test_an_empty_plan(tmp_path: Path) -> None:
+    """A model whose outputs are its inputs has no kernels and takes only the way in and out."""
+    result = estimate(replace(plan_of(tmp_path), wafers=(Wafer((Phase((), ()),)),)))
+    assert (result.latency_cycles, result.fullest_kernel, result.utilisation) == (0, "", 0.0)
+    assert result.interval_cycles == result.host_cycles
+
+
+def test_message_kernels_that_wait_for_each_other(tmp_path: Path) -> None:
+    """WSEC565: no latency can be given."""
+    plan = plan_of(tmp_path)
+    (phase,) = plan.wafers[0].phases
+    links = tuple(replace(link, source="second") if link.name == "first.a" else link for link in phase.links)
+    with pytest.raises(WsecError) as caught:
+        estimate(replace(plan, wafers=(Wafer((replace(phase, links=links),)),)))
+    assert "error[WSEC565]: kernels wait for each other\n" in str(caught.value)
