@@ -15,15 +15,17 @@ What it checks, by code:
 * WSEC544 reads: every core holds every element that it reads to compute its block of the output, at the place where
   the kind looks for it; a reduction that is cut is combined over every part.
 * WSEC545 operators: kind, operands, arguments and chain of a kernel are those of the nodes that it computes.
-* WSEC546 memory: weights, held samples, doubled output blocks and code fit a core; the ledger says no less.
+* WSEC546 memory: weights, shares of the samples that wait, outputs, what is being worked on and code fit a core; the
+  ledger says no less.
 * WSEC547 dataflow: each node is computed once; each activation comes over one link from where it is produced; each
   output of the model goes to the host.
-* WSEC548 links: they bring each core all it needs; words, samples held and cycles are enough.
+* WSEC548 links: they bring each core all it needs; words and cycles are enough; they hold as many samples as their
+  inputs.
 * WSEC549 routes: lanes begin and end in the rectangles they join; no core is crossed twice by one colour in a phase;
   colours are within the target's budget.
 
 What it does not check yet: the values of weights and the digest of the original (the runtime does); cycles beyond
-their lower bounds; working buffers of the ledger; load of router links shared by several colours; links between
+their lower bounds and the interval that the slots allow; the chain's and the reductions' buffers; load of router links shared by several colours; links between
 phases and wafers beyond their contents; positions of Resize where rounding decides; arguments that a kind does not
 define.
 

@@ -74,15 +74,10 @@ def _check_words(link: Link, entry: KernelInput | KernelOutput, plan: Plan) -> I
 
 
 def _check_slots(link: Link, entry: KernelInput) -> Iterator[Finding]:
-    where = f"link {link.name}"
     if link.slots != entry.slots:
         rule = "link and input hold as many samples"
-        yield Finding(
-            LINK, rule, where, f"{entry.slots}, as input {entry.role} of {link.target}", str(link.slots)
-        )
-    if link.slots < 1:
-        rule = "a consumer holds a sample"
-        yield Finding(LINK, rule, where, "at least 1 sample", f"{link.slots} samples")
+        expected = f"{entry.slots}, as input {entry.role} of {link.target}"
+        yield Finding(LINK, rule, f"link {link.name}", expected, str(link.slots))
 
 
 def _check_brings(link: Link, need: Sharding, mesh: Mesh) -> Iterator[Finding]:

@@ -33,32 +33,29 @@ def check_dataflow(plan: Plan, model: ModelFacts | None) -> list[Finding]:
         for entry in kernel.inputs:
             findings += _check_delivery(kernel, entry, arriving.get((kernel.name, entry.role), []), producers)
     findings += _check_outputs(plan, model, producers)
-    if depths(plan) is None:
+    if _has_circle(plan):
         rule = "a kernel does not wait for itself"
         findings.append(Finding(DATAFLOW, rule, "links", "no circle", "a circle of links"))
     return findings
 
 
-def depths(plan: Plan) -> dict[str, int] | None:
-    """Kernels on the longest path of links to each kernel, from 1 on; None where links run in a circle."""
-    before: dict[str, list[str]] = {kernel.name: [] for kernel in plan.kernels()}
+def _has_circle(plan: Plan) -> bool:
+    """Whether the links between kernels run in a circle: whether some kernel never has all that it waits for."""
     waiting = Counter[str]()
-    after: dict[str, list[str]] = {name: [] for name in before}
+    after: dict[str, list[str]] = {kernel.name: [] for kernel in plan.kernels()}
     for link in plan.links():
-        if link.source in before and link.target in before:
-            before[link.target].append(link.source)
+        if link.source in after and link.target in after:
             after[link.source].append(link.target)
             waiting[link.target] += 1
-    found: dict[str, int] = {}
-    ready = [name for name in before if not waiting[name]]
+    ready = [name for name in after if not waiting[name]]
+    started = 0
     while ready:
-        name = ready.pop()
-        found[name] = 1 + max((found[source] for source in before[name]), default=0)
-        for target in after[name]:
+        started += 1
+        for target in after[ready.pop()]:
             waiting[target] -= 1
             if not waiting[target]:
                 ready.append(target)
-    return found if len(found) == len(before) else None
+    return started < len(after)
 
 
 def _repeated(what: str, names: list[str]) -> Iterator[Finding]:

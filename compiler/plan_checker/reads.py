@@ -40,6 +40,7 @@ def check_reads(kernel: Kernel, expectation: Expectation) -> list[Finding]:
             fitting.append(operand)
     findings += _check_reductions(kernel, expectation, fitting)
     blocks = _loop_blocks(kernel, expectation, fitting)
+    findings += _check_turns(kernel, blocks)
     for operand in fitting:
         findings += _check_operand(kernel, entries[operand.role], operand, blocks)
     return findings
@@ -122,6 +123,16 @@ def _loop_blocks(kernel: Kernel, expectation: Expectation, operands: list[Operan
         dimension = _reduced_dimension(kernel, name, operands)
         blocks[name] = extent if dimension is None else dimension.block
     return blocks
+
+
+def _check_turns(kernel: Kernel, blocks: dict[str, int]) -> Iterator[Finding]:
+    for loop, turns in kernel.turns.items():
+        if turns > max(1, blocks.get(loop, 1)):
+            rule = "a core takes no more turns than it has positions of a loop"
+            where = f"kernel {kernel.name}, loop {loop}"
+            yield Finding(
+                READS, rule, where, f"at most {max(1, blocks.get(loop, 1))} turns", f"{turns} turns"
+            )
 
 
 def _check_operand(

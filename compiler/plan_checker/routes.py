@@ -1,6 +1,6 @@
 """Routes: where their lanes begin and end, and that no two lanes of a colour meet on a core of a phase.
 
-A lane is one or two straight runs of cores, expanded here from the docstring of `Route`. All runs of a colour are
+A lane is a few straight legs, expanded here from the docstring of `Route`. All runs of a colour are
 painted on the grid at once by differences at their corners, so a legal plan costs two sums over the grid a colour; the
 routes that meet are named only where the grid shows that some do.
 """
@@ -8,6 +8,7 @@ routes that meet are named only where the grid shows that some do.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,9 +60,9 @@ def _check_phase(phase: Phase, plan: Plan) -> Iterator[Finding]:
             name = f"link {link.name}, route {number}"
             yield from _check_colour(route, name, plan)
             ends = ((route.source, sources.get(link.source)), (route.target, targets.get(link.target)))
-            of_strips = list(_check_strips(ends, name))
-            yield from of_strips
-            if not of_strips and inside(route.source, region) and inside(route.target, region):
+            misplaced = [*_check_strips(ends, name), *_check_via(route, region, name)]
+            yield from misplaced
+            if not misplaced and inside(route.source, region) and inside(route.target, region):
                 colours.setdefault(route.colour, []).append(_expand(route, name))
     for colour in sorted(colours):
         if _meet(colours[colour], region):
@@ -100,6 +101,20 @@ def _check_strips(ends: tuple[tuple[Rectangle, Rectangle | None], ...], where: s
         yield Finding(ROUTE, rule, where, f"{source} cores", f"{target} cores")
 
 
+def _check_via(route: Route, region: Rectangle, where: str) -> Iterator[Finding]:
+    extent = region.height if route.vertical_first else region.width
+    if route.via is not None and not 0 <= route.via <= extent - route.lanes:
+        rule = "lanes stay in the region"
+        found = f"{route.lanes} lanes from {route.via} on"
+        yield Finding(
+            ROUTE,
+            rule,
+            where,
+            f"{'rows' if route.vertical_first else 'columns'} from 0 to {extent - 1}",
+            found,
+        )
+
+
 def _cores(strip: Rectangle) -> tuple[Integers, Integers]:
     """The x and y of every core of a strip, from the lowest on."""
     along = np.arange(strip.width * strip.height, dtype=np.int64)
@@ -107,22 +122,39 @@ def _cores(strip: Rectangle) -> tuple[Integers, Integers]:
     return (strip.x + along, strip.y + zero) if strip.height == 1 else (strip.x + zero, strip.y + along)
 
 
-def _expand(route: Route, name: str) -> _Runs:
+def _corners(route: Route) -> list[tuple[Integers, Integers]]:
+    """The x and y, of every lane, where it begins, may turn, and ends."""
     start_x, start_y = _cores(route.source)
     end_x, end_y = _cores(route.target)
     if route.mirrored:
         end_x, end_y = end_x[::-1], end_y[::-1]
-    first_x, first_y = (start_x, end_y) if route.vertical_first else (end_x, start_y)
-    # The second run begins behind the core of the turn, which the first one has; straight lanes have none.
-    step_x, step_y = np.sign(end_x - first_x), np.sign(end_y - first_y)
-    turns = (step_x != 0) | (step_y != 0)
-    next_x, next_y = (first_x + step_x)[turns], (first_y + step_y)[turns]
+    if route.via is None:
+        turns = [(start_x, end_y) if route.vertical_first else (end_x, start_y)]
+    else:
+        between = route.via + np.arange(route.lanes, dtype=np.int64)
+        between = between[::-1] if route.via_mirrored else between
+        turns = (
+            [(start_x, between), (end_x, between)]
+            if route.vertical_first
+            else [(between, start_y), (between, end_y)]
+        )
+    return [(start_x, start_y), *turns, (end_x, end_y)]
+
+
+def _expand(route: Route, name: str) -> _Runs:
+    """The core where each lane begins, then each leg without the core that it begins on."""
+    corners = _corners(route)
+    runs = [(corners[0], corners[0])]
+    for (from_x, from_y), (to_x, to_y) in pairwise(corners):
+        step_x, step_y = np.sign(to_x - from_x), np.sign(to_y - from_y)
+        moves = (step_x != 0) | (step_y != 0)
+        runs.append((((from_x + step_x)[moves], (from_y + step_y)[moves]), (to_x[moves], to_y[moves])))
     return _Runs(
         name,
-        left=np.concatenate([np.minimum(start_x, first_x), np.minimum(next_x, end_x[turns])]),
-        right=np.concatenate([np.maximum(start_x, first_x), np.maximum(next_x, end_x[turns])]),
-        top=np.concatenate([np.minimum(start_y, first_y), np.minimum(next_y, end_y[turns])]),
-        bottom=np.concatenate([np.maximum(start_y, first_y), np.maximum(next_y, end_y[turns])]),
+        left=np.concatenate([np.minimum(first[0], last[0]) for first, last in runs]),
+        right=np.concatenate([np.maximum(first[0], last[0]) for first, last in runs]),
+        top=np.concatenate([np.minimum(first[1], last[1]) for first, last in runs]),
+        bottom=np.concatenate([np.maximum(first[1], last[1]) for first, last in runs]),
     )
 
 

@@ -30,11 +30,12 @@ def check_kernel_shardings(kernel: Kernel, model: ModelFacts | None) -> list[Fin
     for entry in kernel.inputs:
         place = f"{where}, input {entry.role}"
         of_sharding = list(check_sharding(entry.sharding, kernel.mesh, place))
-        findings += [*of_sharding, *_check_tensor(entry, model, place), *_check_constant(entry, model, place)]
+        findings += [*of_sharding, *_check_slots(entry, place), *_check_tensor(entry, model, place)]
+        findings += _check_constant(entry, model, place)
     for output in kernel.outputs:
         place = f"{where}, output {output.tensor}"
         of_sharding = list(check_sharding(output.sharding, kernel.mesh, place))
-        findings += [*of_sharding, *_check_tensor(output, model, place)]
+        findings += [*of_sharding, *_check_slots(output, place), *_check_tensor(output, model, place)]
         if not of_sharding:
             findings += _check_plain(output, kernel.mesh, place)
     return findings
@@ -69,6 +70,12 @@ def _check_mesh(kernel: Kernel, where: str) -> Iterator[Finding]:
     if any(axis.size < 1 for axis in kernel.mesh.axes):
         sizes = words([f"{axis.name}={axis.size}" for axis in kernel.mesh.axes])
         yield Finding(SHARDING, "axes of a mesh have cores", where, "sizes of at least 1", sizes)
+    turns = [
+        f"{loop}={turns}" for loop, turns in kernel.turns.items() if turns < 1 or loop not in kernel.split
+    ]
+    if turns:
+        rule = "turns are taken over loops of the kernel"
+        yield Finding(SHARDING, rule, where, "loops of the split, at least 1 turn each", words(turns))
     cut = {axis.name: axis.size for axis in kernel.mesh.axes if axis.size > 1}
     split = {name: parts for name, parts in kernel.split.items() if parts != 1}
     if cut != split:
@@ -93,6 +100,12 @@ def _check_tensor(
         )
     if entry.dtype != tensor.dtype:
         yield Finding(SHARDING, "the element type is the model's", where, tensor.dtype, entry.dtype)
+
+
+def _check_slots(entry: KernelInput | KernelOutput, where: str) -> Iterator[Finding]:
+    if entry.slots < 1:
+        rule = "a tensor has room for a sample"
+        yield Finding(SHARDING, rule, where, "at least 1 slot", str(entry.slots))
 
 
 def _check_constant(entry: KernelInput, model: ModelFacts | None, where: str) -> Iterator[Finding]:

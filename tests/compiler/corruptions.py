@@ -187,18 +187,22 @@ def _dtype_changed(plan: Plan) -> Plan:
 
 
 def _slots_reduced(plan: Plan) -> Plan:
-    """One sample held of a tensor that skips a kernel, so that two are under way."""
-    stages: dict[str, int] = {}
-    for kernel in plan.kernels():  # in topological order
-        sources = [link.source for link in plan.links() if link.target == kernel.name]
-        stages[kernel.name] = 1 + max((stages.get(source, 0) for source in sources), default=0)
-    link = _first(
-        link
-        for link in plan.links()
-        if link.source in stages and link.target in stages and stages[link.target] - stages[link.source] > 1
-    )
-    changed = change_kernel(plan, link.target, lambda kernel: change_input(kernel, link.role, slots=1))
-    return change_link(changed, link.name, lambda link: replace(link, slots=1))
+    """Fewer samples on their way than the consumer holds."""
+    link = _between_kernels(plan)
+    return change_link(plan, link.name, lambda link: replace(link, slots=link.slots - 1))
+
+
+def _no_room_for_a_sample(plan: Plan) -> Plan:
+    kernel = _first(plan.kernels())
+    outputs = tuple(replace(output, slots=0) for output in kernel.outputs)
+    return change_kernel(plan, kernel.name, lambda kernel: replace(kernel, outputs=outputs))
+
+
+def _more_turns(plan: Plan) -> Plan:
+    """Turns over a loop that a core has not as many positions of."""
+    kernel = _kernel_where(plan, lambda kernel: bool(kernel.split))
+    turns = dict.fromkeys(list(kernel.split)[:1], 10**6)
+    return change_kernel(plan, kernel.name, lambda kernel: replace(kernel, turns=turns))
 
 
 def _chain_step_dropped(plan: Plan) -> Plan:
@@ -354,6 +358,8 @@ CORRUPTIONS = (
     Corruption("weights of another layer", _weights_of_another_layer),
     Corruption("element type changed", _dtype_changed),
     Corruption("slots reduced", _slots_reduced),
+    Corruption("no room for a sample", _no_room_for_a_sample),
+    Corruption("more turns than positions", _more_turns),
     Corruption("chain step dropped", _chain_step_dropped),
     Corruption("chain inputs swapped", _chain_inputs_swapped),
     Corruption("chain operator changed", _chain_operator_changed),

@@ -44,7 +44,7 @@ _TYPES = {
     "int64": onnx.TensorProto.INT64,
     "float16": onnx.TensorProto.FLOAT16,
 }
-_LEDGER = MemoryLedger(weights=2000, activations=4000, buffers=0, code=8192)
+_LEDGER = MemoryLedger(weights=2000, activations=4000, buffers=1000, code=8192)
 
 
 def network_proto() -> onnx.ModelProto:
