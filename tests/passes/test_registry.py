@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -150,3 +151,23 @@ def test_each_rule_of_the_order_is_enforced() -> None:
             f"  found:    {after} is pass 1, {before} is pass 2\n"
             "  try:      change the order of the passes"
         )
+
+
+def test_the_documentation_shows_the_tables_as_they_are() -> None:
+    """docs/passes.md lists each row of the pipeline, each rule of its order and each pass."""
+    page = (Path(__file__).parents[2] / "docs" / "passes.md").read_text(encoding="utf-8")
+    for number, (name, reason) in enumerate(PIPELINE, 1):
+        assert f"| {number} | `{name}` | {reason} |" in page
+    for before, after, why in ORDER:
+        assert f"| `{before}` | `{after}` | {why} |" in page
+    for name in BUILT_IN:
+        assert f"| `{name}` | {(load_pass(name).__doc__ or '').splitlines()[0]} |" in page
+
+
+@pytest.mark.parametrize("code", [*range(101, 117), *range(401, 406)])
+def test_each_error_has_its_page(code: int) -> None:
+    """A message's code leads to an explanation, an example and what to do."""
+    page = (Path(__file__).parents[2] / "docs" / "errors" / f"WSEC{code}.md").read_text(encoding="utf-8")
+    assert page.startswith(f"# WSEC{code}: ")
+    assert f"error[WSEC{code}]: " in page
+    assert "\n## What to do\n" in page

@@ -1,0 +1,48 @@
+"""Sessions: deterministic options, one kind of error, and models by path or by bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import pytest
+
+from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session, run_session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEXT = '<ir_version: 10, opset_import: ["" : 21]> g (float[2] x) => (float[2] y, float[2] z) { y = Neg(x) z = Abs(x) }'
+BYTES = onnx.parser.parse_model(TEXT).SerializeToString()
+
+
+def test_a_model_runs_from_bytes_and_from_a_file(tmp_path: Path) -> None:
+    """Both forms give the same, in the order asked for."""
+    path = tmp_path / "m.onnx"
+    path.write_bytes(BYTES)
+    x = np.array([1, -2], np.float32)
+    for session in (make_session(BYTES), make_session(path), make_session(path, optimise=True)):
+        z, y = run_session(session, {"x": x}, ["z", "y"])
+        np.testing.assert_array_equal(y, [-1, 2])
+        np.testing.assert_array_equal(z, [1, 2])
+        assert len(run_session(session, {"x": x})) == 2
+
+
+def test_what_cannot_be_loaded_or_run_raises_a_known_error(tmp_path: Path) -> None:
+    """Callers catch SESSION_ERRORS and nothing wider."""
+    with pytest.raises(SESSION_ERRORS):
+        make_session(b"no model")
+    with pytest.raises(SESSION_ERRORS):
+        make_session(tmp_path / "missing.onnx")
+    with pytest.raises(SESSION_ERRORS):
+        run_session(make_session(BYTES), {"x": np.zeros(3, np.float32)})
+
+
+def test_sessions_are_single_threaded_and_unoptimised() -> None:
+    """Repeatable bit for bit, and the second core stays free."""
+    options = make_session(BYTES).get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+    assert not options.enable_cpu_mem_arena
+    assert options.graph_optimization_level.name == "ORT_DISABLE_ALL"
+    assert options.get_session_config_entry("session.disable_prepacking") == "1"
