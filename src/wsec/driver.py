@@ -5,8 +5,10 @@ Stages hand frozen results to each other and nothing else; every stage is timed 
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
+import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -82,11 +84,10 @@ class Plan:
         folder: Where the plan is.
     """
 
-    def __init__(self, loaded: LoadedPlan, keep: object = None) -> None:
+    def __init__(self, loaded: LoadedPlan) -> None:
         self.record: PlanRecord = loaded.plan
         self.folder: Path = loaded.folder
         self._loaded = loaded
-        self._keep = keep  # a temporary folder lives as long as its plan
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
         """Execute the plan shard by shard on `inputs` by name; outputs by name.
@@ -169,17 +170,19 @@ def compile_model(
     from wsec.compiler.plan_io import write_plan
 
     job = _Job(Path(model), options, _target(options), observer, stop)
-    keep = None
-    if output is None:
-        keep = tempfile.TemporaryDirectory(prefix="wsec-")
-        output = Path(keep.name) / "plan"
     lowered, notes = _lower(job)
     record = _decide(job, lowered, notes)
     with job.stage("check"):
         _assert_legal(record, lowered)
     with job.stage("write"):
-        write_plan(output, record, lowered, job.model)
-    return Plan(load(output), keep)
+        if output is not None:
+            write_plan(output, record, lowered, job.model)
+            return Plan(load(output))
+        folder = Path(tempfile.mkdtemp(prefix="wsec-"))
+        write_plan(folder, record, lowered, job.model)
+    plan = Plan(load(folder))
+    weakref.finalize(plan, shutil.rmtree, folder, ignore_errors=True)
+    return plan
 
 
 def _target(options: Options) -> Target:
