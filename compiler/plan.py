@@ -157,8 +157,15 @@ class Route:
 
     `source` and `target` are one core wide, or one core high, and hold one core for each lane. Lane `i` starts at the
     `i`-th core of `source` (counted from the lowest x or y) and ends at the `i`-th core of `target`, counted from the
-    highest where `mirrored`. Between them it runs along rows first and turns once at most: along row y of its source
-    core to column x of its target core, then along that column. With `vertical_first` it runs along the column first.
+    highest where `mirrored`. It runs along straight legs, any of which may have no length:
+
+    * Without `via` it turns once at most: along row y of its source core to column x of its target core, then along
+      that column.
+    * With `via` it turns twice at most: along row y of its source core to column `via + i` (`via + lanes - 1 - i` where
+      `via_mirrored`), along that column to row y of its target core, then along that row.
+
+    With `vertical_first` rows and columns change places: the first leg runs along the column, and `via` is a row. A lane
+    without `via` whose two ends are the same core is that core alone.
     """
 
     colour: int
@@ -166,6 +173,8 @@ class Route:
     target: Rectangle
     mirrored: bool = False
     vertical_first: bool = False
+    via: int | None = None
+    via_mirrored: bool = False
 
     @property
     def lanes(self) -> int:
