@@ -56,7 +56,8 @@ def execute(
 
     Raises:
         WsecError: WSEC560 an input is missing or unknown, WSEC561 one has another shape or type, WSEC563 a record cannot
-            be executed, WSEC564 no link brings a tensor, WSEC565 kernels wait for each other.
+            be executed, WSEC564 no link brings a tensor, WSEC565 kernels wait for each other, WSEC567 the lowered model
+            cannot be read.
     """
     return Executor(loaded).run(inputs, observe)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
+from google.protobuf.message import DecodeError
 
+from wsec.compiler.errors import WsecError
 from wsec.runtime.node_sessions import NodeSessions
 
 if TYPE_CHECKING:
@@ -22,10 +24,14 @@ class LoweredModel:
 
     Attributes:
         sessions: Runs single nodes in the operator sets of this model.
+
+    Raises:
+        WsecError: WSEC567 the file cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
-        self._model = ir.load(path)
+        self._path = path
+        self._model = _load(path)
         self._nodes = {node.name: node for node in self._model.graph if node.name}
         self._shapes = {value.name: value.shape for value in _values(self._model.graph)}
         self._constants: dict[str, Array] = {}
@@ -36,12 +42,20 @@ class LoweredModel:
         return name in self._model.graph.initializers
 
     def constant(self, name: str) -> Array:
-        """The weight of that name; external data is mapped into memory. Raises KeyError where there is none."""
+        """The weight of that name; external data is mapped into memory.
+
+        Raises:
+            KeyError: There is none.
+            WsecError: WSEC567 its data cannot be read.
+        """
         if name not in self._constants:
             tensor = self._model.graph.initializers[name].const_value
             if tensor is None:
                 raise KeyError(name)
-            self._constants[name] = tensor.numpy()
+            try:
+                self._constants[name] = tensor.numpy()
+            except (OSError, ValueError) as error:
+                raise _unreadable(f"{self._path}, weight {name}", error) from error
         return self._constants[name]
 
     def nodes(self, names: tuple[str, ...]) -> list[onnx.NodeProto]:
@@ -69,6 +83,24 @@ class LoweredModel:
         if shape is None or not shape.is_static():
             raise KeyError(f"the shape of {name} is not known")
         return tuple(int(extent) for extent in shape.numpy())
+
+
+def _load(path: Path) -> ir.Model:
+    try:
+        return ir.load(path)
+    except (OSError, DecodeError, ValueError) as error:
+        raise _unreadable(str(path), error) from error
+
+
+def _unreadable(where: str, error: Exception) -> WsecError:
+    return WsecError(
+        code="WSEC567",
+        what="the lowered model of the plan cannot be read",
+        where=where,
+        expected="the files as `wsec compile` wrote them",
+        found=f"{type(error).__name__}: {error}",
+        hint="a plan is its whole folder: copy it whole, or compile the model again",
+    )
 
 
 def _values(graph: ir.Graph) -> Iterator[ir.Value]:

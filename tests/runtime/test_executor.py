@@ -322,6 +322,32 @@ def test_message_kernels_that_wait_for_each_other(tmp_path: Path) -> None:
     )
 
 
+def test_message_lowered_model_cannot_be_read(tmp_path: Path) -> None:
+    """WSEC567, whole, for a file cut short; and for a weights file that is gone."""
+    loaded = two_products(tmp_path)
+    data = loaded.lowered_path.read_bytes()
+    loaded.lowered_path.write_bytes(data[: len(data) // 2])
+    assert refused(loaded, INPUTS) == (
+        "error[WSEC567]: the lowered model of the plan cannot be read\n"
+        f"  where:    {loaded.lowered_path}\n"
+        "  expected: the files as `wsec compile` wrote them\n"
+        "  found:    DecodeError: Error parsing message with type 'onnx.ModelProto'\n"
+        "  try:      a plan is its whole folder: copy it whole, or compile the model again"
+    )
+    model = two_products_model()
+    weight = model.graph.initializer[0]
+    weight.ClearField("raw_data")
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="nowhere.bin")
+    loaded.lowered_path.write_bytes(model.SerializeToString())
+    message = refused(loaded, INPUTS)
+    assert message.startswith(
+        "error[WSEC567]: the lowered model of the plan cannot be read\n"
+        f"  where:    {loaded.lowered_path}, weight w0\n"
+    )
+    assert "nowhere.bin" in message
+
+
 def test_weights_are_read_only_when_needed(tmp_path: Path) -> None:
     """A weight that no kernel asks for may be missing from its file."""
     model = two_products_model()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 from plan_records import Loops, Operand, make_kernel, make_model, make_plan, normal, reading
 from small_plans import INPUTS, two_products, two_products_model
 
@@ -113,6 +113,56 @@ def test_numbers_that_lowering_changed(tmp_path: Path) -> None:
 def test_a_good_plan_has_no_divergence(tmp_path: Path) -> None:
     """The search ends without a finding."""
     assert find_divergence(two_products(tmp_path), INPUTS) is None
+
+
+def test_operators_with_subgraphs_are_compared(tmp_path: Path) -> None:
+    """The reference of an If is computed with what its branches read from around it."""
+    branches = {
+        f"{name}_branch": helper.make_graph(
+            [helper.make_node(operator, ["t"], [f"{name}_y"])],
+            name,
+            [],
+            [helper.make_tensor_value_info(f"{name}_y", TensorProto.FLOAT, [6])],
+        )
+        for name, operator in (("then", "Neg"), ("else", "Exp"))
+    }
+    nodes = [
+        helper.make_node("Abs", ["x"], ["t"], name="abs"),
+        helper.make_node("If", ["c"], ["y"], name="if", **branches),
+    ]
+    inputs = {"x": normal(1, 6), "c": np.array(True)}  # noqa: FBT003 - the value of a tensor
+    loops = Loops({"d0": 6}, {"d0": 2}, ("d0",))
+    steps = [ChainStep("Neg", ("e0",), "t", "float32", {})]
+    element = (reading(6, "d0"),)
+    serial = Loops({"row": 1, "column": 1}, {"row": 1, "column": 1}, ("row", "column"))
+    kernels = [
+        make_kernel(
+            "wrong",
+            "elementwise",
+            loops,
+            [Operand("e0", "x", "float32", element)],
+            Operand("", "t", "float32", element),
+            operators=("abs",),
+            chain=steps,
+        ),
+        make_kernel(
+            "branching",
+            "unsplit",
+            serial,
+            [Operand("in0", "c", "bool", (reading(1),)), Operand("in1", "t", "float32", (reading(6),))],
+            Operand("", "y", "float32", (reading(6),)),
+            operators=("if",),
+        ),
+    ]
+    loaded = make_plan(make_model(nodes, inputs, ["y"]), kernels, tmp_path)
+    divergence = find_divergence(loaded, inputs)
+    assert divergence is not None
+    assert divergence.kernel == "wrong"
+    right = [replace(step, operator="Abs") for step in steps]
+    mended = with_kernels(
+        loaded, lambda kernel: replace(kernel, chain=tuple(right)) if kernel.chain else kernel
+    )
+    assert find_divergence(mended, inputs) is None
 
 
 def test_a_chain_that_lost_a_step_is_found(tmp_path: Path) -> None:
