@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,8 @@ class ModelMaker:
         self, x: str, channels: tuple[int, int], window: Sequence[int], group: int = 1, **attributes: object
     ) -> str:
         """A convolution from and to so many channels, with bias."""
-        w = self.weight(channels[1], channels[0] // group, *window, scale=0.3)
+        fan_in = channels[0] // group * math.prod(window)
+        w = self.weight(channels[1], channels[0] // group, *window, scale=fan_in**-0.5)
         return self.apply("Conv", x, w, self.weight(channels[1]), group=group, **attributes)
 
     def save(
@@ -85,7 +87,7 @@ def residual_network(folder: Path) -> Path:
     x = m.apply("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
     x = m.apply("GlobalAveragePool", x)
     x = m.apply("Flatten", x)
-    x = m.apply("Gemm", x, m.weight(10, 16), m.weight(10), transB=1)
+    x = m.apply("Gemm", x, m.weight(10, 16, scale=0.25), m.weight(10), transB=1)
     x = m.apply("Softmax", x)
     return m.save(folder / "residual.onnx", {"x": [1, 3, 26, 26]}, [x])
 

@@ -54,19 +54,20 @@ def test_the_untouched_plan_passes(plan: wsec.Plan) -> None:
 
 def test_numbers_alone_catch_a_halo_that_no_link_brings(plan: wsec.Plan) -> None:
     """The executor gives a shard only what links bring: without the checker, a short halo still shows."""
-    shortened = False
+    starved = ""
     links = []
     for link in plan.record.links():
         dimensions = list(link.sharding.dimensions)
         for position, dimension in enumerate(dimensions):
-            if not shortened and dimension.block > abs(dimension.step) and dimension.axes:
+            if not starved and dimension.block > abs(dimension.step) and dimension.axes:
                 dimensions[position] = replace(dimension, block=dimension.block - 1)
-                shortened = True
+                starved = link.target
         links.append(replace(link, sharding=replace(link.sharding, dimensions=tuple(dimensions))))
-    assert shortened
+    assert starved
     (wafer,) = plan.record.wafers
     phase = replace(wafer.phases[0], links=tuple(links))
     record = replace(plan.record, wafers=(replace(wafer, phases=(phase,)),))
     verification = verify(LoadedPlan(record, plan.folder), None)
     assert not verification.passed
-    assert verification.first_divergence is not None
+    assert verification.divergence is not None
+    assert verification.divergence.kernel == starved

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-REGIONS = ((4, 4), (16, 16), (40, 23))
+REGIONS = ((6, 5), (16, 16), (40, 23))
 
 
 @pytest.mark.parametrize("region", REGIONS, ids=lambda region: f"{region[0]}x{region[1]}")
