@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from wsec.compiler.plan import HOST
-from wsec.compiler.plan_checker.findings import LINK, Finding
+from wsec.compiler.plan_checker.findings import LINK, Finding, count
 from wsec.compiler.plan_checker.model_facts import item_bytes
 from wsec.compiler.plan_checker.positions import covers
 from wsec.compiler.plan_checker.shardings import check_sharding
@@ -107,5 +107,5 @@ def _check_cycles(link: Link, plan: Plan) -> Iterator[Finding]:
     for name, cycles in (("cycles", link.cycles), ("interval", link.interval)):
         if cycles < least:
             rule = "a lane carries one word a cycle"
-            expected = f"at least {least} cycles for {link.words} words on {lanes} lanes"
+            expected = f"at least {least} cycles for {count(link.words, 'word')} on {count(lanes, 'lane')}"
             yield Finding(LINK, rule, f"link {link.name}, {name}", expected, f"{cycles} cycles")

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from wsec.compiler.plan import HOST
-from wsec.compiler.plan_checker.findings import DATAFLOW, Finding
+from wsec.compiler.plan_checker.findings import DATAFLOW, Finding, count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,21 +59,21 @@ def _has_circle(plan: Plan) -> bool:
 
 
 def _repeated(what: str, names: list[str]) -> Iterator[Finding]:
-    for name, count in Counter(names).items():
-        if count > 1:
+    for name, times in Counter(names).items():
+        if times > 1:
             rule = f"a {what} is there once"
-            yield Finding(DATAFLOW, rule, f"{what} {name}", "one", str(count))
+            yield Finding(DATAFLOW, rule, f"{what} {name}", "one", str(times))
 
 
 def _check_nodes(plan: Plan, model: ModelFacts) -> Iterator[Finding]:
     computed = Counter([name for kernel in plan.kernels() for name in kernel.operators])
     computed.update(plan.host_operators)
     for operator in model.operators:
-        count = computed.pop(operator.name, 0)
-        if count != 1:
+        times = computed.pop(operator.name, 0)
+        if times != 1:
             rule = "each node of the lowered model is computed once"
             where = f"node {operator.name} ({operator.op_type})"
-            yield Finding(DATAFLOW, rule, where, "one kernel, or the host", f"{count} of them")
+            yield Finding(DATAFLOW, rule, where, "one kernel, or the host", f"{times} of them")
     for name in computed:
         rule = "operators are nodes of the lowered model"
         yield Finding(DATAFLOW, rule, f"operator {name}", "a node of that name", "nothing")
@@ -113,7 +113,7 @@ def _check_delivery(
     wanted = 0 if entry.constant else 1
     if len(links) != wanted:
         rule = "a weight is loaded, an activation comes over one link"
-        yield Finding(DATAFLOW, rule, where, f"{wanted} links", f"{len(links)} links")
+        yield Finding(DATAFLOW, rule, where, count(wanted, "link"), count(len(links), "link"))
     for link in links:
         place = f"link {link.name}"
         if link.tensor != entry.tensor:
@@ -138,8 +138,13 @@ def _check_outputs(plan: Plan, model: ModelFacts | None, producers: dict[str, st
         wanted = int(producers.get(value.name, HOST) != HOST)
         if to_host[value.name] != wanted:
             rule = "each output of the model that a kernel gives goes to the host once"
-            found = f"{to_host[value.name]} links"
-            yield Finding(DATAFLOW, rule, f"output {value.name}", f"{wanted} links", found)
+            yield Finding(
+                DATAFLOW,
+                rule,
+                f"output {value.name}",
+                count(wanted, "link"),
+                count(to_host[value.name], "link"),
+            )
     read = {value.name for value in plan.outputs} | _read_by_host(plan, model)
     for link in links:
         if link.tensor not in read:

@@ -42,6 +42,11 @@ class Finding:
         return f"{self.code} {self.where}: {self.rule}; expected {self.expected}, found {self.found}"
 
 
+def count(number: int, noun: str) -> str:
+    """A number of things for a message."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def words(values: Sequence[object]) -> str:
     """The values for a message, or `nothing`."""
     return ", ".join(map(str, values)) or "nothing"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wsec.compiler.plan_checker.findings import PLACEMENT, Finding
+from wsec.compiler.plan_checker.findings import PLACEMENT, Finding, count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,4 +70,6 @@ def _overlaps(phase: Phase) -> Iterator[Finding]:
         for j in np.flatnonzero(shared).tolist():
             where = f"kernels {kernel.name} and {phase.kernels[i + 1 + j].name}"
             rule = "kernels of a phase share no core"
-            yield Finding(PLACEMENT, rule, where, "no core in both", f"{int(shared[j])} cores in both")
+            yield Finding(
+                PLACEMENT, rule, where, "no core in both", f"{count(int(shared[j]), 'core')} in both"
+            )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wsec.compiler.plan_checker.findings import READS, Finding, words
+from wsec.compiler.plan_checker.findings import READS, Finding, count, words
 from wsec.compiler.plan_checker.positions import axis_sizes, block_starts, coordinate, parts_of
 
 if TYPE_CHECKING:
@@ -131,7 +131,11 @@ def _check_turns(kernel: Kernel, blocks: dict[str, int]) -> Iterator[Finding]:
             rule = "a core takes no more turns than it has positions of a loop"
             where = f"kernel {kernel.name}, loop {loop}"
             yield Finding(
-                READS, rule, where, f"at most {max(1, blocks.get(loop, 1))} turns", f"{turns} turns"
+                READS,
+                rule,
+                where,
+                f"at most {count(max(1, blocks.get(loop, 1)), 'turn')}",
+                count(turns, "turn"),
             )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wsec.compiler.plan import HOST, Rectangle
-from wsec.compiler.plan_checker.findings import ROUTE, Finding
+from wsec.compiler.plan_checker.findings import ROUTE, Finding, count
 from wsec.compiler.plan_checker.placement import inside, shown
 
 if TYPE_CHECKING:
@@ -98,14 +98,14 @@ def _check_strips(ends: tuple[tuple[Rectangle, Rectangle | None], ...], where: s
     source, target = (strip.width * strip.height for strip, _ in ends)
     if source != target:
         rule = "the two strips of a route have as many cores"
-        yield Finding(ROUTE, rule, where, f"{source} cores", f"{target} cores")
+        yield Finding(ROUTE, rule, where, count(source, "core"), count(target, "core"))
 
 
 def _check_via(route: Route, region: Rectangle, where: str) -> Iterator[Finding]:
     extent = region.height if route.vertical_first else region.width
     if route.via is not None and not 0 <= route.via <= extent - route.lanes:
         rule = "lanes stay in the region"
-        found = f"{route.lanes} lanes from {route.via} on"
+        found = f"{count(route.lanes, 'lane')} from {route.via} on"
         yield Finding(
             ROUTE,
             rule,
@@ -142,20 +142,31 @@ def _corners(route: Route) -> list[tuple[Integers, Integers]]:
 
 
 def _expand(route: Route, name: str) -> _Runs:
-    """The core where each lane begins, then each leg without the core that it begins on."""
-    corners = _corners(route)
-    runs = [(corners[0], corners[0])]
-    for (from_x, from_y), (to_x, to_y) in pairwise(corners):
-        step_x, step_y = np.sign(to_x - from_x), np.sign(to_y - from_y)
-        moves = (step_x != 0) | (step_y != 0)
-        runs.append((((from_x + step_x)[moves], (from_y + step_y)[moves]), (to_x[moves], to_y[moves])))
-    return _Runs(
-        name,
-        left=np.concatenate([np.minimum(first[0], last[0]) for first, last in runs]),
-        right=np.concatenate([np.maximum(first[0], last[0]) for first, last in runs]),
-        top=np.concatenate([np.minimum(first[1], last[1]) for first, last in runs]),
-        bottom=np.concatenate([np.maximum(first[1], last[1]) for first, last in runs]),
-    )
+    """The runs of every lane: from corner to corner, each but the first without the core where it begins."""
+    points = _corners(route)
+    runs = [_run(*points[0], *points[0])]
+    runs += [_run(*_next(*start, *end), *end) for start, end in pairwise(points)]
+    left, right, top, bottom = (np.concatenate(bounds) for bounds in zip(*runs, strict=True))
+    # A leg of no length has no next core: its bounds are crossed.
+    there = (left <= right) & (top <= bottom)
+    return _Runs(name, left[there], right[there], top[there], bottom[there])
+
+
+def _corners(route: Route) -> list[tuple[Integers, Integers]]:
+    """The x and y of the lanes' starts, turns and ends."""
+    start_x, start_y = _cores(route.source)
+    end_x, end_y = _cores(route.target)
+    if route.mirrored:
+        end_x, end_y = end_x[::-1], end_y[::-1]
+    start, end = (start_x, start_y), (end_x, end_y)
+    if route.via is None:
+        return [start, (start_x, end_y) if route.vertical_first else (end_x, start_y), end]
+    via = route.via + np.arange(route.lanes, dtype=np.int64)
+    if route.via_mirrored:
+        via = via[::-1]
+    if route.vertical_first:
+        return [start, (start_x, via), (end_x, via), end]
+    return [start, (via, start_y), (via, end_y), end]
 
 
 def _meet(routes: list[_Runs], region: Rectangle) -> bool:
@@ -190,5 +201,5 @@ def _name_meetings(colour: int, routes: list[_Runs], region: Rectangle) -> Itera
 
 def _meeting(rule: str, where: str, shared: NDArray[np.bool_]) -> Finding:
     y, x = np.unravel_index(int(shared.argmax()), shared.shape)
-    found = f"{int(shared.sum())} cores in both, the first at x={x}, y={y}"
+    found = f"{count(int(shared.sum()), 'core')} in both, the first at x={x}, y={y}"
     return Finding(ROUTE, rule, where, "no core in both", found)

@@ -90,8 +90,12 @@ def _shown(sizes: dict[str, int]) -> str:
 def _check_tensor(
     entry: KernelInput | KernelOutput, model: ModelFacts | None, where: str
 ) -> Iterator[Finding]:
-    tensor = None if model is None else model.tensors.get(entry.tensor)
+    if model is None:
+        return
+    tensor = model.tensors.get(entry.tensor)
     if tensor is None:
+        rule = "a tensor is one of the lowered model, with a shape"
+        yield Finding(SHARDING, rule, where, "a tensor of that name", entry.tensor)
         return
     if math.prod(entry.sharding.shape) != tensor.elements:
         rule = "a view holds as many elements as its tensor"
@@ -109,7 +113,9 @@ def _check_slots(entry: KernelInput | KernelOutput, where: str) -> Iterator[Find
 
 
 def _check_constant(entry: KernelInput, model: ModelFacts | None, where: str) -> Iterator[Finding]:
-    if model is None or entry.constant == (entry.tensor in model.initializers):
+    if model is None or entry.tensor not in model.tensors:
+        return
+    if entry.constant == (entry.tensor in model.initializers):
         return
     kinds = ("an activation", "a weight")
     rule = "weights are the initializers of the model"

@@ -309,7 +309,7 @@ def change_link(plan: Plan, name: str, change: Callable[[Link], Link | None]) ->
     return _map_phases(plan, change_phase)
 
 
-def change_input(kernel: Kernel, role: str, **changes: Any) -> Kernel:
+def change_input(kernel: Kernel, role: str, /, **changes: Any) -> Kernel:
     """The kernel with entries of one input changed."""
     inputs = tuple(replace(entry, **changes) if entry.role == role else entry for entry in kernel.inputs)
     return replace(kernel, inputs=inputs)

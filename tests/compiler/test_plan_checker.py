@@ -1,0 +1,116 @@
+"""The plan checker as a whole: silent on legal plans, with findings for every corruption."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import onnx
+import onnx_ir
+import pytest
+from corruptions import CORRUPTIONS, Corruption
+from legal_plans import change_link, network_model, network_plan, network_proto
+from plan_changes import entry, kernel, route
+
+from wsec.compiler.plan import HOST, Phase, Rectangle, Route, Wafer
+from wsec.compiler.plan_checker import check_plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_legal_plan_has_no_findings() -> None:
+    """The checker does not cry wolf, with or without the model."""
+    onnx.checker.check_model(network_proto(), full_check=True)
+    assert check_plan(network_plan(), network_model()) == ()
+    assert check_plan(network_plan()) == ()
+
+
+def test_the_model_is_read_from_a_plan_folder_or_a_file(tmp_path: Path) -> None:
+    """The command line and the runtime have folders rather than models."""
+    onnx.save(network_proto(), tmp_path / "model.onnx")
+    plan = entry("conv", "bias", tensor="scale")(network_plan())
+    expected = check_plan(plan, network_model())
+    assert [finding.code for finding in expected] == ["WSEC545"]
+    assert check_plan(plan, tmp_path) == expected
+    assert check_plan(plan, tmp_path / "model.onnx") == expected
+
+
+@pytest.mark.parametrize("corruption", CORRUPTIONS, ids=[corruption.name for corruption in CORRUPTIONS])
+def test_corruptions_are_caught(corruption: Corruption) -> None:
+    """Each of the ways to spoil a plan, which are applied to compiled plans too, is found in this one."""
+    try:
+        plan = corruption.apply(network_plan())
+    except LookupError:
+        assert corruption.name == "weights of another layer"  # this plan has no two of one shape
+        return
+    assert check_plan(plan, network_model())
+
+
+def test_findings_without_the_model() -> None:
+    """What needs no model is found without one: placement, memory, links and routes."""
+    plan = route("y to sum.e1", colour=0)(entry("sum", "e2", tensor="other")(network_plan()))
+    assert [finding.code for finding in check_plan(plan)] == ["WSEC549"]
+    assert [finding.code for finding in check_plan(plan, network_model())] == ["WSEC543", "WSEC549"]
+
+
+def test_an_unsound_kernel_is_not_judged_further() -> None:
+    """A mesh that means nothing gives one finding, not one for each tensor on it."""
+    plan = kernel("conv", split={"k": 2, "c": 2, "d0": 3})(network_plan())
+    assert [finding.code for finding in check_plan(plan, network_model())] == ["WSEC543"]
+
+
+def test_tensors_of_the_host_come_from_the_host() -> None:
+    """Nodes that run on the host are computed there, and what they read and give crosses the region's edges."""
+    model = network_model()
+    plan = network_plan()
+    phase = plan.wafers[0].phases[0]
+    conv, product, _ = phase.kernels
+    links = (
+        phase.links[0],
+        replace(
+            phase.links[1], source=HOST, routes=(Route(1, Rectangle(0, 3, 1, 1), Rectangle(7, 2, 1, 1)),)
+        ),
+        replace(
+            phase.links[4],
+            tensor="p",
+            source="product",
+            routes=(Route(1, Rectangle(10, 0, 1, 2), Rectangle(15, 0, 1, 2)),),
+        ),
+    )
+    links = (links[0], replace(links[1], cycles=384, interval=384), links[2])
+    plan = replace(plan, wafers=(Wafer((Phase((conv, product), links),)),), host_operators=("sum", "scaled"))
+    assert [str(finding) for finding in check_plan(plan, model)] == [
+        "WSEC547 link y to product.a: a link begins where its tensor is produced; expected conv, found y from host"
+    ]
+    conv_on_host = Phase((product,), (replace(links[1], tensor="y"), links[2]))
+    on_host = ("conv", "relu", "sum", "scaled")
+    plan = replace(plan, wafers=(Wafer((conv_on_host,)),), host_operators=on_host)
+    plan = change_link(plan, "x to conv.x", lambda _link: None)
+    assert check_plan(plan, model) == ()
+
+
+def test_kernels_of_two_phases_may_share_cores_and_need_no_route() -> None:
+    """Phases follow each other on the same cores; what goes between them is kept outside of this wafer's routers."""
+    plan = network_plan()
+    conv, product, total = plan.wafers[0].phases[0].kernels
+    links = plan.wafers[0].phases[0].links
+    moved = replace(product, rectangle=replace(conv.rectangle, height=3))
+    to_sum = replace(links[3], routes=())
+    second = Phase(
+        (moved, total), (replace(links[1], routes=()), replace(links[2], routes=()), to_sum, links[4])
+    )
+    plan = replace(plan, wafers=(Wafer((Phase((conv,), links[:1]), second)),))
+    assert [str(finding) for finding in check_plan(plan, network_model())] == [
+        "WSEC549 link p to sum.e0: a link inside a phase has a route; expected at least one route, found none"
+    ]
+
+
+def test_a_plan_of_no_kernels() -> None:
+    """A model whose outputs are its inputs needs no wafer."""
+    proto = network_proto()
+    del proto.graph.node[:], proto.graph.initializer[:], proto.graph.value_info[:]
+    proto.graph.output[0].CopyFrom(proto.graph.input[0])
+    plan = network_plan()
+    plan = replace(plan, wafers=(Wafer((Phase((), ()),)),), outputs=plan.inputs)
+    assert check_plan(plan, onnx_ir.from_proto(proto)) == ()
