@@ -78,7 +78,7 @@ def make_transpose(operator: OperatorView) -> LoopNest:
 
 
 def make_reshape(operator: OperatorView) -> LoopNest:
-    """The loop nest of a Reshape node: its input is brought in the view of its output."""
+    """The loop nest of a Reshape or Identity node: its input is brought in the view of its output."""
     loops = _output_loops(operator)
     return _nest(operator, "reshape", loops, (operator.operand("x", 0, tuple(map(follows, loops))),), {})
 

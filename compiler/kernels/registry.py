@@ -22,6 +22,7 @@ MAKERS: dict[str, Maker] = {
     "Expand": movement.make_expand,
     "Gather": movement.make_gather,
     "GroupNormalization": statistics.make_normalization,
+    "Identity": movement.make_reshape,
     "InstanceNormalization": statistics.make_normalization,
     "LayerNormalization": statistics.make_normalization,
     "LogSoftmax": statistics.make_softmax,

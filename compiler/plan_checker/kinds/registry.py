@@ -55,7 +55,7 @@ KINDS = {
     "normalization": Kind(_NORMALIZATIONS, expect_normalization),
     "gather": Kind(("Gather",), expect_gather),
     "transpose": Kind(("Transpose",), expect_transpose),
-    "reshape": Kind(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), expect_reshape),
+    "reshape": Kind(("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"), expect_reshape),
     "slice": Kind(("Slice",), expect_slice),
     "pad": Kind(("Pad",), expect_pad),
     "concat": Kind(("Concat",), expect_concat),
