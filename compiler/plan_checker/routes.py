@@ -142,31 +142,20 @@ def _corners(route: Route) -> list[tuple[Integers, Integers]]:
 
 
 def _expand(route: Route, name: str) -> _Runs:
-    """The runs of every lane: from corner to corner, each but the first without the core where it begins."""
-    points = _corners(route)
-    runs = [_run(*points[0], *points[0])]
-    runs += [_run(*_next(*start, *end), *end) for start, end in pairwise(points)]
-    left, right, top, bottom = (np.concatenate(bounds) for bounds in zip(*runs, strict=True))
-    # A leg of no length has no next core: its bounds are crossed.
-    there = (left <= right) & (top <= bottom)
-    return _Runs(name, left[there], right[there], top[there], bottom[there])
-
-
-def _corners(route: Route) -> list[tuple[Integers, Integers]]:
-    """The x and y of the lanes' starts, turns and ends."""
-    start_x, start_y = _cores(route.source)
-    end_x, end_y = _cores(route.target)
-    if route.mirrored:
-        end_x, end_y = end_x[::-1], end_y[::-1]
-    start, end = (start_x, start_y), (end_x, end_y)
-    if route.via is None:
-        return [start, (start_x, end_y) if route.vertical_first else (end_x, start_y), end]
-    via = route.via + np.arange(route.lanes, dtype=np.int64)
-    if route.via_mirrored:
-        via = via[::-1]
-    if route.vertical_first:
-        return [start, (start_x, via), (end_x, via), end]
-    return [start, (via, start_y), (via, end_y), end]
+    """The core where each lane begins, then each leg without the core that it begins on."""
+    corners = _corners(route)
+    runs = [(corners[0], corners[0])]
+    for (from_x, from_y), (to_x, to_y) in pairwise(corners):
+        step_x, step_y = np.sign(to_x - from_x), np.sign(to_y - from_y)
+        moves = (step_x != 0) | (step_y != 0)
+        runs.append((((from_x + step_x)[moves], (from_y + step_y)[moves]), (to_x[moves], to_y[moves])))
+    return _Runs(
+        name,
+        left=np.concatenate([np.minimum(first[0], last[0]) for first, last in runs]),
+        right=np.concatenate([np.maximum(first[0], last[0]) for first, last in runs]),
+        top=np.concatenate([np.minimum(first[1], last[1]) for first, last in runs]),
+        bottom=np.concatenate([np.maximum(first[1], last[1]) for first, last in runs]),
+    )
 
 
 def _meet(routes: list[_Runs], region: Rectangle) -> bool:
