@@ -58,8 +58,10 @@ def block_elements(operand: Operand, nest: LoopNest, blocks: Array) -> Array:
     return elements
 
 
-def split_costs(nest: LoopNest, parts: Array, target: Target, turns: int = 1) -> SplitCosts:
-    """Costs of cutting `nest` in `parts` [splits, loops], each core walking its turn loop in `turns` turns.
+def split_costs(
+    nest: LoopNest, parts: Array, target: Target, turns: NDArray[np.int64] | int = 1
+) -> SplitCosts:
+    """Costs of cutting `nest` in `parts` [splits, loops], each core walking its turn loop in `turns` [splits] turns.
 
     Cores that need the same block of an activation hold it together: each keeps a share of every sample that waits,
     and the block that is worked on is passed around, a turn of it at a time.

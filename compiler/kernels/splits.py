@@ -75,14 +75,18 @@ def _in_fewest_turns(nest: LoopNest, parts: Array, target: Target) -> tuple[Spli
     """Each split with the fewest turns, among powers of two, in which it fits the memory of a core."""
     costs = split_costs(nest, parts, target)
     turns = np.ones(len(parts), dtype=np.int64)
-    for count in _TURNS if nest.turn_loop() else ():
-        tight = np.flatnonzero(costs.bytes > target.core.data_bytes)
+    if not nest.turn_loop():
+        return costs, turns
+    walked = nest.position(nest.turn_loop())
+    positions = np.ceil(nest.loops[walked].extent / parts[:, walked]).astype(np.int64)
+    for count in _TURNS:
+        tight = np.flatnonzero((costs.bytes > target.core.data_bytes) & (positions > turns))
         if len(tight) == 0:
             break
-        again = split_costs(nest, parts[tight], target, count)
+        turns[tight] = np.minimum(count, positions[tight])
+        again = split_costs(nest, parts[tight], target, turns[tight])
         for name in SplitCosts.__slots__:
             getattr(costs, name)[tight] = getattr(again, name)
-        turns[tight] = count
     return costs, turns
 
 
