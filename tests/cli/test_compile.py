@@ -123,11 +123,12 @@ def test_progress_on_a_terminal(
 ) -> None:
     """A person sees the stages go by; with NO_COLOR they are plain lines, without a single escape sequence."""
     seen, terminal = pty.openpty()
+    inherited = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR"}}
     process = subprocess.run(
         [sys.executable, "-m", "wsec", "compile", str(small_model), "-o", str(tmp_path / "p"), *_OPTIONS],
         stdout=subprocess.PIPE,
         stderr=terminal,
-        env={"PATH": os.environ["PATH"], "TERM": "xterm-256color", "COLUMNS": "40", **environment},
+        env={**inherited, "TERM": "xterm-256color", "COLUMNS": "40", **environment},
         check=True,
     )
     os.close(terminal)
@@ -172,18 +173,31 @@ def test_the_summary_names_what_is_unusual(small_plan: Path, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize(
-    ("interval", "text"),
+    ("interval", "placement", "lines"),
     [
-        (1000, "1,000 cycles, which is its lower bound"),
-        (1029, "1,029 cycles, 2.9% above the lower bound of 1,000"),
+        (1000, 1000, ["interval 1,000 cycles, which is the lower bound"]),
+        (1029, 1029, ["interval 1,029 cycles, 2.9% above the lower bound of 1,000"]),
+        (
+            2000,
+            1010,
+            [
+                "interval 2,000 cycles, 100.0% above the lower bound of 1,000",
+                "placement 1,010 cycles for the slowest kernel, 1.0% above the bound",
+            ],
+        ),
     ],
 )
 def test_the_interval_stands_beside_its_bound(
-    small_plan: Path, capsys: pytest.CaptureFixture[str], interval: int, text: str
+    small_plan: Path, capsys: pytest.CaptureFixture[str], interval: int, placement: int, lines: list[str]
 ) -> None:
-    """A reader sees at once how much a better placement could gain."""
+    """A reader sees how much a better placement could gain, and what of it is not the fault of placement."""
     summary = dataclasses.replace(
-        _summary_of(small_plan), interval_cycles=interval, interval_bound_cycles=1000, gap=interval / 1000 - 1
+        _summary_of(small_plan),
+        interval_cycles=interval,
+        interval_bound_cycles=1000,
+        gap=interval / 1000 - 1,
+        placement_interval_cycles=placement,
     )
     write_summary(summary, as_json=False)
-    assert f"  interval    {text}\n" in capsys.readouterr().out
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"{' '.join(lines)} bottleneck" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from importlib.metadata import version
@@ -54,6 +55,17 @@ def test_every_option_is_in_the_manual(command: str) -> None:
     options = [name for option in application.commands[command].params for name in option.opts]
     missing = [name for name in options if name.startswith("--") and f"`{name}" not in section]
     assert not missing
+
+
+def test_commands_in_the_documentation_are_accepted() -> None:
+    """Whoever copies a line of the README or of a help text gets no usage error."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    texts = [*readme.split("```")[1::2], *(command.epilog or "" for command in application.commands.values())]
+    lines = [line.strip().partition("#")[0] for text in texts for line in text.splitlines()]
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("wsec ")]
+    for name, *arguments in commands:
+        assert application.commands[name].make_context(name, arguments).info_name == name
+    assert len(commands) > 15
 
 
 def test_version_is_that_of_the_package(wsec: Wsec) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -19,6 +20,7 @@ from wsec.cli.interrupt import InterruptHandler
 from wsec.driver import StageEvent, load_plan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _MESSAGE = "interrupted: keeping the best plan so far; Ctrl-C again leaves at once\n"
@@ -76,15 +78,21 @@ def test_a_background_job_stays_deaf() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def _start(program: list[str], folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextlib.contextmanager
+def _started(program: list[str], folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A compilation in `folder` that does not outlive the block."""
+    with subprocess.Popen(
         [sys.executable, *program, "compile", *arguments],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "NO_COLOR": "1"},
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _wait_for(process: subprocess.Popen[str], beginning: str) -> None:
@@ -99,12 +107,11 @@ def _wait_for(process: subprocess.Popen[str], beginning: str) -> None:
 def test_one_interrupt_keeps_a_legal_plan(tmp_path: Path) -> None:
     """A search that would take days ends on Ctrl-C with a plan that runs, and says that it was cut short."""
     onnx.save(_deep_network(), tmp_path / "deep.onnx")
-    process = _start(
-        ["-m", "wsec"], tmp_path, "deep.onnx", "--target", "mesh64", "--effort", "1e6", "-v", "--json"
-    )
-    _wait_for(process, "placement: ")
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate()
+    arguments = ("deep.onnx", "--target", "mesh64", "--effort", "1e6", "-v", "--json")
+    with _started(["-m", "wsec"], tmp_path, *arguments) as process:
+        _wait_for(process, "placement: ")
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate()
     summary = json.loads(stdout)
     assert process.returncode == 0, stderr
     assert _MESSAGE in stderr
@@ -114,12 +121,12 @@ def test_one_interrupt_keeps_a_legal_plan(tmp_path: Path) -> None:
 
 def test_two_interrupts_leave_at_once_with_nothing_written(tmp_path: Path, small_model: Path) -> None:
     """A search that does not listen is left by the second Ctrl-C; the folder is as it was."""
-    process = _start(["-c", _HANGING], tmp_path, str(small_model), "--target", "mesh16")
-    _wait_for(process, "placing")
-    process.send_signal(signal.SIGINT)
-    _wait_for(process, "interrupted: keeping")
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate()
+    with _started(["-c", _HANGING], tmp_path, str(small_model), "--target", "mesh16") as process:
+        _wait_for(process, "placing")
+        process.send_signal(signal.SIGINT)
+        _wait_for(process, "interrupted: keeping")
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate()
     assert (process.returncode, stdout, stderr) == (130, "", "interrupted: nothing was written\n")
     assert list(tmp_path.iterdir()) == []
 

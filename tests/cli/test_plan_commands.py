@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +15,6 @@ from wsec.compiler.errors import ExitStatus
 from wsec.driver import load_plan
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.cli.conftest import Wsec
 
 
@@ -138,6 +137,14 @@ def test_estimate_shows_splits_and_rectangles_where_there_is_room(wsec: Wsec, sm
     assert f"{box.width} x {box.height} at {box.x},{box.y}" in wide.splitlines()[1]
     assert narrow.splitlines()[0].split() == ["kernel", "total", "bound", "by"]
     assert max(map(len, narrow.splitlines())) <= 40
+
+
+def test_every_key_of_the_estimate_is_in_the_manual(wsec: Wsec, small_plan: Path) -> None:
+    """Keys that scripts rely on are written down."""
+    found = json.loads(wsec("estimate", small_plan, "--json").stdout)
+    manual = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    keys = [*found, *found["kernels"][0], *found["links"][0], *found["bottleneck"]]
+    assert [key for key in keys if f"`{key}`" not in manual] == []
 
 
 def test_estimate_top_shows_the_slowest(wsec: Wsec, small_plan: Path) -> None:

@@ -8,6 +8,7 @@ import click
 
 from wsec.cli.command import WsecCommand, json_option, plan_argument
 from wsec.cli.output import make_console, plural, printable, write_json, write_labelled
+from wsec.cli.progress import show_status
 from wsec.compiler.errors import ExitStatus
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def check_plan(ctx: click.Context, *, plan: str, as_json: bool) -> None:
     from wsec.driver import load_plan
 
     loaded = load_plan(plan)
-    findings = loaded.check()
+    with show_status("checking the plan"):
+        findings = loaded.check()
     if as_json:
         write_json({"legal": not findings, "findings": [_entry(finding) for finding in findings]})
     else:

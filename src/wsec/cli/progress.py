@@ -24,14 +24,28 @@ if TYPE_CHECKING:
 def show_progress(*, quiet: bool, verbose: bool) -> Iterator[Observer]:
     """An observer for the driver: live on a terminal with colours, lines where plain is wanted, silent in pipes."""
     console = make_console(stderr=True)
-    plain = bool(os.environ.get("NO_COLOR")) or console.is_dumb_terminal
     if quiet or not (verbose or console.is_terminal):
         yield _silent
-    elif console.is_terminal and not plain:
+    elif console.is_terminal and not _is_plain(console):
         with _live(console, verbose=verbose) as observer:
             yield observer
     else:
         yield _lines(verbose=verbose)
+
+
+@contextlib.contextmanager
+def show_status(text: str) -> Iterator[None]:
+    """Says on a terminal with colours what the program is at, as long as the block runs."""
+    console = make_console(stderr=True)
+    if not console.is_terminal or _is_plain(console):
+        yield
+        return
+    with console.status(text):
+        yield
+
+
+def _is_plain(console: Console) -> bool:
+    return bool(os.environ.get("NO_COLOR")) or console.is_dumb_terminal
 
 
 def _silent(_event: StageEvent) -> None:

@@ -17,6 +17,7 @@ from wsec.cli.output import (
     write_labelled,
     write_table,
 )
+from wsec.cli.progress import show_status
 from wsec.compiler.errors import ExitStatus
 
 if TYPE_CHECKING:
@@ -95,10 +96,14 @@ def run(
     source = f"random, seed {seed}" if inputs is None else str(inputs)
     outputs: Tensors = {}
     if output is not None or not verify:
-        outputs = loaded.run(given)
+        with show_status("executing the shards"):
+            outputs = loaded.run(given)
     if output is not None:
         write_tensors(output, outputs)
-    verification = loaded.verify(given) if verify else None
+    verification = None
+    if verify:
+        with show_status("executing the shards, and the original model with onnxruntime"):
+            verification = loaded.verify(given)
     if as_json:
         write_json(
             {

@@ -58,6 +58,7 @@ class Summary:
         interval_cycles: Cycles between two samples.
         interval_bound_cycles: No placement of these kernels has a lower interval.
         gap: Interval over bound, minus one.
+        placement_interval_cycles: Cycles of the slowest kernel; the interval is longer where a link or the host is slower.
         interrupted: The search was stopped by Ctrl-C.
         placement_method: Which stage of the search found the placement.
         bottleneck: What limits the interval.
@@ -84,6 +85,7 @@ class Summary:
     interval_cycles: int
     interval_bound_cycles: int
     gap: float
+    placement_interval_cycles: int
     interrupted: bool
     placement_method: str
     bottleneck: Bottleneck
@@ -118,6 +120,7 @@ def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> S
         interval_cycles=estimate.interval_cycles,
         interval_bound_cycles=bound,
         gap=estimate.interval_cycles / bound - 1 if bound else 0.0,
+        placement_interval_cycles=record.placement.interval,
         interrupted=record.placement.interrupted,
         placement_method=record.placement.method,
         bottleneck=estimate.bottleneck,
@@ -153,9 +156,6 @@ def write_summary(summary: Summary, *, as_json: bool) -> None:
 
 
 def _facts(summary: Summary) -> list[tuple[str, str]]:
-    gap = f"{percent(summary.gap)} above the lower bound of {count(summary.interval_bound_cycles)}"
-    if summary.interval_cycles == summary.interval_bound_cycles:
-        gap = "which is its lower bound"
     core = summary.fullest_core
     total = sum(summary.stage_seconds.values())
     stages = ", ".join(f"{name} {seconds(duration)}" for name, duration in summary.stage_seconds.items())
@@ -165,7 +165,8 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
             "cores",
             f"{count(summary.cores_used)} of {count(summary.cores)}, {percent(summary.cores_used / summary.cores)}",
         ),
-        ("interval", f"{count(summary.interval_cycles)} cycles, {gap}"),
+        ("interval", f"{count(summary.interval_cycles)} cycles, {_gap(summary)}"),
+        *_slowest_kernel(summary),
         ("bottleneck", f"{summary.bottleneck.kind} {summary.bottleneck.name}: {summary.bottleneck.reason}"),
         ("latency", f"{count(summary.latency_cycles)} cycles, {seconds(summary.latency_seconds)}"),
         ("throughput", f"{count(summary.samples_per_second)} samples/s at {hertz(summary.clock_hz)}"),
@@ -183,6 +184,22 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     if summary.interrupted:
         facts.append(("interrupted", "the search was stopped; this is the best legal plan it had found"))
     return [*facts, ("took", f"{seconds(total)}: {stages}"), ("plan", summary.plan)]
+
+
+def _slowest_kernel(summary: Summary) -> list[tuple[str, str]]:
+    """What placement reached, where something else is slower than the kernels."""
+    cycles = summary.placement_interval_cycles
+    if cycles == summary.interval_cycles:
+        return []
+    bound = summary.interval_bound_cycles
+    gap = f", {percent(cycles / bound - 1)} above the bound" if bound else ""
+    return [("placement", f"{count(cycles)} cycles for the slowest kernel{gap}")]
+
+
+def _gap(summary: Summary) -> str:
+    if summary.interval_cycles == summary.interval_bound_cycles:
+        return "which is the lower bound"
+    return f"{percent(summary.gap)} above the lower bound of {count(summary.interval_bound_cycles)}"
 
 
 def _first(texts: tuple[str, ...], limit: int, rest: str) -> list[str]:
