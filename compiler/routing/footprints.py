@@ -1,7 +1,7 @@
 """The cores of many routes as arrays of rectangles, and which routes share a core.
 
-Nested lanes fill the square in which they turn, so the cores of a route are two bands without holes: from the source
-through the corner, and from the corner to the target. Routes share a core where bands overlap.
+Nested lanes fill the squares in which they turn, so the cores of a route are up to three bands without holes. Routes
+share a core where bands overlap.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wsec.compiler.routing.geometry import footprint
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from wsec.compiler.plan import Rectangle, Route
+    from wsec.compiler.plan import Route
 
 _BLOCK = 256  # routes compared with all others at once, which bounds the memory
 
 
 class Footprints:
-    """Bands `[routes, 2, 4]` of the routes given and added: left, top, right, bottom, the last two exclusive."""
+    """Bands `[routes, 3, 4]` of the routes given and added: left, top, right, bottom, the last two exclusive."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._bands = _bands(routes)
@@ -55,19 +57,13 @@ class Footprints:
 
 
 def _bands(routes: Sequence[Route]) -> NDArray[np.int64]:
-    source = np.array([_corners(route.source) for route in routes], np.int64).reshape(-1, 4)
-    target = np.array([_corners(route.target) for route in routes], np.int64).reshape(-1, 4)
-    vertical_first = np.array([[route.vertical_first] for route in routes], np.bool_).reshape(-1, 1)
-    # The lanes turn in the columns of one strip and the rows of the other; straight ones at either end.
-    corner = np.empty_like(source)
-    corner[:, 0::2] = np.where(vertical_first, source[:, 0::2], target[:, 0::2])
-    corner[:, 1::2] = np.where(vertical_first, target[:, 1::2], source[:, 1::2])
-    first, second = np.stack([source, corner], axis=1), np.stack([corner, target], axis=1)
-    return np.stack([_enclose(first), _enclose(second)], axis=1)
+    """Routes of fewer bands have their last one again."""
+    return np.array([_three_bands(route) for route in routes], np.int64).reshape(-1, 3, 4)
 
 
-def _corners(strip: Rectangle) -> tuple[int, int, int, int]:
-    return strip.x, strip.y, strip.x + strip.width, strip.y + strip.height
+def _three_bands(route: Route) -> list[tuple[int, int, int, int]]:
+    bands = [(band.x, band.y, band.x + band.width, band.y + band.height) for band in footprint(route)]
+    return bands + bands[-1:] * (3 - len(bands))
 
 
 def _enclose(rectangles: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -83,5 +79,5 @@ def _overlap(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def _any_band(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether any of two bands overlaps any of two others, pair by pair."""
+    """Whether any band of one route overlaps any of the other, pair by pair."""
     return np.asarray(_overlap(a[:, :, None], b[:, None, :]).any(axis=(1, 2)))

@@ -5,13 +5,10 @@ Nothing here loops over lanes or cores.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from wsec.compiler.plan import Rectangle
-
-if TYPE_CHECKING:
-    from wsec.compiler.plan import Route
+from wsec.compiler.plan import Rectangle, Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +57,27 @@ def distance(first: Rectangle, second: Rectangle) -> int:
     return columns + rows
 
 
-def is_straight(route: Route) -> bool:
-    """Whether the lanes do not turn."""
-    return _same_rows(route) or _same_columns(route)
+def footprint(route: Route) -> tuple[Rectangle, ...]:
+    """One to three rectangles, which share no core, of exactly the cores of a route with nested lanes.
 
-
-def footprint(route: Route) -> tuple[Rectangle, Rectangle]:
-    """Two bands of cores that together are exactly those of the route: source to corner, corner to target."""
-    source, target = route.source, route.target
+    Nested lanes fill the squares in which they turn, so each leg is a band without holes; the squares are counted with
+    the legs at either end.
+    """
     if route.vertical_first:
-        corner = Rectangle(source.x, target.y, source.width, target.height)
-    else:
+        return tuple(map(transpose, footprint(transpose_route(route))))
+    source, target, lanes = route.source, route.target, route.lanes
+    if route.via is None:
         corner = Rectangle(target.x, source.y, target.width, source.height)
-    return bounding_box(source, corner), bounding_box(corner, target)
+        bands = (bounding_box(source, corner), _beyond(corner, target))
+    else:
+        leaving = Rectangle(route.via, source.y, lanes, lanes)
+        entering = Rectangle(route.via, target.y, lanes, lanes)
+        bands = (
+            bounding_box(source, leaving),
+            _between(leaving, entering),
+            bounding_box(entering, target),
+        )
+    return tuple(band for band in bands if band.height > 0)
 
 
 def share_a_core(first: Route, second: Route) -> bool:
@@ -81,17 +86,59 @@ def share_a_core(first: Route, second: Route) -> bool:
 
 
 def longest_lane(route: Route) -> int:
-    """Hops of the longest lane; the outermost one of nested lanes spans the whole bounding box."""
-    if is_straight(route):
-        return distance(route.source, route.target)
-    box = bounding_box(route.source, route.target)
-    return box.width + box.height - 2
+    """Hops of the longest lane; from lane to lane of nested ones the length rises or falls evenly."""
+    return max(lane_hops(route, 0), lane_hops(route, route.lanes - 1))
+
+
+def lane_hops(route: Route, lane: int) -> int:
+    """Hops of one lane."""
+    if route.vertical_first:
+        return lane_hops(transpose_route(route), lane)
+    last = route.lanes - 1
+    x, y = _core(route.source, lane)
+    to_x, to_y = _core(route.target, last - lane if route.mirrored else lane)
+    turn = to_x if route.via is None else route.via + (last - lane if route.via_mirrored else lane)
+    return abs(turn - x) + abs(to_y - y) + abs(to_x - turn)
+
+
+def single_turns(route: Route) -> tuple[Route, ...]:
+    """The route cut into parts that turn once at most; where it is cut, both parts have the core of each lane.
+
+    A route that turns twice is cut across its middle leg, in the row of the target strip nearest to the source strip.
+    """
+    if route.via is None:
+        return (route,)
+    if route.vertical_first:
+        return tuple(map(transpose_route, single_turns(transpose_route(route))))
+    source, target, lanes = route.source, route.target, route.lanes
+    cut = target.y if target.y > source.y else target.y + lanes - 1
+    middle = Rectangle(route.via, cut, lanes, 1)
+    return (
+        Route(route.colour, source, middle, mirrored=route.via_mirrored),
+        Route(
+            route.colour,
+            middle,
+            target,
+            mirrored=route.mirrored != route.via_mirrored,
+            vertical_first=True,
+        ),
+    )
+
+
+def transpose_route(route: Route) -> Route:
+    """The same route with columns and rows exchanged."""
+    return dataclasses.replace(
+        route,
+        source=transpose(route.source),
+        target=transpose(route.target),
+        vertical_first=not route.vertical_first,
+    )
 
 
 def legs(route: Route, width: int, height: int) -> Legs:
-    """The route in its frame, for a region of `width` columns and `height` rows."""
+    """A route that turns once at most in its frame, for a region of `width` columns and `height` rows."""
     source, target = route.source, route.target
-    bent = not is_straight(route)
+    bent = not (_same_rows(route) or _same_columns(route))
     transposed = route.vertical_first if bent else not _same_rows(route)
     if transposed:
         source, target = transpose(source), transpose(target)
@@ -109,6 +156,24 @@ def legs(route: Route, width: int, height: int) -> Legs:
         end=height - target.y - target.height if flip_rows else target.y,
         bent=bent,
     )
+
+
+def _beyond(first: Rectangle, second: Rectangle) -> Rectangle:
+    """From behind `first` to the end of `second`, which has the same columns."""
+    if second.y < first.y:
+        return Rectangle(first.x, second.y, first.width, first.y - second.y)
+    bottom = first.y + first.height
+    return Rectangle(first.x, bottom, first.width, second.y + second.height - bottom)
+
+
+def _between(first: Rectangle, second: Rectangle) -> Rectangle:
+    """What lies between two squares in the same columns."""
+    top = min(first.y, second.y) + first.height
+    return Rectangle(first.x, top, first.width, max(first.y, second.y) - top)
+
+
+def _core(strip: Rectangle, lane: int) -> tuple[int, int]:
+    return (strip.x, strip.y + lane) if strip.width == 1 else (strip.x + lane, strip.y)
 
 
 def _same_rows(route: Route) -> bool:

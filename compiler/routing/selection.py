@@ -1,7 +1,7 @@
 """Which routes each link takes: those that finish first beside the routes chosen before.
 
-Links with more words choose earlier. Then links that use the busiest port move elsewhere, as long as that lowers the
-load there and while it exceeds the interval.
+Links with more words choose earlier. Then links through ports that carry more words than the interval has cycles choose
+again, as long as that lowers their load.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wsec.compiler.plan import Rectangle
-from wsec.compiler.routing.candidates import Demand, all_bundles, first_bundles, passages
-from wsec.compiler.routing.geometry import bounding_box, distance, longest_lane, overlap
+from wsec.compiler.routing.bundles import Demand, all_bundles, detour_bundles, first_bundles
+from wsec.compiler.routing.geometry import distance, longest_lane
+from wsec.compiler.routing.passages import detours, passages
 from wsec.compiler.routing.traffic import Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from wsec.compiler.plan import Route
     from wsec.compiler.routing.problem import RoutingLink
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 NARROWEST = 3  # 0 wide, 1 half an interval, 2 a whole interval, 3 one lane
 _SMALL_PART = 32  # a link that takes 1/32 of the interval gains nothing from more lanes
-_MOST_MOVES = 64
+_MOST_ROUNDS = 4
 
 Cost = tuple[int, int, int, int]
 
@@ -37,29 +38,33 @@ class Selection:
         self.narrowness = [0] * len(links)
         self.order = sorted(range(len(links)), key=lambda number: (-links[number].words, number))
         self.traffic = Traffic(width, height)
+        self._peaks: dict[Route, tuple[int, int]] = {}  # of routes asked about since the traffic last changed
         self._words = [link.words for link in links]
         self._fabric = fabric
         self._interval = max(interval, 1)
         west, east = Rectangle(0, 0, 1, height), Rectangle(width - 1, 0, 1, height)
         self._ends = [(link.source or west, link.target or east) for link in links]
         self._passages = [passages(*ends) for ends in self._ends]
+        self._detours = [detours(*ends, width, height) for ends in self._ends]
 
     def choose_all(self) -> None:
         """Give routes to every link that has none."""
         for number in self.order:
             if not self.chosen[number]:
-                self._choose(number)
+                self.settle(number, self._cheapest(number))
 
     def relieve_ports(self) -> None:
-        """Move links away from the busiest port until it suits the interval or none of them gains by moving."""
-        for _ in range(_MOST_MOVES):
-            column, row, words = self.traffic.busiest_port()
-            if self._cycles(words) <= self._interval or not self._relieve_port(column, row, words):
+        """Move links away from ports that exceed the interval, for a few rounds or until none of them gains by moving."""
+        for _ in range(_MOST_ROUNDS):
+            moved = [self._relieve(number) for number in reversed(self.order)]
+            if not any(moved):
                 return
 
     def options(self, number: int, narrowness: int) -> list[tuple[Route, ...]]:
         """Every set of routes that is tried for the link at this narrowness, the cheapest first."""
-        options = all_bundles(self._passages[number], self._demand(number, narrowness))
+        demand = self._demand(number, narrowness)
+        ways, detours = self._passages[number], self._detours[number]
+        options = [*all_bundles(ways, demand), *detour_bundles(ways, detours, demand)]
         return sorted(options, key=lambda each: self._cost(number, each))
 
     def settle(self, number: int, routes: tuple[Route, ...]) -> None:
@@ -67,6 +72,7 @@ class Selection:
         share = words_per_lane(self._words[number], routes)
         for route in routes:
             self.traffic.add(route, share)
+        self._peaks.clear()
         self.chosen[number] = routes
 
     def withdraw(self, number: int) -> None:
@@ -75,6 +81,7 @@ class Selection:
         share = words_per_lane(self._words[number], routes)
         for route in routes:
             self.traffic.remove(route, share)
+        self._peaks.clear()
         self.chosen[number] = ()
 
     def port_cycles(self, number: int) -> int:
@@ -85,36 +92,35 @@ class Selection:
         """Cycles of one word on the longest lane, both ramps included."""
         return self._fabric.hop_cycles * max(map(longest_lane, routes)) + 2 * self._fabric.ramp_cycles
 
-    def _choose(self, number: int) -> None:
-        """Take the cheapest routes; look at more of them where the first ones overload a port or a core."""
+    def _relieve(self, number: int) -> bool:
+        """Give the link other routes if it exceeds the interval and they lower its load; whether they do."""
+        if self.port_cycles(number) <= self._interval:
+            return False
+        current = self.chosen[number]
+        self.withdraw(number)
+        best = self._cheapest(number)
+        moved = self._cost(number, best)[:2] < self._cost(number, current)[:2]
+        self.settle(number, best if moved else current)
+        return moved
+
+    def _cheapest(self, number: int) -> tuple[Route, ...]:
+        """The cheapest routes among the simplest sets of which one overloads no port and no core, or among all."""
+        best: tuple[Route, ...] = ()
+        for bundles in self._tiers(number):
+            best = min([best, *bundles] if best else bundles, key=lambda each: self._cost(number, each))
+            if self._cost(number, best)[:2] == (0, 0):
+                break
+        return best
+
+    def _tiers(self, number: int) -> Iterator[list[tuple[Route, ...]]]:
+        """Sets of routes for the link, the simplest first, with many lanes before few."""
+        ways, detours = self._passages[number], self._detours[number]
         narrowness = self.narrowness[number]
-        routes = first_bundles(self._passages[number], self._demand(number, narrowness))
-        best = min(routes, key=lambda each: self._cost(number, each))
-        if self._cost(number, best)[:2] != (0, 0):
-            best = self.options(number, narrowness)[0]
-        self.settle(number, best)
-
-    def _relieve_port(self, column: int, row: int, words: int) -> bool:
-        core = Rectangle(column, row, 1, 1)
-        for number in reversed(self.order):
-            current = self.chosen[number]
-            if len(self._passages[number]) == 1 and self._is_full(number):
-                continue
-            if not any(overlap(core, bounding_box(each.source, each.target)) for each in current):
-                continue
-            if self._peak_words(number) < words:
-                continue
-            self.withdraw(number)
-            best = self.options(number, self.narrowness[number])[0]
-            moved = self._cost(number, best)[:2] < self._cost(number, current)[:2]
-            self.settle(number, best if moved else current)
-            if moved:
-                return True
-        return False
-
-    def _is_full(self, number: int) -> bool:
-        """Whether the link's lanes leave no room on either side, so that it cannot shift."""
-        return sum(each.lanes for each in self.chosen[number]) == self._passages[number][0].room
+        for level in range(narrowness, max(NARROWEST, narrowness + 1)):
+            demand = self._demand(number, level)
+            yield first_bundles(ways, demand)
+            yield all_bundles(ways, demand)
+            yield detour_bundles(ways, detours, demand)
 
     def _demand(self, number: int, narrowness: int) -> Demand:
         if narrowness == NARROWEST:
@@ -133,15 +139,22 @@ class Selection:
 
     def _cost(self, number: int, routes: tuple[Route, ...]) -> Cost:
         """Colours over budget, cycles over the interval, cycles, colours: the least is best, in this order."""
-        share = words_per_lane(self._words[number], routes)
-        colours = 1 + max(map(self.traffic.peak_routes, routes))
-        cycles = self._cycles(share + max(map(self.traffic.peak_words, routes)))
+        peaks = [self._peak(route) for route in routes]
+        words = words_per_lane(self._words[number], routes) + max(words for words, _ in peaks)
+        colours = 1 + max(routes for _, routes in peaks)
+        cycles = self._cycles(words)
         return (
             max(0, colours - self._fabric.link_colours),
             max(0, cycles - self._interval),
             cycles + self.flight_cycles(routes),
             colours,
         )
+
+    def _peak(self, route: Route) -> tuple[int, int]:
+        """Words through the busiest port of the route, and routes through its busiest core."""
+        if route not in self._peaks:
+            self._peaks[route] = self.traffic.peak_words(route), self.traffic.peak_routes(route)
+        return self._peaks[route]
 
     def _peak_words(self, number: int) -> int:
         return max(map(self.traffic.peak_words, self.chosen[number]))

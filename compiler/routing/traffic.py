@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from wsec.compiler.routing.geometry import legs
+from wsec.compiler.routing.geometry import footprint, legs, single_turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,15 +51,14 @@ class Traffic:
     def peak_words(self, route: Route) -> int:
         """Words through the busiest port that a lane of the route uses."""
         peak = 0
-        for loads, mask in self._ports(route, legs(route, self._width, self._height)):
+        for loads, mask in self._ports(route):
             if loads.size:
                 peak = max(peak, int((loads if mask is None else loads * mask).max()))
         return peak
 
     def peak_routes(self, route: Route) -> int:
         """Routes through the core of the route that most routes use."""
-        bands = self._bands(legs(route, self._width, self._height))
-        return max(int(band.max()) for band in bands if band.size)
+        return max(int(_cut(self._routes, band).max()) for band in footprint(route))
 
     def busiest_port(self) -> tuple[int, int, int]:
         """Column and row of the core with the port that most words pass, the first one, and how many pass it."""
@@ -72,17 +71,20 @@ class Traffic:
         return _peak(self._routes)
 
     def _change(self, route: Route, words: int, routes: int) -> None:
-        frame = legs(route, self._width, self._height)
-        for loads, mask in self._ports(route, frame):
+        for loads, mask in self._ports(route):
             np.add(loads, words if mask is None else mask * np.int64(words), out=loads)
-        for band in self._bands(frame):
+        for rectangle in footprint(route):
+            band = _cut(self._routes, rectangle)
             np.add(band, routes, out=band)
 
-    def _ports(
-        self, route: Route, frame: Legs
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_] | None]]:
+    def _ports(self, route: Route) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_] | None]]:
+        """Views of the loads of every port that the lanes use, each with a mask of those in it that they do use."""
         yield _cut(self._sent, route.source), None
         yield _cut(self._received, route.target), None
+        for part in single_turns(route):
+            yield from self._links(legs(part, self._width, self._height))
+
+    def _links(self, frame: Legs) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_] | None]]:
         along, across = (self._rows, self._columns) if frame.transposed else (self._columns, self._rows)
         first = _view(along[frame.flip_columns], frame)
         rows = slice(frame.row, frame.row + frame.lanes)
@@ -94,14 +96,6 @@ class Traffic:
             yield first[rows, columns], before_turn
             yield second[rows, columns], ~before_turn
             yield second[rows.stop : frame.end, columns], None
-
-    def _bands(self, frame: Legs) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        view = _view(self._routes, frame)
-        row, turn, lanes = frame.row, frame.turn, frame.lanes
-        if not frame.bent:
-            return view[row : row + lanes, frame.start : turn + 1], view[:0]
-        horizontal = view[row : row + lanes, frame.start : turn + lanes]
-        return horizontal, view[row + lanes : frame.end + 1, turn : turn + lanes]
 
 
 def _peak(array: NDArray[Number]) -> tuple[int, int, int]:

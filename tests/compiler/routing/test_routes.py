@@ -40,17 +40,30 @@ def lanes(each: Route) -> list[list[Core]]:
     if each.mirrored:
         ends.reverse()
     paths = []
-    for (x, y), (to_x, to_y) in zip(cores(each.source), ends, strict=True):
-        if each.vertical_first:
-            path = [(x, row) for row in between(y, to_y)] + [
-                (column, to_y) for column in between(x, to_x)[1:]
-            ]
-        else:
-            path = [(column, y) for column in between(x, to_x)] + [
-                (to_x, row) for row in between(y, to_y)[1:]
-            ]
+    for lane, (start, end) in enumerate(zip(cores(each.source), ends, strict=True)):
+        path = [start]
+        for corner in (*turns(each, lane, start, end), end):
+            path += walk(path[-1], corner)
         paths.append(path)
     return paths
+
+
+def turns(each: Route, lane: int, start: Core, end: Core) -> list[Core]:
+    """Where a lane turns."""
+    (x, y), (to_x, to_y) = start, end
+    if each.via is None:
+        return [(x, to_y) if each.vertical_first else (to_x, y)]
+    via = each.via + (each.lanes - 1 - lane if each.via_mirrored else lane)
+    return [(x, via), (to_x, via)] if each.vertical_first else [(via, y), (via, to_y)]
+
+
+def walk(start: Core, end: Core) -> list[Core]:
+    """The cores of a straight leg behind the first."""
+    (x, y), (to_x, to_y) = start, end
+    assert x == to_x or y == to_y
+    if y == to_y:
+        return [(column, y) for column in between(x, to_x)[1:]]
+    return [(x, row) for row in between(y, to_y)[1:]]
 
 
 def is_strip(strip: Rectangle) -> bool:
