@@ -92,7 +92,8 @@ def split_costs(
         share = np.ceil(elements / copies) * operand.item_bytes
         held = held + share * operand.slots
         passed_around = copies > 1
-        buffers = buffers + passed_around * block_elements(operand, nest, walked) * operand.item_bytes
+        at_once = np.maximum(block_elements(operand, nest, walked), np.ceil(elements / turns))
+        buffers = buffers + passed_around * at_once * operand.item_bytes
         moved = moved + np.ceil(elements * operand.item_bytes / word) + passed_around * np.ceil(share / word)
         moved = moved + passed_around * turns * (
             target.fabric.hop_cycles * copies + 2 * target.fabric.ramp_cycles
