@@ -1,10 +1,12 @@
-"""Which maker turns which operator into a loop nest; every other operator stays unsplit."""
+"""Which kind of kernel computes which operator; every operator that is not here stays unsplit."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wsec.compiler.kernels import convolution, matmul, movement, statistics
+from wsec.compiler.operators import REDUCTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,36 +16,39 @@ if TYPE_CHECKING:
 
     Maker = Callable[[OperatorView], LoopNest]
 
-MAKERS: dict[str, Maker] = {
-    "AveragePool": statistics.make_pooling,
-    "Concat": movement.make_concat,
-    "Conv": convolution.make_convolution,
-    "ConvTranspose": convolution.make_transposed_convolution,
-    "Expand": movement.make_expand,
-    "Gather": movement.make_gather,
-    "GroupNormalization": statistics.make_normalization,
-    "Identity": movement.make_reshape,
-    "InstanceNormalization": statistics.make_normalization,
-    "LayerNormalization": statistics.make_normalization,
-    "LogSoftmax": statistics.make_softmax,
-    "MatMul": matmul.make_matmul,
-    "MaxPool": statistics.make_pooling,
-    "Pad": movement.make_pad,
-    "RMSNormalization": statistics.make_normalization,
-    "ReduceL1": statistics.make_reduction,
-    "ReduceL2": statistics.make_reduction,
-    "ReduceLogSum": statistics.make_reduction,
-    "ReduceLogSumExp": statistics.make_reduction,
-    "ReduceMax": statistics.make_reduction,
-    "ReduceMean": statistics.make_reduction,
-    "ReduceMin": statistics.make_reduction,
-    "ReduceProd": statistics.make_reduction,
-    "ReduceSum": statistics.make_reduction,
-    "ReduceSumSquare": statistics.make_reduction,
-    "Reshape": movement.make_reshape,
-    "Resize": movement.make_resize,
-    "Slice": movement.make_slice,
-    "Softmax": statistics.make_softmax,
-    "Transpose": movement.make_transpose,
-}
+
+@dataclass(frozen=True, slots=True)
+class KernelKind:
+    """A kind of kernel: its name in the plan, its operators of `ai.onnx`, and what makes a loop nest of a node.
+
+    The maker raises `Unsplittable`, with the reason, for a node that it cannot cut.
+    """
+
+    name: str
+    operators: tuple[str, ...]
+    maker: Maker
+
+
+_NORMALIZATIONS = ("GroupNormalization", "InstanceNormalization", "LayerNormalization", "RMSNormalization")
+
+KINDS: tuple[KernelKind, ...] = (
+    KernelKind("concat", ("Concat",), movement.make_concat),
+    KernelKind("convolution", ("Conv",), convolution.make_convolution),
+    KernelKind("expand", ("Expand",), movement.make_expand),
+    KernelKind("gather", ("Gather",), movement.make_gather),
+    KernelKind("matmul", ("MatMul",), matmul.make_matmul),
+    KernelKind("normalization", _NORMALIZATIONS, statistics.make_normalization),
+    KernelKind("pad", ("Pad",), movement.make_pad),
+    KernelKind("pooling", ("AveragePool", "MaxPool"), statistics.make_pooling),
+    KernelKind("reduction", tuple(sorted(REDUCTIONS)), statistics.make_reduction),
+    KernelKind("reshape", ("Identity", "Reshape"), movement.make_reshape),
+    KernelKind("resize", ("Resize",), movement.make_resize),
+    KernelKind("slice", ("Slice",), movement.make_slice),
+    KernelKind("softmax", ("LogSoftmax", "Softmax"), statistics.make_softmax),
+    KernelKind("transpose", ("Transpose",), movement.make_transpose),
+    KernelKind("transposed_convolution", ("ConvTranspose",), convolution.make_transposed_convolution),
+)
+"""All kinds but `elementwise`, which the chains make, and `unsplit`."""
+
+MAKERS: dict[str, Maker] = {operator: kind.maker for kind in KINDS for operator in kind.operators}
 """Operator of `ai.onnx` -> what makes its loop nest."""

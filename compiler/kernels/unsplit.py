@@ -34,7 +34,7 @@ def make_unsplit(operator: OperatorView, reason: str) -> LoopNest:
             dtype=dtype_of(outputs[0]),
             serial=True,
         ),
-        reason=reason,
+        reason=f"{operator.op_type}: {reason}",
     )
 
 

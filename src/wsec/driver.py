@@ -166,9 +166,11 @@ def compile_model(
     Raises:
         WsecError: whatever is wrong with model, target, fit or passes.
     """
+    from wsec.compiler.plan_io import check_output_folder, write_plan
     from wsec.compiler.plan_io import load_plan as load
-    from wsec.compiler.plan_io import write_plan
 
+    if output is not None:
+        check_output_folder(output)
     job = _Job(Path(model), options, _target(options), observer, stop)
     lowered, notes = _lower(job)
     record = _decide(job, lowered, notes)

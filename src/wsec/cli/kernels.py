@@ -38,10 +38,8 @@ def kernels(*, as_json: bool) -> None:
 
 def kernel_kinds() -> dict[str, list[str]]:
     """Every kind that can be cut, with its operators; both sorted."""
-    from wsec.compiler.kernels.registry import MAKERS
+    from wsec.compiler.kernels.registry import KINDS
     from wsec.compiler.operators import ELEMENTWISE
 
-    kinds: dict[str, list[str]] = {"elementwise": sorted(ELEMENTWISE)}
-    for operator in sorted(MAKERS):
-        kinds.setdefault(MAKERS[operator].__name__.removeprefix("make_"), []).append(operator)
-    return dict(sorted(kinds.items()))
+    kinds = {kind.name: sorted(kind.operators) for kind in KINDS}
+    return dict(sorted({"elementwise": sorted(ELEMENTWISE), **kinds}.items()))
