@@ -7,7 +7,6 @@ in the shape alone along which axes an operand differs. Blocks may share memory 
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,6 +98,12 @@ def positions(dimension: DimensionSharding, mesh: Mesh) -> NDArray[np.int64]:
     return block_starts(dimension, mesh)[..., None] + np.arange(dimension.block, dtype=np.int64)
 
 
+def reach(dimension: DimensionSharding, mesh: Mesh) -> int:
+    """Elements from the first that any block or the extent begins with to the last that one of them ends with."""
+    starts = dimension.starts(np.arange(parts(dimension, mesh), dtype=np.int64))
+    return max(dimension.extent, int(starts.max()) + dimension.block) - min(0, int(starts.min()))
+
+
 def validity(sharding: Sharding, mesh: Mesh) -> NDArray[np.bool_]:
     """True for the elements of each core's block that lie inside the extents; broadcastable to the blocks."""
     rank = len(sharding.dimensions)
@@ -180,8 +185,3 @@ def _covers(dimension: DimensionSharding, mesh: Mesh) -> bool:
 def _positions(dimension: DimensionSharding, mesh: Mesh) -> NDArray[np.int64]:
     starts = dimension.starts(np.arange(parts(dimension, mesh), dtype=np.int64))
     return (starts[:, None] + np.arange(dimension.block, dtype=np.int64)).ravel()
-
-
-def elements(sharding: Sharding) -> int:
-    """How many elements the view has."""
-    return math.prod(sharding.shape)

@@ -144,60 +144,68 @@ def _mean(args: Sequence[Array], attributes: Mapping[str, Argument]) -> Array:
     return mean
 
 
-def _plain(function: Callable[..., Any]) -> Function:
-    return lambda args, _attributes: function(*args)
+def _of(count: int, function: Callable[..., Any]) -> Function:
+    """A function of exactly `count` operands: numpy would take one more for the place of its result."""
+
+    def checked(args: Sequence[Array], _attributes: Mapping[str, Argument]) -> Array:
+        if len(args) != count:
+            raise ValueError(f"an operator of {count} operands is given {len(args)}")
+        result: Array = function(*args)
+        return result
+
+    return checked
 
 
 _FUNCTIONS: dict[str, Function] = {
-    "Abs": _plain(np.abs),
-    "Add": _plain(np.add),
-    "And": _plain(np.logical_and),
-    "Ceil": _plain(np.ceil),
-    "Cos": _plain(np.cos),
-    "Div": _plain(_divide),
+    "Abs": _of(1, np.abs),
+    "Add": _of(2, np.add),
+    "And": _of(2, np.logical_and),
+    "Ceil": _of(1, np.ceil),
+    "Cos": _of(1, np.cos),
+    "Div": _of(2, _divide),
     "Elu": lambda args, attributes: np.where(
         args[0] > 0, args[0], _number(attributes, "alpha", 1, args[0]) * np.expm1(args[0])
     ),
-    "Equal": _plain(np.equal),
-    "Exp": _plain(np.exp),
-    "Floor": _plain(np.floor),
-    "Greater": _plain(np.greater),
-    "GreaterOrEqual": _plain(np.greater_equal),
+    "Equal": _of(2, np.equal),
+    "Exp": _of(1, np.exp),
+    "Floor": _of(1, np.floor),
+    "Greater": _of(2, np.greater),
+    "GreaterOrEqual": _of(2, np.greater_equal),
     "HardSigmoid": lambda args, attributes: _hard_sigmoid(
         args[0], _number(attributes, "alpha", 0.2, args[0]), _number(attributes, "beta", 0.5, args[0])
     ),
     "HardSwish": lambda args, _attributes: (
         args[0] * _hard_sigmoid(args[0], args[0].dtype.type(1 / 6), args[0].dtype.type(0.5))
     ),
-    "Identity": _plain(np.asarray),
+    "Identity": _of(1, np.asarray),
     "LeakyRelu": lambda args, attributes: np.where(
         args[0] >= 0, args[0], _number(attributes, "alpha", 0.01, args[0]) * args[0]
     ),
-    "Less": _plain(np.less),
-    "LessOrEqual": _plain(np.less_equal),
-    "Log": _plain(np.log),
+    "Less": _of(2, np.less),
+    "LessOrEqual": _of(2, np.less_equal),
+    "Log": _of(1, np.log),
     "Max": _fold(np.maximum),
     "Mean": _mean,
     "Min": _fold(np.minimum),
     "Mod": _modulo,
-    "Mul": _plain(np.multiply),
-    "Neg": _plain(np.negative),
-    "Not": _plain(np.logical_not),
-    "Or": _plain(np.logical_or),
-    "PRelu": _plain(lambda x, slope: np.where(x < 0, x * slope, x)),
-    "Pow": _plain(_power),
-    "Reciprocal": lambda args, _attributes: _one(args[0]) / args[0],
-    "Relu": lambda args, _attributes: np.maximum(args[0], args[0].dtype.type(0)),
-    "Round": _plain(np.rint),
-    "Sigmoid": _plain(_sigmoid),
-    "Sign": _plain(np.sign),
-    "Sin": _plain(np.sin),
-    "Softplus": lambda args, _attributes: np.logaddexp(args[0], args[0].dtype.type(0)),
-    "Sqrt": _plain(np.sqrt),
-    "Sub": _plain(np.subtract),
+    "Mul": _of(2, np.multiply),
+    "Neg": _of(1, np.negative),
+    "Not": _of(1, np.logical_not),
+    "Or": _of(2, np.logical_or),
+    "PRelu": _of(2, lambda x, slope: np.where(x < 0, x * slope, x)),
+    "Pow": _of(2, _power),
+    "Reciprocal": _of(1, lambda x: _one(x) / x),
+    "Relu": _of(1, lambda x: np.maximum(x, x.dtype.type(0))),
+    "Round": _of(1, np.rint),
+    "Sigmoid": _of(1, _sigmoid),
+    "Sign": _of(1, np.sign),
+    "Sin": _of(1, np.sin),
+    "Softplus": _of(1, lambda x: np.logaddexp(x, x.dtype.type(0))),
+    "Sqrt": _of(1, np.sqrt),
+    "Sub": _of(2, np.subtract),
     "Sum": _fold(np.add),
-    "Tanh": _plain(np.tanh),
-    "Where": _plain(np.where),
-    "Xor": _plain(np.logical_xor),
+    "Tanh": _of(1, np.tanh),
+    "Where": _of(3, np.where),
+    "Xor": _of(2, np.logical_xor),
 }
 """ONNX operators that numpy computes, by name; the rest run through onnxruntime."""

@@ -7,6 +7,7 @@ Partial sums are combined in the order of the fabric. The same plan and inputs g
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from wsec.compiler.errors import WsecError
 from wsec.compiler.onnxruntime_session import SESSION_ERRORS
 from wsec.compiler.plan import HOST
 from wsec.compiler.sharding import Mesh, Sharding, whole
-from wsec.runtime.blocks import gather, scatter
+from wsec.runtime.blocks import gather, reach, scatter
 from wsec.runtime.delivery import deliver
 from wsec.runtime.element_types import Array, DType, element_type
 from wsec.runtime.elementwise import RESULT, apply_chain
@@ -35,9 +36,12 @@ if TYPE_CHECKING:
     Observer = Callable[[str, Array], None]
 
 _NO_MESH = Mesh(())
+_SLACK = 64
+_SMALL = 1 << 20
 _RECORD_ERRORS: tuple[type[Exception], ...] = (
     ArithmeticError,
     LookupError,
+    MemoryError,
     TypeError,
     ValueError,
     *SESSION_ERRORS,
@@ -88,6 +92,7 @@ class Executor:
 
     def _run_kernel(self, kernel: Kernel, tensors: Mapping[tuple[str, str], Array]) -> dict[str, Array]:
         with _executing("kernel", f"kernel {kernel.name} of kind {kernel.kind}"):
+            _check_blocks(kernel)
             blocks = {item.role: self._input_blocks(kernel, item, tensors) for item in kernel.inputs}
             if kernel.kind == "unsplit":
                 return run_unsplit(kernel, blocks, self._model)
@@ -141,6 +146,21 @@ def _executing(record: str, where: str) -> Iterator[None]:
             found=f"{type(error).__name__}: {error}",
             hint="`wsec check-plan` lists what is wrong with the plan; compile the model again",
         ) from error
+
+
+def _check_blocks(kernel: Kernel) -> None:
+    """Refuses blocks that reach far beyond anything the kernel works on, before memory is asked for.
+
+    Halos, padding and the ragged ends of blocks stay well below the bound.
+    """
+    shardings = [item.sharding for item in kernel.inputs] + [item.sharding for item in kernel.outputs]
+    most = _SLACK * max((math.prod(sharding.shape) for sharding in shardings), default=0) + _SMALL
+    for sharding in shardings:
+        reached = math.prod(reach(dimension, kernel.mesh) for dimension in sharding.dimensions)
+        if reached > most:
+            raise ValueError(
+                f"blocks of {sharding.block_shape} reach over {reached:,} elements of {sharding.shape}"
+            )
 
 
 def _at_root(kernel: Kernel, blocks: Mapping[str, Array]) -> dict[str, Array]:

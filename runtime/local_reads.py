@@ -33,6 +33,16 @@ def windows(blocks: Array, axis: int, *, count: int, window: int, stride: int, d
     return view
 
 
+def begun_at(blocks: Array, axis: int, begin: NDArray[np.int64], span: int, mesh_rank: int) -> Array:
+    """Blocks of `span` elements along an axis that begin at each core's local position `begin`, [mesh axes].
+
+    What a core's block does not hold is poison. Where all begin at 0, as in a consistent record, this is a view.
+    """
+    if not begin.any():
+        return resized(blocks, axis, span, at_least=True)
+    return take(blocks, axis, begin[..., None] + np.arange(span, dtype=np.int64), mesh_rank)
+
+
 def resized(blocks: Array, axis: int, size: int, *, at_least: bool = False) -> Array:
     """The blocks with exactly (or at least) `size` elements along an axis: cut off, or filled up with poison."""
     present = blocks.shape[axis]

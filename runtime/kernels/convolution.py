@@ -15,7 +15,8 @@ from wsec.runtime.blocks import block_starts, positions
 from wsec.runtime.element_types import Array, accumulator
 from wsec.runtime.kernels.arguments import input_sharding, integers, output_sharding
 from wsec.runtime.kernels.products import contract_on_mesh
-from wsec.runtime.local_reads import take, windows
+from wsec.runtime.kernels.sliding_windows import sliding_windows
+from wsec.runtime.local_reads import take
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,15 +26,9 @@ if TYPE_CHECKING:
 
 def convolution(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
     """Conv: `x` [n, g, c, D], `w` [g, k, c, window], `bias` [g, k] to [n, g, k, D]."""
-    axes = len(kernel.mesh.axes)
-    block = output_sharding(kernel).block_shape
     x = blocks["x"]
-    window = integers(kernel, "window")
-    for index, (taps, stride, dilation) in enumerate(
-        zip(window, integers(kernel, "strides"), integers(kernel, "dilations"), strict=True)
-    ):
-        axis = axes + 3 + index
-        x = windows(x, axis, count=block[3 + index], window=taps, stride=stride, dilation=dilation)
+    for index, pad in enumerate(integers(kernel, "pads")):
+        x = sliding_windows(kernel, x, index, first=3, pad=pad)
     return _weighted_windows(kernel, x, blocks["w"], blocks.get("bias"), "gkc")
 
 

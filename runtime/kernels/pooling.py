@@ -9,7 +9,7 @@ import numpy as np
 from wsec.runtime.blocks import along, positions
 from wsec.runtime.element_types import Array, accumulator, lowest
 from wsec.runtime.kernels.arguments import input_sharding, integer, integers, output_sharding, text
-from wsec.runtime.local_reads import windows
+from wsec.runtime.kernels.sliding_windows import sliding_windows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,11 +25,8 @@ def pooling(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
     axes = len(kernel.mesh.axes)
     maximum = text(kernel, "mode") == "max"
     result = x if maximum else x.astype(accumulator(x.dtype), copy=False)
-    block = output_sharding(kernel).block_shape
-    shapes = (integers(kernel, name) for name in ("window", "strides", "dilations"))
-    for index, (window, stride, dilation) in enumerate(zip(*shapes, strict=True)):
-        place = axes + 2 + index
-        seen = windows(result, place, count=block[2 + index], window=window, stride=stride, dilation=dilation)
+    for index, pad in enumerate(integers(kernel, "pads_begin")):
+        seen = sliding_windows(kernel, result, index, first=2, pad=pad)
         result = _over_taps(seen, np.maximum if maximum else np.add)
     if not maximum:
         result = result / _window_sizes(kernel, axes).astype(result.dtype)

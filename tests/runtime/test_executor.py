@@ -47,6 +47,16 @@ def changed(
     return replace(loaded, plan=replace(loaded.plan, wafers=(Wafer((Phase(kernels, links),)),)))
 
 
+def with_block(kernel: Kernel, which: int, block: int) -> Kernel:
+    """The record with a block of that size in the first dimension of its first input (0) or its output (1)."""
+    items = (kernel.inputs, kernel.outputs)[which]
+    first, *rest = items[0].sharding.dimensions
+    sharding = replace(items[0].sharding, dimensions=(replace(first, block=block), *rest))
+    if which == 0:
+        return replace(kernel, inputs=(replace(kernel.inputs[0], sharding=sharding), *kernel.inputs[1:]))
+    return replace(kernel, outputs=(replace(kernel.outputs[0], sharding=sharding),))
+
+
 def refused(loaded: LoadedPlan, inputs: dict[str, Array]) -> str:
     """The whole message with which an execution ends."""
     with pytest.raises(WsecError) as caught:
@@ -156,6 +166,18 @@ def test_unsplit_kernels_with_several_outputs(cores: int) -> None:
         [("v", np.zeros((3, 4), np.float32)), ("i", np.zeros((3, 4), np.int64))],
         cores,
         constants=("k",),
+    )
+    assert_same_as_onnxruntime(model, [kernel], {"x": x}, 0)
+
+
+def test_unsplit_kernels_with_an_empty_result() -> None:
+    """No elements are left, and none are made up."""
+    x = np.arange(4, dtype=np.float32)
+    node = helper.make_node("Slice", ["x", "from", "to"], ["y"], name="node")
+    bounds = {name: np.array([2], dtype=np.int64) for name in ("from", "to")}
+    model = make_model([node], {"x": x}, ["y"], bounds)
+    kernel = unsplit_kernel(
+        [("x", x), *bounds.items()], [("y", np.zeros(0, np.float32))], 2, constants=tuple(bounds)
     )
     assert_same_as_onnxruntime(model, [kernel], {"x": x}, 0)
 
@@ -277,9 +299,11 @@ def test_a_link_to_the_host_of_another_size_is_refused(tmp_path: Path) -> None:
         ),
         lambda kernel: replace(kernel, inputs=kernel.inputs[:1]),
         lambda kernel: replace(kernel, mesh=replace(kernel.mesh, axes=())),
+        lambda kernel: with_block(kernel, 0, 1 << 40),
+        lambda kernel: with_block(kernel, 1, 1 << 40),
         lambda kernel: replace(kernel, chain=tuple(replace(s, operator="Sort") for s in kernel.chain)),
     ],
-    ids=["kind", "type", "operand", "mesh", "operator"],
+    ids=["kind", "type", "operand", "mesh", "input block", "output block", "operator"],
 )
 def test_broken_records_are_refused(tmp_path: Path, spoil: Callable[[Kernel], Kernel]) -> None:
     """Whatever a record contradicts, the message names the kernel and there is no traceback of numpy."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,8 +18,14 @@ from plan_records import (
     loops_of,
     make_kernel,
     make_model,
+    make_plan,
     reading,
 )
+
+from wsec.runtime.executor import execute
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def check(
@@ -82,3 +91,26 @@ def test_matmul_of_other_types(dtype: str, tolerance: float) -> None:
         {"b0": 2, "m": 5, "n": 7, "k": 11}, {"b0": 2, "m": 2, "n": 3, "k": 4}, ("k", "n", "b0", "m")
     )
     check(loops, {"b0": "b"}, constant=False, dtype=dtype, tolerance=tolerance)
+
+
+def test_bfloat16_is_accumulated_in_float32(tmp_path: Path) -> None:
+    """A type that onnxruntime's CPU build cannot multiply: one rounding of the whole sum, three cores or one."""
+    generator = np.random.default_rng(0)
+    a, b = (generator.standard_normal(shape).astype(ml_dtypes.bfloat16) for shape in ((3, 300), (300, 4)))
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    model = make_model([helper.make_node("MatMul", ["a", "b"], ["y"])], {"a": a, "b": b}, ["y"])
+    for parts in (1, 3):
+        kernel = make_kernel(
+            "k",
+            "matmul",
+            Loops({"m": 3, "n": 4, "k": 300}, {"m": 1, "n": 2, "k": parts}, ("k", "n", "m")),
+            [
+                Operand("a", "a", "bfloat16", (reading(3, "m"), reading(300, "k"))),
+                Operand("b", "b", "bfloat16", (reading(300, "k"), reading(4, "n"))),
+            ],
+            Operand("", "y", "bfloat16", (reading(3, "m"), reading(4, "n"))),
+            reduced="k",
+        )
+        found = execute(make_plan(model, [kernel], tmp_path), {"a": a, "b": b})["y"]
+        assert found.dtype == ml_dtypes.bfloat16
+        np.testing.assert_allclose(found.astype(np.float64), exact, rtol=2**-8, atol=1e-4)
