@@ -88,10 +88,10 @@ def _check_step(
     if step.dtype != tensor.dtype:
         rule = "a step has the element type of its node"
         yield Finding(OPERATOR, rule, where, tensor.dtype, step.dtype)
-    whole = model.tensors.get(kernel.outputs[0].tensor)
-    if whole is not None and tensor.shape != whole.shape:
+    shape = model.shape(kernel.outputs[0].tensor)
+    if tensor.shape != shape:
         rule = "a step has the shape of the kernel's output"
-        yield Finding(OPERATOR, rule, where, str(list(whole.shape)), str(list(tensor.shape)))
+        yield Finding(OPERATOR, rule, where, str(list(shape)), str(list(tensor.shape)))
 
 
 def _check_wiring(

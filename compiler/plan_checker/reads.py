@@ -90,29 +90,37 @@ def _check_reductions(kernel: Kernel, expectation: Expectation, operands: list[O
         rule = "a reduction that is cut is combined at the root"
         where = f"kernel {kernel.name}, output"
         yield Finding(READS, rule, where, f"root axes {words(cut)}", f"root axes {words(root)}")
-    for name in cut:
+    for name in expectation.reductions:
         dimension = _reduced_dimension(kernel, name, operands)
-        if dimension is None:
-            continue
-        whole_once = (
-            dimension.plain and parts_of(dimension, kernel.mesh) * dimension.block >= dimension.extent
-        )
-        if dimension.axes != (name,) or not whole_once:
+        axes = (name,) if name in cut else ()
+        if dimension is not None and not _holds_each_once(dimension, axes, kernel.mesh):
             rule = "the parts of a reduction are each summed once"
             where = f"kernel {kernel.name}, loop {name}"
             found = f"blocks of {dimension.block}, step {dimension.step}, along axes {words(dimension.axes)}"
-            expected = f"plain blocks along axis {name} that hold {dimension.extent} elements"
+            expected = f"plain blocks along axes {words(axes)} that hold {dimension.extent} elements"
             yield Finding(READS, rule, where, expected, found)
+
+
+def _holds_each_once(dimension: DimensionSharding, axes: tuple[str, ...], mesh: Mesh) -> bool:
+    sizes = axis_sizes(mesh)
+    cutting = tuple(axis for axis in dimension.axes if sizes[axis] > 1)
+    return (
+        cutting == axes
+        and dimension.plain
+        and parts_of(dimension, mesh) * dimension.block >= dimension.extent
+    )
 
 
 def _reduced_dimension(kernel: Kernel, loop: str, operands: list[Operand]) -> DimensionSharding | None:
     """The dimension of the first operand that a reduction loop walks through."""
     entries = {entry.role: entry for entry in kernel.inputs}
-    for operand in operands:
-        for position, read in enumerate(operand.reads):
-            if read.loop == loop:
-                return entries[operand.role].sharding.dimensions[position]
-    return None
+    walked = (
+        entries[operand.role].sharding.dimensions[position]
+        for operand in operands
+        for position, read in enumerate(operand.reads)
+        if read.loop == loop
+    )
+    return next(walked, None)
 
 
 def _loop_blocks(kernel: Kernel, expectation: Expectation, operands: list[Operand]) -> dict[str, int]:

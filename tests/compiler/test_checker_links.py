@@ -180,6 +180,24 @@ CASES = (
         ),
         (),
     ),
+    Case(
+        "lanes mirrored",
+        route(
+            "y to product.a",
+            source=Rectangle(5, 2, 1, 2),
+            target=Rectangle(7, 2, 2, 1),
+            mirrored=True,
+            colour=2,
+        ),
+        (
+            "WSEC549 link y to product.a, route 0, colour 2: lanes of a route share no core; expected no core in both, found 1 core in both, the first at x=7, y=2",
+        ),
+    ),
+    Case(
+        "lanes not mirrored",
+        route("y to product.a", source=Rectangle(5, 2, 1, 2), target=Rectangle(7, 2, 2, 1), colour=2),
+        (),
+    ),
     Case("lanes go round", route("y to sum.e1", via=8), ()),
     Case("lanes go round by rows", route("y to sum.e1", vertical_first=True, via=9), ()),
     Case(

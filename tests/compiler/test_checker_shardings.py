@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from legal_plans import change_input, change_kernel
 from plan_changes import HALVES, Case, assert_findings, dimension, entry, kernel, link, output
 
 from wsec.compiler.plan import MemoryLedger, Rectangle
@@ -47,6 +48,7 @@ CASES = (
             "WSEC543 kernel sum: turns are taken over loops of the kernel; expected loops of the split, at least 1 turn each, found d1=0",
         ),
     ),
+    Case("as many turns as positions", kernel("sum", turns={"d1": 3}), ()),
     Case(
         "more turns than positions",
         kernel("sum", turns={"d1": 4}),
@@ -236,7 +238,7 @@ CASES = (
             )
         ),
         (
-            "WSEC544 kernel product, loop k: the parts of a reduction are each summed once; expected plain blocks along axis k that hold 8 elements, found blocks of 8, step 8, along axes nothing",
+            "WSEC544 kernel product, loop k: the parts of a reduction are each summed once; expected plain blocks along axes k that hold 8 elements, found blocks of 8, step 8, along axes nothing",
             "WSEC544 kernel product, input b, dimension 2, block 0: a core holds every element that it reads; expected elements [0, 8), found elements [0, 4)",
         ),
     ),
@@ -281,6 +283,25 @@ CASES = (
         dimension("conv", "w", 3, offset=-1),
         (
             "WSEC544 kernel conv, input w, dimension 3: every core holds the whole dimension; expected elements [0, 3), found elements [-1, 2)",
+        ),
+    ),
+    Case(
+        "both operands of a reduction in another view",
+        lambda plan: change_kernel(
+            plan,
+            "product",
+            lambda kernel: change_input(
+                change_input(
+                    kernel, "a", sharding=Sharding((cut(6, 3, ("b1",)), whole(8), cut(8, 2, ("k",))))
+                ),
+                "b",
+                sharding=Sharding((cut(8, 2, ("k",)), cut(8, 2, ("n",)))),
+            ),
+        ),
+        (
+            "WSEC544 kernel product, input a: an input has the view of its kind; expected [1, 6, 8, 8], found [6, 8, 8]",
+            "WSEC544 kernel product, input b: an input has the view of its kind; expected [1, 1, 8, 8], found [8, 8]",
+            "WSEC548 link y to product.a: a link uses the view of the input that it feeds; expected [6, 8, 8], found [1, 6, 8, 8]",
         ),
     ),
     Case(

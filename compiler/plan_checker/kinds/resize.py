@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
     from wsec.compiler.plan_checker.model_facts import ModelFacts, OperatorFacts
 
-_ROUNDING = 1e-4  # positions nearer than this to a tie may be rounded either way by an implementation
+_ROUNDING = (
+    1e-4  # positions nearer than this to a tie may be rounded either way, unless they are computed exactly
+)
 
 
 def expect_resize(node: OperatorFacts, model: ModelFacts) -> Expectation:
@@ -32,7 +35,8 @@ def expect_resize(node: OperatorFacts, model: ModelFacts) -> Expectation:
         if places is None:
             reads.append(whole(x[i]))
             continue
-        low, high = _nearest(places, nearest) if mode == "nearest" else _linear(places, x[i])
+        doubt = 0.0 if _is_exact(coordinates, scales[i]) else _ROUNDING
+        low, high = _nearest(places, nearest, doubt) if mode == "nearest" else _linear(places, x[i], doubt)
         reads.append(
             Read(x[i], loop.name, np.clip(low, 0, x[i] - 1), np.clip(high, 0, x[i] - 1) + 1, anchored=False)
         )
@@ -67,9 +71,16 @@ def _places(coordinates: str, extent: int, positions: int, scale: float) -> NDAr
             return None
 
 
-def _nearest(places: NDArray[np.float64], mode: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _is_exact(coordinates: str, scale: float) -> bool:
+    """Whether positions are the same in any precision: the scale is a power of two."""
+    return coordinates != "align_corners" and math.frexp(scale)[0] == 0.5
+
+
+def _nearest(
+    places: NDArray[np.float64], mode: str, doubt: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The one element taken; where rounding is a toss-up, none (low > high)."""
-    low, high = (_rounded(places + nudge, mode).astype(np.int64) for nudge in (_ROUNDING, -_ROUNDING))
+    low, high = (_rounded(places + nudge, mode).astype(np.int64) for nudge in (doubt, -doubt))
     return low, high
 
 
@@ -85,7 +96,9 @@ def _rounded(places: NDArray[np.float64], mode: str) -> NDArray[np.float64]:
             return np.ceil(places - 0.5)
 
 
-def _linear(places: NDArray[np.float64], extent: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The elements on both sides, without one whose weight is as good as nothing."""
+def _linear(
+    places: NDArray[np.float64], extent: int, doubt: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The elements on both sides, without one whose weight is nothing, or may be."""
     inside = np.clip(places, 0, extent - 1)
-    return np.floor(inside + _ROUNDING).astype(np.int64), np.ceil(inside - _ROUNDING).astype(np.int64)
+    return np.floor(inside + doubt).astype(np.int64), np.ceil(inside - doubt).astype(np.int64)

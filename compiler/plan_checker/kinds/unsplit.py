@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wsec.compiler.plan_checker.findings import OPERATOR, READS, Finding, words
+from wsec.compiler.plan_checker.findings import OPERATOR, READS, Finding, count, words
 from wsec.compiler.plan_checker.positions import parts_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def check_unsplit(kernel: Kernel, nodes: list[OperatorFacts], model: ModelFacts)
         findings.append(Finding(OPERATOR, rule, where, words(wanted), words(given)))
     if kernel.chain:
         rule = "an unsplit kernel has no chain"
-        findings.append(Finding(OPERATOR, rule, where, "no steps", f"{len(kernel.chain)} steps"))
+        findings.append(Finding(OPERATOR, rule, where, "no steps", count(len(kernel.chain), "step")))
     entries: list[KernelInput | KernelOutput] = [*kernel.inputs, *kernel.outputs]
     for entry in entries:
         findings += _check_spread(entry, kernel.mesh, f"{where}, tensor {entry.tensor}")
