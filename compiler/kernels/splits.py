@@ -184,9 +184,10 @@ def _with_arrangements(
 def _edge_cycles(nest: LoopNest, widths: NDArray[np.int64], heights: NDArray[np.int64]) -> NDArray[np.int64]:
     """Cycles in which the words of a sample cross the edge of a rectangle, in or out.
 
-    Half the perimeter is taken to carry them, one word a cycle and core: lanes come from one or two sides.
+    A quarter of the perimeter is taken to carry them, one word a cycle and core. Most of the rest faces neighbours that
+    have their own words to move, or words that pass on their way to others.
     """
-    return -(-max(nest.words_in, nest.words_out) // (widths + heights))
+    return -(-2 * max(nest.words_in, nest.words_out) // (widths + heights))
 
 
 def _arrangements(nest: LoopNest) -> list[NDArray[np.bool_]]:

@@ -125,6 +125,18 @@ def single_turns(route: Route) -> tuple[Route, ...]:
     )
 
 
+def some_lanes(route: Route, first: int, lanes: int) -> Route:
+    """The route's lanes from `first` on."""
+    after = route.lanes - first - lanes
+    via = None if route.via is None else route.via + (after if route.via_mirrored else first)
+    return dataclasses.replace(
+        route,
+        source=_some_cores(route.source, first, lanes),
+        target=_some_cores(route.target, after if route.mirrored else first, lanes),
+        via=via,
+    )
+
+
 def transpose_route(route: Route) -> Route:
     """The same route with columns and rows exchanged."""
     return dataclasses.replace(
@@ -170,6 +182,12 @@ def _between(first: Rectangle, second: Rectangle) -> Rectangle:
     """What lies between two squares in the same columns."""
     top = min(first.y, second.y) + first.height
     return Rectangle(first.x, top, first.width, max(first.y, second.y) - top)
+
+
+def _some_cores(strip: Rectangle, first: int, cores: int) -> Rectangle:
+    if strip.width == 1:
+        return Rectangle(strip.x, strip.y + first, 1, cores)
+    return Rectangle(strip.x + first, strip.y, cores, 1)
 
 
 def _core(strip: Rectangle, lane: int) -> tuple[int, int]:

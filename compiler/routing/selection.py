@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from wsec.compiler.plan import Rectangle
 from wsec.compiler.routing.bundles import Demand, all_bundles, detour_bundles, first_bundles
-from wsec.compiler.routing.geometry import distance, longest_lane
+from wsec.compiler.routing.fitting import fit
+from wsec.compiler.routing.geometry import distance, longest_lane, share_a_core
 from wsec.compiler.routing.passages import detours, passages
 from wsec.compiler.routing.traffic import Traffic
 
@@ -56,9 +57,13 @@ class Selection:
     def relieve_ports(self) -> None:
         """Move links away from ports that exceed the interval, for a few rounds or until none of them gains by moving."""
         for _ in range(_MOST_ROUNDS):
-            moved = [self._relieve(number) for number in reversed(self.order)]
+            moved = [self._relieve([number]) for number in reversed(self.order) if self._excess(number)]
             if not any(moved):
-                return
+                break
+        for _ in range(_MOST_ROUNDS):
+            moved = [self._relieve_together(number) for number in self.order if self._excess(number)]
+            if not any(moved):
+                break
 
     def options(self, number: int, narrowness: int) -> list[tuple[Route, ...]]:
         """Every set of routes that is tried for the link at this narrowness, the cheapest first."""
@@ -92,35 +97,62 @@ class Selection:
         """Cycles of one word on the longest lane, both ramps included."""
         return self._fabric.hop_cycles * max(map(longest_lane, routes)) + 2 * self._fabric.ramp_cycles
 
-    def _relieve(self, number: int) -> bool:
-        """Give the link other routes if it exceeds the interval and they lower its load; whether they do."""
-        if self.port_cycles(number) <= self._interval:
-            return False
-        current = self.chosen[number]
-        self.withdraw(number)
-        best = self._cheapest(number)
-        moved = self._cost(number, best)[:2] < self._cost(number, current)[:2]
-        self.settle(number, best if moved else current)
-        return moved
+    def _relieve_together(self, number: int) -> bool:
+        """Choose afresh for the link and all that exceed the interval on ports of its cores; whether that helped."""
+        others = [
+            other
+            for other in self.order
+            if other != number and self._excess(other) and self._touch(number, other)
+        ]
+        return self._relieve([number, *others]) or (others != [] and self._relieve([*others, number]))
 
-    def _cheapest(self, number: int) -> tuple[Route, ...]:
+    def _touch(self, first: int, second: int) -> bool:
+        return any(share_a_core(a, b) for a in self.chosen[first] for b in self.chosen[second])
+
+    def _relieve(self, numbers: Sequence[int]) -> bool:
+        """Give the links other routes, in this order, if that lowers the cycles by which they exceed the interval."""
+        before = [(number, self.chosen[number]) for number in numbers]
+        excess = sum(map(self._excess, numbers))
+        for number in numbers:
+            self.withdraw(number)
+        for number in numbers:
+            self.settle(number, self._cheapest(number, frugal=len(numbers) > 1))
+        if sum(map(self._excess, numbers)) < excess:
+            return True
+        for number in numbers:
+            self.withdraw(number)
+        for number, routes in before:
+            self.settle(number, routes)
+        return False
+
+    def _excess(self, number: int) -> int:
+        return max(0, self.port_cycles(number) - self._interval)
+
+    def _cheapest(self, number: int, *, frugal: bool = False) -> tuple[Route, ...]:
         """The cheapest routes among the simplest sets of which one overloads no port and no core, or among all."""
         best: tuple[Route, ...] = ()
-        for bundles in self._tiers(number):
+        for bundles in self._tiers(number, frugal=frugal):
             best = min([best, *bundles] if best else bundles, key=lambda each: self._cost(number, each))
             if self._cost(number, best)[:2] == (0, 0):
                 break
         return best
 
-    def _tiers(self, number: int) -> Iterator[list[tuple[Route, ...]]]:
-        """Sets of routes for the link, the simplest first, with many lanes before few."""
-        ways, detours = self._passages[number], self._detours[number]
-        narrowness = self.narrowness[number]
-        for level in range(narrowness, max(NARROWEST, narrowness + 1)):
-            demand = self._demand(number, level)
+    def _tiers(self, number: int, *, frugal: bool) -> Iterator[list[tuple[Route, ...]]]:
+        """Sets of routes for the link, the simplest first, or those of fewest lanes."""
+        ways = self._passages[number]
+        demand = self._demand(number, self.narrowness[number])
+        if not frugal:
             yield first_bundles(ways, demand)
             yield all_bundles(ways, demand)
-            yield detour_bundles(ways, detours, demand)
+        most = self._interval * self._fabric.link_words_per_cycle
+        for parts in (1, 2, 4, 8) if frugal else (2, 4, 8, 1):
+            lanes = self._lanes(number, self._interval // parts)
+            words = -(-self._words[number] // lanes)
+            routes = fit(self.traffic, (*ways, *self._detours[number]), lanes=lanes, words=words, most=most)
+            if routes:
+                yield [routes]
+        if frugal:
+            yield first_bundles(ways, demand)
 
     def _demand(self, number: int, narrowness: int) -> Demand:
         if narrowness == NARROWEST:

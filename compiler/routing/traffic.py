@@ -37,7 +37,7 @@ class Traffic:
         self._sent = np.zeros(shape, np.int64)
         self._received = np.zeros(shape, np.int64)
         self._routes = np.zeros(shape, np.int32)
-        # Row r, column c of the turning square is still on the first leg where c < lanes - 1 - r.
+        # [r, c] is true where c < r.
         self._before_turn = np.tri(min(width, height), k=-1, dtype=np.bool_)
 
     def add(self, route: Route, words: int) -> None:
@@ -50,11 +50,15 @@ class Traffic:
 
     def peak_words(self, route: Route) -> int:
         """Words through the busiest port that a lane of the route uses."""
-        peak = 0
+        return int(self.lane_peaks(route).max())
+
+    def lane_peaks(self, route: Route) -> NDArray[np.int64]:
+        """Words through the busiest port of each lane, `[lanes]`."""
+        peaks = np.zeros(route.lanes, np.int64)
         for loads, mask in self._ports(route):
             if loads.size:
-                peak = max(peak, int((loads if mask is None else loads * mask).max()))
-        return peak
+                np.maximum(peaks, (loads if mask is None else loads * mask).max(axis=1), out=peaks)
+        return peaks
 
     def peak_routes(self, route: Route) -> int:
         """Routes through the core of the route that most routes use."""
@@ -78,24 +82,37 @@ class Traffic:
             np.add(band, routes, out=band)
 
     def _ports(self, route: Route) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_] | None]]:
-        """Views of the loads of every port that the lanes use, each with a mask of those in it that they do use."""
-        yield _cut(self._sent, route.source), None
-        yield _cut(self._received, route.target), None
-        for part in single_turns(route):
-            yield from self._links(legs(part, self._width, self._height))
+        """Views `[lanes, any]` of the loads of the ports of every lane, each with a mask of those that it does use."""
+        yield _lanes_of(self._sent, route.source), None
+        yield _lanes_of(self._received, route.target)[:: -1 if route.mirrored else 1], None
+        for number, part in enumerate(single_turns(route)):
+            frame = legs(part, self._width, self._height)
+            backwards = frame.flip_rows != (number > 0 and route.via_mirrored)
+            for loads, mask in self._links(frame):
+                if backwards:
+                    yield loads[::-1], mask if mask is None else mask[::-1]
+                else:
+                    yield loads, mask
 
     def _links(self, frame: Legs) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_] | None]]:
+        """The same for the ports between cores, lanes in the order of the frame's rows."""
         along, across = (self._rows, self._columns) if frame.transposed else (self._columns, self._rows)
-        first = _view(along[frame.flip_columns], frame)
-        rows = slice(frame.row, frame.row + frame.lanes)
-        yield first[rows, frame.start : frame.turn], None
+        lanes = frame.lanes
+        first = _view(along[frame.flip_columns], frame)[frame.row : frame.row + lanes]
+        yield first[:, frame.start : frame.turn], None
         if frame.bent:
-            columns = slice(frame.turn, frame.turn + frame.lanes)
-            second = _view(across[frame.flip_rows], frame)
-            before_turn = self._before_turn[: frame.lanes, : frame.lanes][::-1]
-            yield first[rows, columns], before_turn
-            yield second[rows, columns], ~before_turn
-            yield second[rows.stop : frame.end, columns], None
+            # The lane in row r of the square turns in its column `lanes - 1 - r`, and runs there from row r on.
+            second = _view(across[frame.flip_rows], frame)[:, frame.turn : frame.turn + lanes][:, ::-1].T
+            before_turn = self._before_turn[:lanes, :lanes]
+            yield first[:, frame.turn : frame.turn + lanes], before_turn[::-1]
+            yield second[:, frame.row : frame.row + lanes], ~before_turn
+            yield second[:, frame.row + lanes : frame.end], None
+
+
+def _lanes_of(array: NDArray[Number], strip: Rectangle) -> NDArray[Number]:
+    """The entries of a strip, `[lanes, 1]`."""
+    cut = _cut(array, strip)
+    return cut if strip.width == 1 else cut.T
 
 
 def _peak(array: NDArray[Number]) -> tuple[int, int, int]:
