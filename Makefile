@@ -18,10 +18,10 @@ export PIP_NO_INPUT := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install links demo test check lint types format models bench clean
+.PHONY: help install links demo test check lint types format models bench backend-suite clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 install: $(INSTALLED) ## make .venv with wsec and its tools in it
 
@@ -52,6 +52,9 @@ models: $(INSTALLED) ## fetch the real models that tests and benchmarks use into
 
 bench: $(INSTALLED) models $(DEMO_MODEL) ## compile every model and print what it took
 	$(BIN)/python benchmarks/compile.py
+
+backend-suite: $(INSTALLED) ## run the ONNX backend suite through wsec and print a table by operator
+	$(BIN)/python benchmarks/backend_suite.py --workers $(WORKERS) --json build/backend-suite.json
 
 clean: ## remove what was built, except .venv
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
