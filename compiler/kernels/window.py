@@ -72,8 +72,8 @@ def transposed_window(
 ) -> Window:
     """The window of a ConvTranspose node; `output_shape` and `auto_pad` decide the pads where they are given.
 
-    With `total = stride * (input - 1) + output_padding + span - output`, SAME_UPPER puts the larger half of the total
-    before, everything else the smaller.
+    With `total = stride * (input - 1) + output_padding + span - output`, SAME_UPPER puts the smaller half of the total
+    before, everything else the larger: what onnxruntime does, and what the ONNX specification says.
     """
     ones = (1,) * len(extents)
     strides = operator.integers("strides", ones)
@@ -89,5 +89,5 @@ def transposed_window(
         for extent, out, stride, padding, span in zip(extents, output, strides, extra, spans, strict=True)
     ]
     less, more = tuple(total // 2 for total in totals), tuple(total - total // 2 for total in totals)
-    begins, ends = (more, less) if auto_pad == "SAME_UPPER" else (less, more)
+    begins, ends = (less, more) if auto_pad == "SAME_UPPER" else (more, less)
     return Window(sizes, strides, dilations, begins, ends)

@@ -169,7 +169,8 @@ def test_the_summary_names_what_is_unusual(small_plan: Path, capsys: pytest.Capt
     assert "unsplit 6 operators on one core each: lstm0, lstm1, lstm2, lstm3, 2 more" in lines
     assert "on the host tokens" in lines
     assert "interrupted the search was stopped; this is the best legal plan it had found" in " ".join(lines)
-    assert lines[-11:-2] == [*(f"note note {index}" for index in range(8)), "note 2 more notes: see --json"]
+    notes_shown = [line for line in lines if line.startswith("note ")]
+    assert notes_shown == [*(f"note note {index}" for index in range(8)), "note 2 more notes: see --json"]
 
 
 @pytest.mark.parametrize(
