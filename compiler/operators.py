@@ -51,6 +51,36 @@ NON_DETERMINISTIC: frozenset[str] = frozenset(
 DATA_DEPENDENT_SHAPE: frozenset[str] = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})
 """The output's shape depends on the values of an input, even where all input shapes are known."""
 
+SHAPE_OPERANDS: dict[str, tuple[int, ...]] = {
+    "AffineGrid": (1,),
+    "BlackmanWindow": (0,),
+    "CenterCropPad": (1,),
+    "Col2Im": (1, 2),
+    "ConstantOfShape": (0,),
+    "DFT": (1, 2),
+    "Expand": (1,),
+    "HammingWindow": (0,),
+    "HannWindow": (0,),
+    "If": (0,),
+    "Loop": (0, 1),
+    "MaxUnpool": (2,),
+    "MelWeightMatrix": (0, 1),
+    "OneHot": (1,),
+    "Pad": (1, 3),
+    "Range": (0, 1, 2),
+    "Reshape": (1,),
+    "Resize": (1, 2, 3),
+    "STFT": (1, 3),
+    "Slice": (1, 2, 3, 4),
+    "Split": (1,),
+    "Squeeze": (1,),
+    "Tile": (1,),
+    "TopK": (1,),
+    "Unsqueeze": (1,),
+    "Upsample": (1,),
+} | dict.fromkeys(sorted(REDUCTIONS), (1,))
+"""By operator, the inputs whose values decide the shape of an output."""
+
 KERNEL_KEY = "wsec.kernel"
 """Node metadata: the name of the fused group that the node belongs to (see the pass `fuse-elementwise`)."""
 

@@ -1,7 +1,8 @@
 """The last resort for shapes: run the model once and look.
 
 Used for values that no shape inference resolves. The model runs on two different sets of inputs; a shape that
-differs between them depends on the data and stays unknown.
+differs between them depends on the data and stays unknown. So does one that no two runs could tell from such a shape:
+that of an operator whose output has as many elements as its data say, or which reads a size from an input of the model.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from wsec.compiler.importer.serialising import serialise_without_weights
+from wsec.compiler.importer.shape_sources import varying_values
 from wsec.compiler.importer.shapes import static_shape, unshaped_values
 from wsec.compiler.importer.single_node import single_node_model
 from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session, run_session
@@ -30,7 +32,9 @@ def shape_oracle(model: ir.Model) -> bool:
     A model that onnxruntime cannot load or run on these inputs is left as it is: check_supported then says why.
     Weights are mapped into onnxruntime from their files, not copied.
     """
-    unknown = [value for value in unshaped_values(model) if value.name]
+    opened = list(unshaped_values(model))
+    varying = varying_values(model, set(opened))
+    unknown = [value for value in opened if value not in varying]
     if not unknown or any(_is_open(value) for value in model.graph.inputs):
         return False
     proto, weights = _instrumented(model, unknown)

@@ -14,6 +14,7 @@ import onnx_ir as ir
 import onnx_shape_inference as symbolic
 
 from wsec.compiler.importer.serialising import serialise_without_weights
+from wsec.compiler.importer.shape_sources import deciding_inputs, varying_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,9 +34,14 @@ def infer_shapes(model: ir.Model) -> bool:
     before = _snapshot(model)
     _fill_initializers(model)
     _infer_by_onnx(model)
-    if any(True for _ in unshaped_values(model)):
+    opened = list(unshaped_values(model))
+    if opened:
+        varying = varying_values(model, set(opened))
+        shapes = {value: value.shape for value in opened if value in varying}
         _infer_symbolically(model)
         _forget_symbols(model)
+        for value, shape in shapes.items():
+            value.shape = shape  # it takes an absent split for equal parts and absent axes for all of size 1
     return before != _snapshot(model)
 
 
@@ -55,6 +61,11 @@ def unshaped_values(model: ir.Model) -> Iterator[ir.Value]:
             tensor = value.type is None or isinstance(value.type, ir.TensorType)
             if value.dtype is None or (tensor and static_shape(value) is None):
                 yield value
+
+
+def inputs_deciding_shapes(model: ir.Model) -> tuple[str, ...]:
+    """Names of the inputs on whose values a shape depends that is not known, in the order of the model."""
+    return deciding_inputs(model, set(unshaped_values(model)))
 
 
 def forget_shapes(model: ir.Model) -> dict[str, ir.Shape]:

@@ -12,7 +12,7 @@ import onnx
 import onnx_ir as ir
 
 from wsec.compiler.errors import WsecError
-from wsec.compiler.importer.shapes import static_shape, unshaped_values
+from wsec.compiler.importer.shapes import inputs_deciding_shapes, static_shape, unshaped_values
 from wsec.compiler.importer.single_node import single_node_model
 from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session
 from wsec.compiler.operators import DATA_DEPENDENT_SHAPE
@@ -136,11 +136,14 @@ def _check_shapes(model: ir.Model) -> None:
     )
     if open_values:
         count = len(open_values)
+        deciding = inputs_deciding_shapes(model)
         raise WsecError(
             "WSEC116",
             f"the shape of {count} value{'s' * (count != 1)} cannot be known before the model runs",
             where="\n".join(open_values),
             expected="one shape for every value: a wafer is laid out before it runs",
             found=f"{count} value{'s' * (count != 1)} without",
-            hint="cut the model before the first of these operators, or export it with fixed sizes",
+            hint=f"sizes are inputs of the model: make constants of {', '.join(deciding)} (initializers of the same names)"
+            if deciding
+            else "cut the model before the first of these operators, or export it with fixed sizes",
         )

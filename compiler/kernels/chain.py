@@ -56,7 +56,7 @@ def with_chain(nest: LoopNest, anchor: ir.Value | None, nodes: Sequence[ir.Node]
     names: dict[ir.Value, str] = {} if anchor is None else {anchor: RESULT}
     steps: list[ChainStep] = []
     extras: list[Operand] = []
-    for node in nodes:
+    for index, node in enumerate(nodes):
         wires = []
         for value in node.inputs:
             if value is not None and value not in names:
@@ -64,7 +64,7 @@ def with_chain(nest: LoopNest, anchor: ir.Value | None, nodes: Sequence[ir.Node]
                 extras.append(operand(names[value], value, _broadcast_maps(shape_of(value), view, groups)))
             wires.append("" if value is None else names[value])
         output = node.outputs[0]
-        names[output] = output.name or ""
+        names[output] = f"s{index}"  # not the tensor's own name, which may be that of a role
         steps.append(
             ChainStep(
                 node.op_type, tuple(wires), names[output], dtype_of(output), OperatorView(node).attributes()

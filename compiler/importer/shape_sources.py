@@ -1,0 +1,74 @@
+"""Where shapes come from that inference leaves open: values of the model's inputs, and data.
+
+A wafer is laid out for one shape of every tensor. Where an axis, a size or a number of repetitions is an input of
+the model, that shape is open until the input has a value. ONNX says how to give it one: an initializer of the same name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wsec.compiler.operators import DATA_DEPENDENT_SHAPE, DATA_MOVEMENT, SHAPE_OPERANDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    import onnx_ir as ir
+
+_SHAPE_ONLY = frozenset({"Shape", "Size"})
+_MOVES = DATA_MOVEMENT | {"Cast", "Gather", "Identity", "Squeeze", "Unsqueeze"}
+
+
+def deciding_inputs(model: ir.Model, opened: Collection[ir.Value]) -> tuple[str, ...]:
+    """Names of the inputs on whose values the shapes of the values `opened` depend, in the order of the model."""
+    found = {
+        source
+        for value in opened
+        for operand in _shape_operands(value.producer())
+        for source in _sources(operand, lambda node: node.op_type not in _SHAPE_ONLY)
+    }
+    return tuple(str(value.name) for value in model.graph.inputs if value in found)
+
+
+def varying_values(model: ir.Model, opened: Collection[ir.Value]) -> set[ir.Value]:
+    """Values whose shape follows the data, and all that is computed from them.
+
+    They are those of the values `opened` whose operator gives as many elements as its data say, or reads a size from an
+    input of the model. No run of the model and no inference may decide them.
+    """
+    varying: set[ir.Value] = set()
+    for node in model.graph:
+        here = any(value in opened for value in node.outputs) and (
+            node.op_type in DATA_DEPENDENT_SHAPE or _reads_its_shape_from_an_input(node)
+        )
+        if here or any(value in varying for value in node.inputs):
+            varying.update(node.outputs)
+    return varying
+
+
+def _reads_its_shape_from_an_input(node: ir.Node) -> bool:
+    """Whether a shape operand of the node is an input of the model, perhaps moved or cast."""
+    operands = _shape_operands(node)
+    return any(True for operand in operands for _ in _sources(operand, lambda one: one.op_type in _MOVES))
+
+
+def _shape_operands(node: ir.Node | None) -> list[ir.Value]:
+    if node is None or node.domain not in {"", "ai.onnx"}:
+        return []
+    slots = SHAPE_OPERANDS.get(node.op_type, ())
+    return [operand for slot, operand in enumerate(node.inputs) if slot in slots and operand is not None]
+
+
+def _sources(start: ir.Value, through: Callable[[ir.Node], bool]) -> Iterator[ir.Value]:
+    """Inputs of the model that a value is computed from, by nodes that `through` lets pass."""
+    seen, waiting = {start}, [start]
+    while waiting:
+        value = waiting.pop()
+        node = value.producer()
+        if node is None:
+            if value.is_graph_input() and not value.is_initializer():
+                yield value
+        elif through(node):
+            new = [item for item in node.inputs if item is not None and item not in seen]
+            seen.update(new)
+            waiting += new
