@@ -1,7 +1,7 @@
 """Buffers for the samples under way, sized once the routes are known and with the memory that is left over.
 
-A link that skips ahead holds several samples. The split was chosen with one for each stage and one more; where the
-transfers on the way take longer than that, each link gets as many as its samples' lifetime needs, if they fit.
+The split was chosen with two buffers for each result, and for each link one for every stage it skips and one more.
+Where transfers take so long that samples live longer, results and links get as many as the lifetime needs, if they fit.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wsec.compiler.cost.pipeline import lifetime, schedule
+from wsec.compiler.cost.pipeline import lifetime, result_cycles, schedule
 from wsec.compiler.plan import HOST
 from wsec.compiler.sharding import share_elements
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from wsec.compiler.plan import Kernel, Link
     from wsec.compiler.target import Target
 
 
 def size_buffers(
-    kernels: Sequence[Kernel], links: Sequence[Link], target: Target, item_bytes: dict[str, int]
+    kernels: Sequence[Kernel], links: Sequence[Link], target: Target, item_bytes: Mapping[str, int]
 ) -> tuple[tuple[Kernel, ...], tuple[Link, ...]]:
     """The same kernels and links with more slots where samples live longer than the slots allow.
 
@@ -31,30 +31,51 @@ def size_buffers(
         target: Gives the memory of a core.
         item_bytes: Bytes of an element of each tensor, by name.
     """
-    timing = schedule(kernels, links)
-    interval = max([kernel.cycles.total for kernel in kernels] + [link.interval for link in links])
-    slots = {(link.target, link.role): -(-lifetime(link, timing) // interval) for link in links}
-    sized = {kernel.name: _with_slots(kernel, slots, target, item_bytes) for kernel in kernels}
+    wanted = _wanted_slots(kernels, links)
+    sized = {kernel.name: _with_slots(kernel, wanted, target, item_bytes) for kernel in kernels}
     held = {(kernel.name, item.role): item.slots for kernel in sized.values() for item in kernel.inputs}
-    return (
-        tuple(sized.values()),
-        tuple(
-            link if link.target == HOST else replace(link, slots=held[link.target, link.role])
-            for link in links
-        ),
+    return tuple(sized.values()), tuple(
+        link if link.target == HOST else replace(link, slots=held[link.target, link.role]) for link in links
     )
 
 
+def _wanted_slots(kernels: Sequence[Kernel], links: Sequence[Link]) -> dict[tuple[str, str], int]:
+    """Slots with which no sample waits for a buffer: by (kernel, role) of inputs and (kernel, "") of results."""
+    timing = schedule(kernels, links)
+    interval = max([kernel.cycles.total for kernel in kernels] + [link.interval for link in links])
+    sent: dict[str, list[Link]] = {}
+    for link in links:
+        sent.setdefault(link.source, []).append(link)
+    lives = {(link.target, link.role): lifetime(link, timing) for link in links}
+    lives |= {(kernel.name, ""): result_cycles(kernel, sent.get(kernel.name, ())) for kernel in kernels}
+    return {key: -(-cycles // interval) for key, cycles in lives.items()}
+
+
 def _with_slots(
-    kernel: Kernel, wanted: dict[tuple[str, str], int], target: Target, item_bytes: dict[str, int]
+    kernel: Kernel, wanted: Mapping[tuple[str, str], int], target: Target, item_bytes: Mapping[str, int]
 ) -> Kernel:
-    left = target.core.sram_bytes - kernel.memory.total
-    inputs, added = [], 0
-    for item in kernel.inputs:
-        size = share_elements(item.sharding, kernel.mesh) * item_bytes[item.tensor]
-        more = 0 if item.constant else wanted[kernel.name, item.role] - item.slots
-        more = max(0, min(more, (left - added) // max(size, 1)))
-        added += more * size
-        inputs.append(replace(item, slots=item.slots + more))
+    left, added = target.core.sram_bytes - kernel.memory.total, 0
+
+    def more(slots: int, key: str, elements: int, tensor: str) -> int:
+        """Slots for one tensor: as many as are wanted and fit beside those given before."""
+        nonlocal added
+        size = elements * item_bytes[tensor]
+        extra = max(0, min(wanted[kernel.name, key] - slots, (left - added) // max(size, 1)))
+        added += extra * size
+        return slots + extra
+
+    outputs = tuple(
+        replace(item, slots=more(item.slots, "", item.sharding.block_elements, item.tensor))
+        for item in kernel.outputs
+    )
+    inputs = tuple(
+        item
+        if item.constant
+        else replace(
+            item,
+            slots=more(item.slots, item.role, share_elements(item.sharding, kernel.mesh), item.tensor),
+        )
+        for item in kernel.inputs
+    )
     memory = replace(kernel.memory, activations=kernel.memory.activations + added)
-    return replace(kernel, inputs=tuple(inputs), memory=memory)
+    return replace(kernel, inputs=inputs, outputs=outputs, memory=memory)

@@ -1,7 +1,8 @@
 """Memory and cycles of a loop nest under many splits at once: one array element a split.
 
-The cycles of a core are its arithmetic, the words that pass its ramp, and the bytes that pass its SRAM ports
-(hardware.md, sections 1 to 3). A vector instruction costs its elements over the lanes plus an issue overhead.
+The cycles of a core are its arithmetic, the words that pass its ramp, and the bytes that pass its SRAM ports. A vector
+instruction costs its elements over the lanes plus an issue overhead. Words that cores pass to each other also load the
+links between them: how much depends on which axes lie on rows and which on columns (`passing_cycles`).
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class SplitCosts:
 
     @property
     def cycles(self) -> Array:
-        """Cycles of a sample: arithmetic over SRAM, then communication."""
+        """Cycles of a sample: arithmetic or SRAM, whichever takes longer, then communication."""
         return np.maximum(self.compute, self.memory) + self.communication
 
 
@@ -64,7 +65,8 @@ def split_costs(
     """Costs of cutting `nest` in `parts` [splits, loops], each core walking its turn loop in `turns` [splits] turns.
 
     Cores that need the same block of an activation hold it together: each keeps a share of every sample that waits,
-    and the block that is worked on is passed around, a turn of it at a time.
+    and the block that is worked on is passed around, a turn of it at a time. The words of that count here as far as
+    they pass the ramps; `passing_cycles` adds what the links need beyond.
     """
     if nest.work.serial:
         return _serial_costs(nest, parts, target)
@@ -95,9 +97,6 @@ def split_costs(
         at_once = np.maximum(block_elements(operand, nest, walked), np.ceil(elements / turns))
         buffers = buffers + passed_around * at_once * operand.item_bytes
         moved = moved + np.ceil(elements * operand.item_bytes / word) + passed_around * np.ceil(share / word)
-        moved = moved + passed_around * turns * (
-            target.fabric.hop_cycles * copies + 2 * target.fabric.ramp_cycles
-        )
     reduced = _reduction_parts(nest, parts) > 1
     started = (turns - 1) * target.core.task_switch_cycles
     compute = sum((_compute(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))
@@ -111,6 +110,52 @@ def split_costs(
             sum((_memory(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))
         ),
     )
+
+
+def passing_cycles(
+    nest: LoopNest, parts: Array, turns: NDArray[np.int64], on_rows: NDArray[np.bool_], target: Target
+) -> Array:
+    """Cycles of passing blocks around, [splits], beyond those of the ramps, with the axes laid on rows or columns.
+
+    Along a line of cores, several groups that pass a block around interleave where an axis that the block follows lies
+    inside one that it does not: their words share the links (contention), and their members lie apart (distance).
+    """
+    cycles = np.zeros(len(parts))
+    if nest.work.serial:
+        return cycles
+    word, fabric = target.fabric.word_bytes, target.fabric
+    extents = np.array([loop.extent for loop in nest.loops], dtype=np.float64)
+    blocks = np.ceil(extents / parts)
+    for operand in nest.inputs:
+        copies = _copies(operand, nest, parts)
+        if operand.constant or not (copies > 1).any():
+            continue
+        elements = block_elements(operand, nest, blocks)
+        share = np.ceil(np.ceil(elements / copies) * operand.item_bytes / word)
+        received = np.ceil(elements * operand.item_bytes / word)
+        groups_by_row, span_by_row = _line(operand, nest, parts, ~on_rows)
+        groups_by_column, span_by_column = _line(operand, nest, parts, on_rows)
+        on_links = np.maximum(groups_by_row, groups_by_column) * (received - share)
+        distance = fabric.hop_cycles * (span_by_row + span_by_column) + 2 * fabric.ramp_cycles
+        beyond = np.maximum(0, on_links - received - share) + turns * distance
+        cycles = cycles + np.where(copies > 1, beyond, 0)
+    return np.ceil(cycles)
+
+
+def _line(operand: Operand, nest: LoopNest, parts: Array, side: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Groups that share a line of cores of one side and pass a block around there, and the cores one of them spans."""
+    followed = {dimension.loop for dimension in operand.maps}
+    inside, groups, length, span = (np.ones(len(parts)) for _ in range(4))
+    for index in reversed(nest.mesh_order()):
+        if not side[index]:
+            continue
+        count = parts[:, index]
+        length = length * count
+        if nest.loops[index].name in followed:
+            inside = inside * count
+        else:
+            groups, span = np.where(count > 1, inside, groups), np.where(count > 1, length, span)
+    return groups, span
 
 
 def _copies(operand: Operand, nest: LoopNest, parts: Array) -> Array:
@@ -195,8 +240,8 @@ def _reduction_parts(nest: LoopNest, parts: Array) -> Array:
 def _collectives(nest: LoopNest, parts: Array, output: Array, target: Target) -> Array:
     """Chains over the reduction loops; chain and broadcast of each statistic over the collective loops.
 
-    Both lie innermost on their side of the mesh, so that neighbours along the first are neighbours on the wafer and
-    along the next are as far apart as the first is long.
+    They lie innermost in the mesh and are combined from the last to the first: neighbours along the last are neighbours
+    on the wafer, and those along the one before at most as far apart as the last is long.
     """
     cycles = np.zeros(len(parts))
     spacing = np.ones(len(parts))
@@ -205,7 +250,7 @@ def _collectives(nest: LoopNest, parts: Array, output: Array, target: Target) ->
     for index, loop in enumerate(nest.loops):
         if loop.role is LoopRole.COLLECTIVE:
             statistics = statistics / np.ceil(loop.extent / parts[:, index])
-    for index, loop in enumerate(nest.loops):
+    for index, loop in reversed(list(enumerate(nest.loops))):
         if loop.role is LoopRole.REDUCTION:
             cycles = cycles + chain_reduce_cycles(words, parts[:, index], spacing, target.fabric)
         elif loop.role is LoopRole.COLLECTIVE:

@@ -64,8 +64,12 @@ def buffered_interval(link: Link, timing: Schedule) -> int:
     return -(-lifetime(link, timing) // link.slots)
 
 
+def result_cycles(kernel: Kernel, sent: Sequence[Link]) -> int:
+    """Cycles for which a sample occupies a buffer of the kernel's result: computed, then sent over the slowest link."""
+    return kernel.cycles.total + max((link.cycles for link in sent), default=0)
+
+
 def result_interval(kernel: Kernel, sent: Sequence[Link]) -> int:
-    """Least cycles between two samples that the buffers of the kernel's results allow, one of which each link empties."""
-    slowest = max((link.cycles for link in sent), default=0)
+    """Least cycles between two samples that the buffers of the kernel's results allow."""
     slots = min((output.slots for output in kernel.outputs), default=1)
-    return -(-(kernel.cycles.total + slowest) // slots)
+    return -(-result_cycles(kernel, sent) // slots)

@@ -241,7 +241,9 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
             interval=placement.interval,
         )
         links = assemble_links(graph, kernels, routed)
-        sizes = {item.tensor: item.item_bytes for nest in graph.nests for item in nest.inputs}
+        sizes = {
+            item.tensor: item.item_bytes for nest in graph.nests for item in (*nest.inputs, *nest.outputs)
+        }
         kernels, links = size_buffers(kernels, links, target, sizes)
     notes = (*notes, *_unsplit_notes(graph), *_buffer_notes(graph))
     return _record(job, lowered, Phase(kernels, links), placement, notes)
