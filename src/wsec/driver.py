@@ -207,8 +207,8 @@ def _lower(job: _Job) -> tuple[ir.Model, tuple[str, ...]]:
         run_pipeline(imported.model, pipeline, callback=None if folder is None else dump_to(folder))
         while shape_oracle(imported.model):
             infer_shapes(imported.model)
-        check_supported(imported.model)
-    return imported.model, imported.notes
+        notes = check_supported(imported.model)
+    return imported.model, (*imported.notes, *notes)
 
 
 def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
@@ -300,7 +300,7 @@ def _buffer_notes(graph: KernelGraph) -> tuple[str, ...]:
     if graph.samples == _SAMPLES[0]:
         return ()
     return (
-        f"the region is too small for a full pipeline: links have {graph.samples} buffers at most and kernels wait",
+        f"the region is too small for a full pipeline: split for {graph.samples} buffers a link, kernels wait for buffers",
     )
 
 
