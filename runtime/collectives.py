@@ -2,7 +2,7 @@
 
 The cores along an axis form a chain: the one with the highest index sends its value to its neighbour, which combines
 it with its own and passes the result on, down to index 0 (docs/kernels.md). Several axes are combined one after the
-other, in mesh order.
+other, the last of the mesh first: its cores are nearest to each other.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def combine(
         axes: Names of mesh axes, in any order.
         operation: Combines a core's own value, on the left, with the one that its neighbour sent.
     """
-    for position in sorted(mesh.index(name) for name in axes):
+    for position in sorted((mesh.index(name) for name in axes), reverse=True):
         partials = _chain_of(blocks, position, mesh.shape[position])
         result = partials[-1]
         for own in partials[-2::-1]:

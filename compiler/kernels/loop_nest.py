@@ -165,6 +165,20 @@ class LoopNest:
         """Index of the loop of that name. Raises StopIteration where there is none."""
         return next(index for index, candidate in enumerate(self.loops) if candidate.name == loop)
 
+    def mesh_order(self) -> tuple[int, ...]:
+        """Indices of the loops, the most significant axis of the mesh first.
+
+        Loops along which cores talk come last, so that those cores are near each other: reductions and statistics
+        innermost, around them the loops along which some activation is the same and is passed around.
+        """
+        activations = [{m.loop for m in item.maps} for item in self.inputs if not item.constant]
+
+        def talks(index: int) -> tuple[bool, bool]:
+            loop = self.loops[index]
+            return loop.role is not LoopRole.PARALLEL, any(loop.name not in loops for loops in activations)
+
+        return tuple(sorted(range(len(self.loops)), key=talks))
+
     def cost_key(self) -> object:
         """What its splits, bytes and cycles depend on: all but the names. Nests with equal keys are cut alike."""
         operands = tuple(

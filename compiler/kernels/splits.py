@@ -7,12 +7,12 @@ split beats in cycles with no more cores, then what another rectangle beats in w
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wsec.compiler.cost.kernel_cost import SplitCosts, split_costs
+from wsec.compiler.cost.kernel_cost import SplitCosts, passing_cycles, split_costs
 from wsec.compiler.errors import WsecError
 from wsec.compiler.kernels.loop_nest import LoopRole
 from wsec.compiler.kernels.unsplit import COLUMN, ROW
@@ -155,7 +155,7 @@ def _with_arrangements(
     nest: LoopNest, parts: Array, turns: NDArray[np.int64], costs: SplitCosts, target: Target
 ) -> SplitTable:
     """Each split with its axes on rows or columns in every way, Pareto-filtered over width, height and cycles."""
-    chosen, sides, widths, heights = [], [], [], []
+    chosen, sides, widths, heights, passing = [], [], [], [], []
     for rows in _arrangements(nest):
         high = parts[:, rows].prod(axis=1)
         wide = parts[:, ~rows].prod(axis=1)
@@ -164,19 +164,22 @@ def _with_arrangements(
         sides.append(np.broadcast_to(rows, (len(inside), len(rows))))
         widths.append(wide[inside])
         heights.append(high[inside])
+        passing.append(passing_cycles(nest, parts[inside], turns[inside], rows, target))
     index = np.concatenate(chosen)
     if len(index) == 0:
         raise _too_long(nest, target)
     all_widths = np.concatenate(widths).astype(np.int64)
     all_heights = np.concatenate(heights).astype(np.int64)
-    cycles = np.maximum(costs.cycles[index].astype(np.int64), _edge_cycles(nest, all_widths, all_heights))
+    laid = _select(costs, index)
+    laid = replace(laid, communication=laid.communication + np.concatenate(passing))
+    cycles = np.maximum(laid.cycles.astype(np.int64), _edge_cycles(nest, all_widths, all_heights))
     keep = pareto_filter(all_widths, all_heights, cycles)
     return SplitTable(
         nest=nest,
         parts=parts[index[keep]].astype(np.int64),
         turns=turns[index[keep]],
         on_rows=np.concatenate(sides)[keep],
-        costs=_select(costs, index[keep]),
+        costs=_select(laid, keep),
         shapes=ShapeOptions(all_widths[keep], all_heights[keep], cycles[keep]),
     )
 
@@ -205,9 +208,8 @@ def _arrangements(nest: LoopNest) -> list[NDArray[np.bool_]]:
 
 
 def mesh_of(table: SplitTable, option: int) -> Mesh:
-    """The mesh of an option: an axis for each loop that is cut, reduction and collective loops innermost."""
+    """The mesh of an option: an axis for each loop that is cut, those along which cores talk innermost."""
     loops = table.nest.loops
-    order = sorted(range(len(loops)), key=lambda index: loops[index].role is not LoopRole.PARALLEL)
     return Mesh(
         tuple(
             MeshAxis(
@@ -215,7 +217,7 @@ def mesh_of(table: SplitTable, option: int) -> Mesh:
                 int(table.parts[option, index]),
                 "rows" if table.on_rows[option, index] else "columns",
             )
-            for index in order
+            for index in table.nest.mesh_order()
             if table.parts[option, index] > 1
         )
     )

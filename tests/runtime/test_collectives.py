@@ -23,8 +23,8 @@ def test_a_chain_runs_from_the_highest_index_to_0() -> None:
     assert combine(digits, mesh, ("c",), lambda own, sent: own + 10 * sent).tolist() == [[4321]]
 
 
-def test_several_axes_are_combined_in_mesh_order() -> None:
-    """First along the first axis of the mesh, whatever order the caller names them in."""
+def test_several_axes_are_combined_from_the_last_of_the_mesh_on() -> None:
+    """First along the last axis of the mesh, whose cores are neighbours, whatever order the caller names them in."""
     mesh = Mesh((MeshAxis("a", 2, "rows"), MeshAxis("b", 2, "columns")))
     blocks = np.array([[[1], [2]], [[3], [4]]])
 
@@ -32,7 +32,7 @@ def test_several_axes_are_combined_in_mesh_order() -> None:
         result: Array = 2 * own - sent
         return result
 
-    assert combine(blocks, mesh, ("b", "a"), operation).tolist() == [[[2 * (2 * 1 - 3) - (2 * 2 - 4)]]]
+    assert combine(blocks, mesh, ("a", "b"), operation).tolist() == [[[2 * (2 * 1 - 2) - (2 * 3 - 4)]]]
 
 
 def test_equal_partials_count_once_for_each_core() -> None:

@@ -1,0 +1,105 @@
+"""Cycles of cores that pass words to each other: contention of the links, distance, turns, against sums on paper."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from wsec.compiler.cost.collectives import broadcast_cycles, chain_reduce_cycles
+from wsec.compiler.cost.kernel_cost import passing_cycles, split_costs
+from wsec.compiler.kernels.loop_nest import Loop, LoopNest, LoopRole, Operand, Work, fixed, follows
+from wsec.compiler.target import load_target
+
+TARGET = load_target("mesh64")
+FABRIC = TARGET.fabric
+ROWS, COLUMNS = True, False
+
+
+def product(m: int, n: int, k: int) -> LoopNest:
+    """A matrix product of an activation `a` [m, k] and a weight [k, n]: cores along n need the same block of `a`."""
+    rows, columns, inner = Loop("m", m), Loop("n", n), Loop("k", k, LoopRole.REDUCTION)
+    return LoopNest(
+        kind="matmul",
+        operators=("product",),
+        loops=(rows, columns, inner),
+        inputs=(
+            Operand("a", "a", "float32", 4, constant=False, maps=(follows(rows), follows(inner))),
+            Operand("b", "b", "float32", 4, constant=True, maps=(follows(inner), follows(columns))),
+        ),
+        outputs=(
+            Operand("result", "c", "float32", 4, constant=False, maps=(follows(rows), follows(columns))),
+        ),
+        arguments={},
+        work=Work(("m", "n", "k"), operations=1, vectors=(("m",), ("n",))),
+    )
+
+
+def passing(nest: LoopNest, parts: list[int], on_rows: list[bool], turns: int = 1) -> float:
+    """Cycles of one split in one arrangement."""
+    cycles = passing_cycles(
+        nest, np.array([parts], dtype=np.float64), np.array([turns]), np.array(on_rows), TARGET
+    )
+    return float(cycles[0])
+
+
+def test_cores_that_need_the_same_block_lie_inside_those_that_do_not() -> None:
+    """Along n the block of `a` is the same: n lies inside m, and k, whose partial sums are added, innermost."""
+    nest = product(8, 8, 8)
+    assert [nest.loops[index].name for index in nest.mesh_order()] == ["m", "n", "k"]
+    other_way = replace(nest, loops=nest.loops[::-1])
+    assert [other_way.loops[index].name for index in other_way.mesh_order()] == ["m", "n", "k"]
+
+
+def test_a_line_of_one_group_costs_only_the_distance() -> None:
+    """Four cores in a row pass a block around: their links carry no more than their ramps."""
+    distance = FABRIC.hop_cycles * (4 + 1) + 2 * FABRIC.ramp_cycles
+    assert passing(product(6, 8, 10), [1, 4, 1], [ROWS, COLUMNS, ROWS]) == distance
+    assert passing(product(6, 8, 10), [1, 4, 1], [ROWS, COLUMNS, ROWS], turns=3) == 3 * distance
+
+
+def test_groups_on_one_line_share_its_links() -> None:
+    """With k cut in five inside n on one line, five groups interleave: five times the words, five times the way."""
+    nest = product(6, 8, 50)
+    block, share = 6 * 10, 6 * 10 // 4
+    on_links = 5 * (block - share)
+    distance = FABRIC.hop_cycles * (4 * 5 + 1) + 2 * FABRIC.ramp_cycles
+    assert passing(nest, [1, 4, 5], [ROWS, COLUMNS, COLUMNS]) == on_links - block - share + distance
+
+
+def test_axes_on_two_sides_do_not_meet() -> None:
+    """With k on rows and n on columns, every row of cores is one group."""
+    distance = FABRIC.hop_cycles * (4 + 1) + 2 * FABRIC.ramp_cycles
+    assert passing(product(6, 8, 50), [1, 4, 5], [ROWS, COLUMNS, ROWS]) == distance
+
+
+def test_nothing_is_passed_where_no_block_is_shared() -> None:
+    """One core along n has its block of `a` to itself."""
+    assert passing(product(6, 8, 50), [3, 1, 5], [ROWS, COLUMNS, COLUMNS]) == 0
+
+
+def test_a_chain_adds_words_and_a_step_for_each_core() -> None:
+    """B + (2 T_R + 2)(P - 1) between neighbours a hop of one cycle apart, arXiv 2404.15888."""
+    words, cores, spacing = np.array([100.0, 100.0]), np.array([16.0, 1.0]), np.array([1.0, 1.0])
+    assert (FABRIC.hop_cycles, FABRIC.ramp_cycles) == (1, 2)
+    assert chain_reduce_cycles(words, cores, spacing, FABRIC).tolist() == [100 + 6 * 15, 0]
+    assert broadcast_cycles(words, cores, spacing, FABRIC).tolist() == [100 + 16 + 4, 0]
+
+
+def test_reductions_of_two_loops_are_combined_from_the_innermost_on() -> None:
+    """Sums over d0 (2 parts) and d1 (8 parts): neighbours along d1 first, then two cores eight apart."""
+    outer, inner = Loop("d0", 4, LoopRole.REDUCTION), Loop("d1", 64, LoopRole.REDUCTION)
+    nest = LoopNest(
+        kind="reduction",
+        operators=("sum",),
+        loops=(outer, inner),
+        inputs=(Operand("x", "x", "float32", 4, constant=False, maps=(follows(outer), follows(inner))),),
+        outputs=(Operand("result", "y", "float32", 4, constant=False, maps=(fixed(1), fixed(1))),),
+        arguments={},
+        work=Work(("d0", "d1"), operations=1),
+    )
+    received = 2 * 8
+    along_inner = 1 + (2 * FABRIC.ramp_cycles + 1 + FABRIC.hop_cycles) * 7
+    along_outer = 1 + (2 * FABRIC.ramp_cycles + 1 + 8 * FABRIC.hop_cycles) * 1
+    costs = split_costs(nest, np.array([[2.0, 8.0]]), TARGET)
+    assert costs.communication.tolist() == [1 + received + along_inner + along_outer]
