@@ -1,8 +1,4 @@
-"""Sets of routes that a link could take, from the simplest to the most elaborate.
-
-A link takes as few passages as give it enough lanes. Passages that turn twice come in where the others do not, with as
-many lanes as are then missing.
-"""
+"""Sets of routes that a link could take, at places that do not depend on other links."""
 
 from __future__ import annotations
 
@@ -52,23 +48,17 @@ def all_bundles(ways: Sequence[Passage], demand: Demand) -> list[tuple[Route, ..
     return [routes for chosen in sets for routes in _bundles(chosen, demand)]
 
 
-def detour_bundles(
-    ways: Sequence[Passage], detours: Sequence[Passage], demand: Demand
-) -> list[tuple[Route, ...]]:
-    """Detours, one or two at a time, alone and beside sets of the other passages."""
-    bases = [(), *_subsets(ways)]
-    extras = [*combinations(detours, 1), *combinations(detours, 2)]
-    return [routes for base in bases for extra in extras for routes in _bundles(base, demand, extra)]
+def single_passages(ways: Sequence[Passage], demand: Demand) -> list[tuple[Route, ...]]:
+    """Each passage by itself, at every place that is tried."""
+    return [routes for way in ways for routes in _bundles((way,), demand)]
 
 
 def _subsets(ways: Sequence[Passage]) -> list[tuple[Passage, ...]]:
     return [chosen for size in range(1, len(ways) + 1) for chosen in combinations(ways, size)]
 
 
-def _bundles(
-    chosen: Sequence[Passage], demand: Demand, detours: Sequence[Passage] = ()
-) -> Iterator[tuple[Route, ...]]:
-    shares = _share(chosen, detours, demand)
+def _bundles(chosen: Sequence[Passage], demand: Demand) -> Iterator[tuple[Route, ...]]:
+    shares = _share(chosen, demand.wanted)
     if shares is None:
         return
     places = [passage.positions(lanes, packed=demand.packed) for passage, lanes in shares]
@@ -76,24 +66,19 @@ def _bundles(
         yield tuple(routes[min(index, len(routes) - 1)] for routes in places)
 
 
-def _share(
-    chosen: Sequence[Passage], detours: Sequence[Passage], demand: Demand
-) -> list[tuple[Passage, int]] | None:
-    """Lanes for each passage, filled in turn, detours evenly; None when one of them would have none."""
+def _share(chosen: Sequence[Passage], lanes: int) -> list[tuple[Passage, int]] | None:
+    """Lanes for each passage, filled in turn; None when one of them would have none."""
     shares: list[tuple[Passage, int]] = []
     routes: list[Route] = []
-    given = 0
-    for number, passage in enumerate((*chosen, *detours)):
-        left = len(chosen) + len(detours) - number
-        lanes = demand.wanted - given if left > len(detours) else -(-(demand.enough - given) // left)
+    for passage in chosen:
         for used in (passage, *passage.shifted()):
             share = min(lanes, used.room)
-            route = used.positions(share, packed=True)[0] if share > 0 else None
+            route = used.positions(share, packed=True)[0] if share else None
             if route and not any(share_a_core(route, before) for before in routes):
                 break
         else:
             return None
         shares.append((used, share))
         routes.append(route)
-        given += share
+        lanes -= share
     return shares

@@ -64,7 +64,7 @@ class Passage:
         if self.columns is None:
             return []
         later = dataclasses.replace(self, rows=self.rows.shortened())
-        ways = (later, self._ending_later(), later._ending_later())
+        ways = (later, _ending_later(self), _ending_later(later))
         return [way for way in ways if way.room > 0]
 
     def positions(self, lanes: int, *, packed: bool) -> tuple[Route, ...]:
@@ -80,11 +80,6 @@ class Passage:
         if self.columns is None and spare and not packed:
             routes.insert(0, self._route(lanes, 1, 2))
         return tuple(routes)
-
-    def _ending_later(self) -> Passage:
-        if self.final_rows is not None:
-            return dataclasses.replace(self, final_rows=self.final_rows.shortened())
-        return dataclasses.replace(self, columns=self.columns and self.columns.shortened())
 
     def _route(self, lanes: int, index: int, last: int) -> Route:
         """The lanes at place `index` of those from 0 to `last`."""
@@ -120,6 +115,12 @@ class Passage:
             via=channel,
             via_mirrored=reversed_order,
         )
+
+
+def _ending_later(way: Passage) -> Passage:
+    if way.final_rows is not None:
+        return dataclasses.replace(way, final_rows=way.final_rows.shortened())
+    return dataclasses.replace(way, columns=way.columns and way.columns.shortened())
 
 
 def _low(side: Side, lanes: int, index: int, last: int) -> int:

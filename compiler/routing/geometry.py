@@ -68,7 +68,7 @@ def footprint(route: Route) -> tuple[Rectangle, ...]:
     source, target, lanes = route.source, route.target, route.lanes
     if route.via is None:
         corner = Rectangle(target.x, source.y, target.width, source.height)
-        bands = (bounding_box(source, corner), _beyond(corner, target))
+        bands: tuple[Rectangle, ...] = (bounding_box(source, corner), _beyond(corner, target))
     else:
         leaving = Rectangle(route.via, source.y, lanes, lanes)
         entering = Rectangle(route.via, target.y, lanes, lanes)

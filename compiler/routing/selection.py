@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wsec.compiler.plan import Rectangle
-from wsec.compiler.routing.bundles import Demand, all_bundles, detour_bundles, first_bundles
+from wsec.compiler.routing.bundles import Demand, all_bundles, first_bundles, single_passages
 from wsec.compiler.routing.fitting import fit
-from wsec.compiler.routing.geometry import distance, longest_lane, share_a_core
+from wsec.compiler.routing.geometry import distance, longest_lane
 from wsec.compiler.routing.passages import detours, passages
 from wsec.compiler.routing.traffic import Traffic
 
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 NARROWEST = 3  # 0 wide, 1 half an interval, 2 a whole interval, 3 one lane
 _SMALL_PART = 32  # a link that takes 1/32 of the interval gains nothing from more lanes
 _MOST_ROUNDS = 4
+_INTERVAL_PARTS = (
+    (2, 4, 8, 1),
+    (2, 1),
+    (1,),
+    (),
+)  # by narrowness: what a link itself may take of it, in turn
 
 Cost = tuple[int, int, int, int]
 
@@ -57,19 +63,17 @@ class Selection:
     def relieve_ports(self) -> None:
         """Move links away from ports that exceed the interval, for a few rounds or until none of them gains by moving."""
         for _ in range(_MOST_ROUNDS):
-            moved = [self._relieve([number]) for number in reversed(self.order) if self._excess(number)]
-            if not any(moved):
-                break
-        for _ in range(_MOST_ROUNDS):
-            moved = [self._relieve_together(number) for number in self.order if self._excess(number)]
+            moved = [self._relieve(number) for number in reversed(self.order) if self._excess(number)]
             if not any(moved):
                 break
 
     def options(self, number: int, narrowness: int) -> list[tuple[Route, ...]]:
         """Every set of routes that is tried for the link at this narrowness, the cheapest first."""
         demand = self._demand(number, narrowness)
-        ways, detours = self._passages[number], self._detours[number]
-        options = [*all_bundles(ways, demand), *detour_bundles(ways, detours, demand)]
+        options = [
+            *all_bundles(self._passages[number], demand),
+            *single_passages(self._detours[number], demand),
+        ]
         return sorted(options, key=lambda each: self._cost(number, each))
 
     def settle(self, number: int, routes: tuple[Route, ...]) -> None:
@@ -97,62 +101,41 @@ class Selection:
         """Cycles of one word on the longest lane, both ramps included."""
         return self._fabric.hop_cycles * max(map(longest_lane, routes)) + 2 * self._fabric.ramp_cycles
 
-    def _relieve_together(self, number: int) -> bool:
-        """Choose afresh for the link and all that exceed the interval on ports of its cores; whether that helped."""
-        others = [
-            other
-            for other in self.order
-            if other != number and self._excess(other) and self._touch(number, other)
-        ]
-        return self._relieve([number, *others]) or (others != [] and self._relieve([*others, number]))
-
-    def _touch(self, first: int, second: int) -> bool:
-        return any(share_a_core(a, b) for a in self.chosen[first] for b in self.chosen[second])
-
-    def _relieve(self, numbers: Sequence[int]) -> bool:
-        """Give the links other routes, in this order, if that lowers the cycles by which they exceed the interval."""
-        before = [(number, self.chosen[number]) for number in numbers]
-        excess = sum(map(self._excess, numbers))
-        for number in numbers:
-            self.withdraw(number)
-        for number in numbers:
-            self.settle(number, self._cheapest(number, frugal=len(numbers) > 1))
-        if sum(map(self._excess, numbers)) < excess:
+    def _relieve(self, number: int) -> bool:
+        """Give the link other routes if that lowers the cycles by which it exceeds the interval."""
+        current, excess = self.chosen[number], self._excess(number)
+        self.withdraw(number)
+        self.settle(number, self._cheapest(number))
+        if self._excess(number) < excess:
             return True
-        for number in numbers:
-            self.withdraw(number)
-        for number, routes in before:
-            self.settle(number, routes)
+        self.withdraw(number)
+        self.settle(number, current)
         return False
 
     def _excess(self, number: int) -> int:
         return max(0, self.port_cycles(number) - self._interval)
 
-    def _cheapest(self, number: int, *, frugal: bool = False) -> tuple[Route, ...]:
+    def _cheapest(self, number: int) -> tuple[Route, ...]:
         """The cheapest routes among the simplest sets of which one overloads no port and no core, or among all."""
         best: tuple[Route, ...] = ()
-        for bundles in self._tiers(number, frugal=frugal):
+        for bundles in self._tiers(number):
             best = min([best, *bundles] if best else bundles, key=lambda each: self._cost(number, each))
             if self._cost(number, best)[:2] == (0, 0):
                 break
         return best
 
-    def _tiers(self, number: int, *, frugal: bool) -> Iterator[list[tuple[Route, ...]]]:
-        """Sets of routes for the link, the simplest first, or those of fewest lanes."""
+    def _tiers(self, number: int) -> Iterator[list[tuple[Route, ...]]]:
+        """Sets of routes for the link: first those at the best places, then what fits beside others."""
         ways = self._passages[number]
-        demand = self._demand(number, self.narrowness[number])
-        if not frugal:
-            yield first_bundles(ways, demand)
-            yield all_bundles(ways, demand)
-        most = self._interval * self._fabric.link_words_per_cycle
-        for parts in (1, 2, 4, 8) if frugal else (2, 4, 8, 1):
+        narrowness = self.narrowness[number]
+        yield first_bundles(ways, self._demand(number, narrowness))
+        for parts in _INTERVAL_PARTS[narrowness]:
             lanes = self._lanes(number, self._interval // parts)
             words = -(-self._words[number] // lanes)
+            most = self._interval * self._fabric.link_words_per_cycle
             routes = fit(self.traffic, (*ways, *self._detours[number]), lanes=lanes, words=words, most=most)
             if routes:
                 yield [routes]
-        if frugal:
-            yield first_bundles(ways, demand)
 
     def _demand(self, number: int, narrowness: int) -> Demand:
         if narrowness == NARROWEST:
