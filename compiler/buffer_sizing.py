@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wsec.compiler.cost.pipeline import lifetime, result_cycles, schedule
+from wsec.compiler.cost.pipeline import lifetime, result_cycles, timing_of
 from wsec.compiler.plan import HOST
 from wsec.compiler.sharding import share_elements
 
@@ -41,7 +41,7 @@ def size_buffers(
 
 def _wanted_slots(kernels: Sequence[Kernel], links: Sequence[Link]) -> dict[tuple[str, str], int]:
     """Slots with which no sample waits for a buffer: by (kernel, role) of inputs and (kernel, "") of results."""
-    timing = schedule(kernels, links)
+    timing = timing_of(kernels, links)
     interval = max([kernel.cycles.total for kernel in kernels] + [link.interval for link in links])
     sent: dict[str, list[Link]] = {}
     for link in links:

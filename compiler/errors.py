@@ -39,7 +39,7 @@ class WsecError(Exception):
     """One thing that is wrong, said so that a user can mend it.
 
     Attributes:
-        code: `WSEC` and three digits, stable across versions; listed in docs/errors.md.
+        code: `WSEC` and three digits, stable across versions; docs/errors/ has a page for each.
         what: One sentence, no trailing full stop.
         where: The place: a file and key, a node, a kernel, a core.
         expected: What would have been right.

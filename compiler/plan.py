@@ -230,7 +230,10 @@ class Wafer:
 
 @dataclass(frozen=True, slots=True)
 class PlacementSummary:
-    """What placement found and proved: cycles between samples of the slowest kernel, and the least possible."""
+    """What placement found: cycles between samples of the slowest kernel, and the least that any placement reaches.
+
+    The bound is for the splits that the compiler considered, and for kernels alone: links and buffers are not in it.
+    """
 
     interval: int
     interval_bound: int

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
-from wsec.compiler.cost.pipeline import buffered_interval, lifetime, result_interval, schedule
+from wsec.compiler.cost.pipeline import buffered_interval, lifetime, result_interval, timing_of
 from wsec.compiler.plan import HOST
 from wsec.runtime.element_types import element_type
 from wsec.runtime.schedule import kernels_wait
@@ -89,7 +89,8 @@ class Estimate:
         latency_seconds: At that clock.
         samples_per_second: At that clock.
         bottleneck: What sets the interval.
-        utilisation: Cycles of arithmetic over cycles of all cores that the compiler was given, 0 to 1.
+        utilisation: Cycles of arithmetic over cycles of all cores that the compiler was given, 0 to 1, as if each core of
+            a kernel had as much to do as its busiest.
         fullest_core_bytes: In use on the fullest core of all.
         fullest_kernel: The kernel it belongs to.
         memory_bytes: In use on all cores, as if each were as full as the fullest of its kernel.
@@ -131,7 +132,7 @@ def estimate(plan: Plan) -> Estimate:
     way_in_and_out = Bottleneck("host", HOST, f"{host:,} cycles to bring one sample in and its result out")
     interval, bottleneck = max([*wafers, (host, way_in_and_out)], key=_cycles_of)
     latency = _latency(plan)
-    used = sum(kernel.compute_cycles * kernel.cores for kernel in kernels)
+    used = sum(kernel.compute_cycles * _computing_cores(kernel) for kernel in kernels)
     available = interval * plan.region_width * plan.region_height
     fullest = max(kernels, key=lambda kernel: kernel.memory_bytes, default=None)
     return Estimate(
@@ -172,10 +173,15 @@ def _kernel_estimate(kernel: Kernel) -> KernelEstimate:
     )
 
 
+def _computing_cores(kernel: KernelEstimate) -> int:
+    """Cores that do arithmetic: one, where it is serial."""
+    return 1 if kernel.kind == "unsplit" else kernel.cores
+
+
 def _phase_bottleneck(phase: Phase) -> tuple[int, Bottleneck]:
     """Cycles between two samples of a phase, and the first kernel, link or buffer that takes them."""
     incoming, outgoing = _by_end(phase)
-    timing = schedule(_in_order(phase.kernels, incoming), phase.links)
+    timing = timing_of(_in_order(phase.kernels, incoming), phase.links)
     found = [(kernel.cycles.total, _kernel_bottleneck(kernel)) for kernel in phase.kernels]
     found += [(link.interval, _link_bottleneck(link)) for link in phase.links]
     for kernel in phase.kernels:
@@ -234,17 +240,16 @@ def _bits(values: Iterable[Value]) -> int:
 
 def _latency(plan: Plan) -> int:
     """The longest path from the host to the host; a phase begins when the one before it on its wafer has ended."""
-    ended: dict[str, int] = {HOST: 0}
+    done: dict[str, int] = {}
     last = 0
     for wafer in plan.wafers:
         begin = 0
         for phase in wafer.phases:
             incoming, _ = _by_end(phase)
-            for kernel in _in_order(phase.kernels, incoming):
-                arrivals = [ended.get(link.source, 0) + link.cycles for link in incoming.get(kernel.name, ())]
-                ended[kernel.name] = max([begin, *arrivals]) + kernel.cycles.total
-            out = [ended.get(link.source, 0) + link.cycles for link in incoming.get(HOST, ())]
-            begin = max([begin, *(ended[kernel.name] for kernel in phase.kernels), *out])
+            kernels = _in_order(phase.kernels, incoming)
+            timing = timing_of(kernels, phase.links, begin=begin, earlier=done)
+            done.update(timing.finish)
+            begin = timing.end
         last = max(last, begin)
     return last
 

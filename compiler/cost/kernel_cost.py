@@ -77,13 +77,9 @@ def split_costs(
         turn = nest.position(nest.turn_loop())
         walked[:, turn] = np.ceil(blocks[:, turn] / turns)
     word = target.fabric.word_bytes
-    output, item = block_elements(nest.outputs[0], nest, blocks), nest.outputs[0].item_bytes
-    at_work = block_elements(nest.outputs[0], nest, walked) * item
-    weights, held, moved = (
-        np.zeros(len(parts)),
-        nest.output_slots * output * item,
-        np.ceil(output * item / word),
-    )
+    output = _output_bytes(nest, blocks)
+    at_work = _output_bytes(nest, walked)
+    weights, held, moved = np.zeros(len(parts)), nest.output_slots * output, np.ceil(output / word)
     buffers = nest.chain_keeps_a_copy() * at_work
     for operand in nest.inputs:
         elements = block_elements(operand, nest, blocks)
@@ -110,6 +106,14 @@ def split_costs(
             sum((_memory(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))
         ),
     )
+
+
+def _output_bytes(nest: LoopNest, blocks: Array) -> Array:
+    """Bytes of one core's block of every output."""
+    held = np.zeros(len(blocks))
+    for operand in nest.outputs:
+        held = held + block_elements(operand, nest, blocks) * operand.item_bytes
+    return held
 
 
 def passing_cycles(
@@ -200,9 +204,9 @@ def _points(work: Work, nest: LoopNest, blocks: Array) -> Array:
     return points
 
 
-def lanes(dtype: str, target: Target) -> float:
-    """Elements a cycle of a vector instruction."""
-    return target.core.lanes[dtype]
+def _lanes(dtype: str, target: Target) -> float:
+    """Elements a cycle of a vector instruction; types of four bits are widened to eight."""
+    return target.core.lanes[dtype.replace("int4", "int8")]
 
 
 def _compute(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:
@@ -215,7 +219,7 @@ def _compute(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array
         ]
         vector = np.maximum.reduce(choices)
     instructions = np.ceil(points * work.operations / np.maximum(vector, 1))
-    elements = points * work.operations / lanes(work.dtype, target)
+    elements = points * work.operations / _lanes(work.dtype, target)
     slow = work.divisions * core.divide_cycles + work.transcendentals * core.transcendental_cycles
     return np.asarray(elements + instructions * (core.vector_start_cycles + core.loop_cycles) + points * slow)
 
@@ -245,7 +249,7 @@ def _collectives(nest: LoopNest, parts: Array, output: Array, target: Target) ->
     """
     cycles = np.zeros(len(parts))
     spacing = np.ones(len(parts))
-    words = np.ceil(output * nest.outputs[0].item_bytes / target.fabric.word_bytes)
+    words = np.ceil(output / target.fabric.word_bytes)
     statistics = words
     for index, loop in enumerate(nest.loops):
         if loop.role is LoopRole.COLLECTIVE:

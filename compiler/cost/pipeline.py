@@ -7,6 +7,7 @@ the cycle-ratio bound of a dataflow graph with finite buffers.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,39 +20,53 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class Timing:
     """Cycles since the first word of a sample came in, for a pipeline that is otherwise empty.
 
     Attributes:
         start: When each kernel begins, by name.
         finish: When each kernel is done, by name.
-        latency: When the last word of the last output is out.
+        end: When all kernels are done and the last word of the last output is out.
     """
 
     start: Mapping[str, int]
     finish: Mapping[str, int]
-    latency: int
+    end: int
 
 
-def schedule(kernels: Sequence[Kernel], links: Sequence[Link]) -> Schedule:
-    """As soon as possible. `kernels` come in topological order; linear in kernels and links.
+def timing_of(
+    kernels: Sequence[Kernel],
+    links: Sequence[Link],
+    *,
+    begin: int = 0,
+    earlier: Mapping[str, int] | None = None,
+) -> Timing:
+    """Every kernel of a phase runs as soon as possible. Linear in kernels and links.
 
-    A link from a kernel that is not among them (one of an earlier phase) counts as one from the host.
+    Args:
+        kernels: In topological order.
+        links: Of the phase.
+        begin: When the phase begins.
+        earlier: When kernels of other phases are done, by name. A link from one that is not there is one from the host.
     """
     incoming: dict[str, list[Link]] = {}
     for link in links:
         incoming.setdefault(link.target, []).append(link)
     start: dict[str, int] = {}
     finish: dict[str, int] = {}
+
+    done = ChainMap(finish, dict(earlier or {}))
+
+    def arrivals(target: str) -> list[int]:
+        return [begin, *(done.get(link.source, 0) + link.cycles for link in incoming.get(target, ()))]
+
     for kernel in kernels:
-        arrivals = [finish.get(link.source, 0) + link.cycles for link in incoming.get(kernel.name, ())]
-        start[kernel.name] = max(arrivals, default=0)
+        start[kernel.name] = max(arrivals(kernel.name))
         finish[kernel.name] = start[kernel.name] + kernel.cycles.total
-    outputs = [finish.get(link.source, 0) + link.cycles for link in incoming.get(HOST, ())]
-    return Schedule(start, finish, latency=max([0, *outputs, *finish.values()]))
+    return Timing(start, finish, end=max([*arrivals(HOST), *finish.values()]))
 
 
-def lifetime(link: Link, timing: Schedule) -> int:
+def lifetime(link: Link, timing: Timing) -> int:
     """Cycles for which a sample occupies a buffer of the consumer; the host sends when a tensor is due."""
     if link.target not in timing.finish:
         return 0
@@ -59,7 +74,7 @@ def lifetime(link: Link, timing: Schedule) -> int:
     return timing.finish[link.target] - timing.finish.get(link.source, when_due)
 
 
-def buffered_interval(link: Link, timing: Schedule) -> int:
+def buffered_interval(link: Link, timing: Timing) -> int:
     """Least cycles between two samples that the buffers of the link's consumer allow."""
     return -(-lifetime(link, timing) // link.slots)
 

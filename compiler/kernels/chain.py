@@ -97,7 +97,7 @@ def _chain_work(nest: LoopNest, steps: Sequence[ChainStep]) -> Work:
     loops = tuple(m.loop for m in nest.outputs[0].maps if m.loop)
     return Work(
         loops=loops,
-        operations=len(steps),
+        operations=sum(max(1, sum(map(bool, step.inputs)) - 1) for step in steps),  # of two operands each
         divisions=sum(step.operator in _DIVIDING for step in steps),
         transcendentals=sum(step.operator in _TRANSCENDENTAL for step in steps),
         dtype=nest.outputs[0].dtype,

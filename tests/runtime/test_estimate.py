@@ -60,6 +60,16 @@ def test_a_pipeline_of_two_kernels(tmp_path: Path) -> None:
     assert result.latency_seconds == 810 / plan.target.clock_hz
 
 
+def test_serial_arithmetic_keeps_one_core_busy(tmp_path: Path) -> None:
+    """The other cores of an unsplit kernel hold data and do not count as computing."""
+    plan = plan_of(tmp_path)
+    (phase,) = plan.wafers[0].phases
+    first, second = phase.kernels
+    serial = replace(phase, kernels=(replace(first, kind="unsplit"), second))
+    result = estimate(replace(plan, wafers=(Wafer((serial,)),)))
+    assert result.utilisation == (300 * 1 + 200 * 4) / (450 * 16 * 16)
+
+
 def test_each_kernel_and_link_has_its_line(tmp_path: Path) -> None:
     """Arithmetic and memory overlap, communication does not; the largest part is named."""
     result = estimate(plan_of(tmp_path))
@@ -127,4 +137,10 @@ def test_message_kernels_that_wait_for_each_other(tmp_path: Path) -> None:
     links = tuple(replace(link, source="second") if link.name == "first.a" else link for link in phase.links)
     with pytest.raises(WsecError) as caught:
         estimate(replace(plan, wafers=(Wafer((replace(phase, links=links),)),)))
-    assert "error[WSEC565]: kernels wait for each other\n" in str(caught.value)
+    assert str(caught.value) == (
+        "error[WSEC565]: kernels wait for each other\n"
+        "  where:    second, first\n"
+        "  expected: links that form no circle\n"
+        "  found:    2 kernels that cannot begin\n"
+        "  try:      `wsec check-plan` lists what is wrong with the plan; compile the model again"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from wsec.compiler.cost.collectives import broadcast_cycles, chain_reduce_cycles
 from wsec.compiler.cost.kernel_cost import passing_cycles, split_costs
@@ -103,3 +104,14 @@ def test_reductions_of_two_loops_are_combined_from_the_innermost_on() -> None:
     along_outer = 1 + (2 * FABRIC.ramp_cycles + 1 + 8 * FABRIC.hop_cycles) * 1
     costs = split_costs(nest, np.array([[2.0, 8.0]]), TARGET)
     assert costs.communication.tolist() == [1 + received + along_inner + along_outer]
+
+
+@pytest.mark.parametrize(("dtype", "computed_as"), [("int4", "int8"), ("uint4", "uint8")])
+def test_types_of_four_bits_are_computed_as_eight(dtype: str, computed_as: str) -> None:
+    """A target has no lanes of four bits, and quantised models have such tensors."""
+    nests = [
+        replace(product(8, 8, 8), work=Work(("m", "n", "k"), operations=1, dtype=each))
+        for each in (dtype, computed_as)
+    ]
+    narrow, wide = (split_costs(nest, np.ones((1, 3)), TARGET).compute for nest in nests)
+    assert narrow.tolist() == wide.tolist()
