@@ -1,21 +1,22 @@
-"""Single operators run through onnxruntime: the element-wise ones that numpy has not, and unsplit kernels.
+"""Single operators run as ONNX defines them: the element-wise ones that numpy has not, and unsplit kernels.
 
-A session is made once for each combination of operators, attributes, element types and ranks, and kept.
+A runner is made once for each combination of operators, attributes, element types and ranks, and kept.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 
-from wsec.compiler.onnxruntime_session import make_session, run_session
+from wsec.compiler.node_runner import make_node_runner
 from wsec.runtime.element_types import Array, DType, element_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from wsec.compiler.node_runner import NodeRunner
     from wsec.compiler.plan import Argument
 
 
@@ -27,7 +28,7 @@ class NodeSessions:
             onnx.helper.make_opsetid(domain, opset_imports[domain]) for domain in sorted(opset_imports)
         ]
         self._ir_version = ir_version
-        self._sessions: dict[bytes, Any] = {}
+        self._runners: dict[bytes, NodeRunner] = {}
 
     def run_operator(
         self, operator: str, attributes: Mapping[str, Argument], inputs: Sequence[Array | None], dtype: str
@@ -35,7 +36,7 @@ class NodeSessions:
         """One operator, `domain.Name` or plain `Name`, on these inputs; None for one that is not given.
 
         Raises:
-            SESSION_ERRORS: onnxruntime cannot run it.
+            SESSION_ERRORS: Neither onnxruntime nor the reference can run it.
         """
         domain, _, name = operator.rpartition(".")
         names = [f"i{index}" if value is not None else "" for index, value in enumerate(inputs)]
@@ -50,20 +51,20 @@ class NodeSessions:
         """The values of `outputs`, names with their element types, that the nodes compute from `inputs`.
 
         Raises:
-            SESSION_ERRORS: onnxruntime cannot run them.
+            SESSION_ERRORS: Neither onnxruntime nor the reference can run them.
         """
         nodes, names = _without_names(nodes)
         renamed = {names.get(name, name): np.asarray(value) for name, value in inputs.items()}
         graph = onnx.GraphProto(name="nodes", node=nodes)
-        graph.input.extend(_value_info(name, value.dtype, value.ndim) for name, value in renamed.items())
+        graph.input.extend(_value_info(name, value.dtype, _extents(value)) for name, value in renamed.items())
         graph.output.extend(
             _value_info(names.get(name, name), element_type(dtype), None) for name, dtype in outputs.items()
         )
         model = onnx.ModelProto(ir_version=self._ir_version, opset_import=self._opsets, graph=graph)
         key = model.SerializeToString(deterministic=True)
-        if key not in self._sessions:
-            self._sessions[key] = make_session(key)
-        return run_session(self._sessions[key], renamed)
+        if key not in self._runners:
+            self._runners[key] = make_node_runner(model)
+        return self._runners[key].run(renamed)
 
 
 def _without_names(nodes: Sequence[onnx.NodeProto]) -> tuple[list[onnx.NodeProto], dict[str, str]]:
@@ -86,6 +87,10 @@ def _without_names(nodes: Sequence[onnx.NodeProto]) -> tuple[list[onnx.NodeProto
     return copies, names
 
 
-def _value_info(name: str, dtype: DType, rank: int | None) -> onnx.ValueInfoProto:
-    kind = onnx.helper.np_dtype_to_tensor_dtype(dtype)
-    return onnx.helper.make_tensor_value_info(name, kind, None if rank is None else [None] * rank)
+def _extents(value: Array) -> list[int | None]:
+    """Ranks are enough for most inputs; a list of whole numbers may be sizes, of which there have to be enough."""
+    return list(value.shape) if value.ndim == 1 and value.dtype.kind == "i" else [None] * value.ndim
+
+
+def _value_info(name: str, dtype: DType, shape: list[int | None] | None) -> onnx.ValueInfoProto:
+    return onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(dtype), shape)

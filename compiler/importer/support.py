@@ -1,11 +1,12 @@
 """Says, all at once, what of a model cannot be compiled: types, operators and shapes.
 
-Called on the lowered model. An operator is supported where onnxruntime's CPU provider can load it with the types it
-has here; each distinct operator is tried once, in a model of one node.
+Called on the lowered model. An operator is supported where onnxruntime's CPU provider, or else the reference
+implementation of ONNX, can load it with the types it has here; each distinct operator is tried once, in a model of one node.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import onnx
@@ -14,7 +15,8 @@ import onnx_ir as ir
 from wsec.compiler.errors import WsecError
 from wsec.compiler.importer.shapes import inputs_deciding_shapes, static_shape, unshaped_values
 from wsec.compiler.importer.single_node import single_node_model
-from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session
+from wsec.compiler.node_runner import make_node_runner, readable
+from wsec.compiler.onnxruntime_session import SESSION_ERRORS
 from wsec.compiler.operators import DATA_DEPENDENT_SHAPE
 
 if TYPE_CHECKING:
@@ -30,25 +32,27 @@ _TYPES = frozenset(
 )  # fmt: skip
 
 
-def check_supported(model: ir.Model) -> None:
-    """Check types, operators and shapes of the whole model.
+def check_supported(model: ir.Model) -> tuple[str, ...]:
+    """Check types, operators and shapes of the whole model; returns notes on operators that the reference runs.
 
     Raises:
-        WsecError: WSEC115 lists every value of an unsupported type and every operator that onnxruntime cannot run;
+        WsecError: WSEC115 lists every value of an unsupported type and every operator that neither can run;
             WSEC116 lists every value whose shape is unknown.
     """
-    problems = [*_bad_types(model), *_bad_operators(model)]
+    notes: list[str] = []
+    problems = [*_bad_types(model), *_bad_operators(model, notes)]
     if problems:
         count = len(problems)
         raise WsecError(
             "WSEC115",
             f"{count} part{'s' * (count != 1)} of the model {'are' if count != 1 else 'is'} not supported",
             where="\n".join(problems),
-            expected="dense tensors, and operators that onnxruntime runs on the CPU",
+            expected="dense tensors, and operators that onnxruntime runs on the CPU or the reference of ONNX knows",
             found=f"{count} exception{'s' * (count != 1)}, listed above",
             hint="export the model without them; a registered custom pass may also replace an operator",
         )
     _check_shapes(model)
+    return tuple(notes)
 
 
 def _bad_types(model: ir.Model) -> Iterator[str]:
@@ -78,8 +82,8 @@ def _operator(node: ir.Node) -> str:
     return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
 
 
-def _bad_operators(model: ir.Model) -> Iterator[str]:
-    verdicts: dict[tuple[object, ...], str | None] = {}
+def _bad_operators(model: ir.Model, notes: list[str]) -> Iterator[str]:
+    verdicts: dict[tuple[object, ...], _Verdict] = {}
     for node in model.graph.all_nodes():
         values = [*node.inputs, *node.outputs]
         if any(value is not None and value.name and _bad_type(value) is not None for value in values):
@@ -91,30 +95,33 @@ def _bad_operators(model: ir.Model) -> Iterator[str]:
             *((v.dtype, len(v.shape or ())) if v is not None else None for v in values),
         )
         if key not in verdicts:
-            verdicts[key] = _why_not(model, node)
-        if (reason := verdicts[key]) is not None:
-            yield f"{node.name} ({_operator(node)}): {reason}"
+            verdicts[key] = _judge(model, node)
+        verdict = verdicts[key]
+        if verdict.refused:
+            yield f"{node.name} ({_operator(node)}): {verdict.refused}"
+        elif verdict.reference:
+            notes.append(
+                f"operator {node.name!r} ({_operator(node)}) runs through onnx.reference: {verdict.reference}"
+            )
 
 
-def _why_not(model: ir.Model, node: ir.Node) -> str | None:
-    """Why onnxruntime cannot load a model of this one node; None where it can."""
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """Why nothing can load a model of one node, or why the reference has to; both empty where onnxruntime can."""
+
+    refused: str = ""
+    reference: str = ""
+
+
+def _judge(model: ir.Model, node: ir.Node) -> _Verdict:
     if node.domain == "" and not onnx.defs.has(node.op_type, model.opset_imports[""], ""):
-        return f"ai.onnx {model.opset_imports['']} has no such operator"
+        return _Verdict(refused=f"ai.onnx {model.opset_imports['']} has no such operator")
     serialised, _ = single_node_model(node, model.opset_imports, model.ir_version)
     try:
-        make_session(serialised)
+        runner = make_node_runner(onnx.ModelProto.FromString(serialised))
     except SESSION_ERRORS as error:
-        return _readable(str(error))
-    return None
-
-
-def _readable(message: str) -> str:
-    """The message of onnxruntime without its numeric prefix, on one line."""
-    text = " ".join(message.split())
-    marker = "[ONNXRuntimeError] : "
-    if text.startswith(marker):
-        text = text.removeprefix(marker).split(" : ", 2)[-1]
-    return text
+        return _Verdict(refused=readable(error))
+    return _Verdict(reference=runner.reference)
 
 
 def _check_shapes(model: ir.Model) -> None:

@@ -79,7 +79,7 @@ def test_the_message_names_the_inputs_that_need_a_value(
         "  where:    ReduceSum (ReduceSum), output y: its shape is unknown\n"
         "  expected: one shape for every value: a wafer is laid out before it runs\n"
         "  found:    1 value without\n"
-        "  hint:     sizes are inputs of the model: make constants of axes (initializers of the same names)"
+        "  try:      sizes are inputs of the model: make constants of axes (initializers of the same names)"
     )
 
 

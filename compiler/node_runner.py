@@ -1,0 +1,148 @@
+"""Runs small models of a few nodes: through onnxruntime, and what its CPU build lacks through `onnx.reference`.
+
+Guarantees: which of the two computes depends on the model alone. The reference takes over where onnxruntime has no
+implementation for the element types or attributes, and where it is known to compute another thing than ONNX says.
+A model that ONNX itself forbids is refused as before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session, run_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    Array = np.ndarray[Any, Any]
+    Run = Callable[[Mapping[str, Array]], list[Array]]
+
+_LACKING: tuple[type[Exception], ...] = (
+    ort_errors.Fail,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
+"""What onnxruntime raises for what it has not implemented; other errors say that the model is at fault."""
+
+_REFERENCE_ERRORS: tuple[type[Exception], ...] = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+_DEVIATING: dict[str, str] = {
+    "Attention": "onnxruntime masks the scores that it returns in another order",
+    "DFT": "onnxruntime loses four digits",
+    "MaxUnpool": "onnxruntime ignores where the larger output puts the maxima",
+}
+"""Operators of ai.onnx whose results on the CPU are not what the standard says, as its own tests show."""
+
+_NO_NUMPY_TYPE = "onnxruntime does not exchange bfloat16 with numpy"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRunner:
+    """A model ready to run.
+
+    Attributes:
+        run: Inputs by name to outputs in the order of the model. Raises `SESSION_ERRORS`.
+        reference: Why `onnx.reference` runs it; empty where onnxruntime does.
+    """
+
+    run: Run
+    reference: str
+
+
+def make_node_runner(model: onnx.ModelProto) -> NodeRunner:
+    """What runs the model.
+
+    Raises:
+        SESSION_ERRORS: Neither onnxruntime nor the reference can load it.
+    """
+    preferred = _why_reference(model)
+    if preferred and (found := _load_reference(model)) is not None:
+        return NodeRunner(found, preferred)
+    try:
+        session = make_session(model.SerializeToString(deterministic=True))
+    except _LACKING as error:
+        found = None if "InferenceError]" in str(error) else _load_reference(model)
+        if found is None:
+            raise  # types or shapes that contradict each other do so everywhere
+        return NodeRunner(found, readable(error))
+    return NodeRunner(_with_second_try(lambda inputs: run_session(session, inputs), model), "")
+
+
+def readable(error: Exception) -> str:
+    """A message of onnxruntime without its numeric prefix, on one line."""
+    text = " ".join(str(error).split())
+    marker = "[ONNXRuntimeError] : "
+    return text.removeprefix(marker).split(" : ", 2)[-1] if text.startswith(marker) else text
+
+
+def _why_reference(model: onnx.ModelProto) -> str:
+    for node in model.graph.node:
+        if node.domain == "" and node.op_type in _DEVIATING:
+            return _DEVIATING[node.op_type]
+    values = (*model.graph.input, *model.graph.output)
+    narrow = any(value.type.tensor_type.elem_type == onnx.TensorProto.BFLOAT16 for value in values)
+    return _NO_NUMPY_TYPE if narrow else ""
+
+
+def _with_second_try(run: Run, model: onnx.ModelProto) -> Run:
+    """Some of what onnxruntime lacks it notices only when it runs."""
+    reference = cache(lambda: _load_reference(model))
+
+    def run_either(inputs: Mapping[str, Array]) -> list[Array]:
+        try:
+            return run(inputs)
+        except _LACKING:
+            if (second := reference()) is None:
+                raise
+            try:
+                return second(inputs)
+            except SESSION_ERRORS:
+                pass
+            raise
+
+    return run_either
+
+
+def _load_reference(model: onnx.ModelProto) -> Run | None:
+    """The model on `onnx.reference`; None where that has not all of its operators, or they are not of ai.onnx."""
+    if any(node.domain != "" for node in _nodes(model.graph)):
+        return None
+    from onnx.reference import ReferenceEvaluator
+
+    try:
+        evaluator = ReferenceEvaluator(model)
+    except _REFERENCE_ERRORS:
+        return None
+    kinds = [onnx.helper.tensor_dtype_to_np_dtype(o.type.tensor_type.elem_type) for o in model.graph.output]
+
+    def run(inputs: Mapping[str, Array]) -> list[Array]:
+        try:
+            with np.errstate(all="ignore"):
+                results = evaluator.run(None, dict(inputs))
+            return [np.asarray(item, dtype=kind) for item, kind in zip(results, kinds, strict=True)]
+        except _REFERENCE_ERRORS as error:
+            raise ort_errors.RuntimeException(f"onnx.reference: {type(error).__name__}: {error}") from error
+
+    return run
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _nodes(attribute.g)
