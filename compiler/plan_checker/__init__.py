@@ -23,11 +23,13 @@ What it checks, by code:
   inputs.
 * WSEC549 routes: lanes begin and end in the rectangles they join; no core is crossed twice by one colour in a phase;
   colours are within the target's budget.
+* WSEC550 cycles: of a kernel, no fewer than the multiply-adds of products and convolutions and the words that a core
+  receives.
 
 What it does not check yet: the values of weights and the digest of the original (the runtime does); cycles beyond
-their lower bounds and the interval that the slots allow; the chain's and the reductions' buffers; load of router links shared by several colours; links between
-phases and wafers beyond their contents; positions of Resize where rounding decides; arguments that a kind does not
-define.
+those lower bounds and the interval that the slots allow; the chain's and the reductions' buffers; load of router links
+shared by several colours; links between phases and wafers beyond their contents; positions of Resize where rounding
+decides; arguments that a kind does not define.
 
 A kernel whose mesh or shardings are unsound gets no further findings of its own, as they would be noise.
 """
@@ -37,6 +39,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wsec.compiler.plan_checker.contents import check_contents
+from wsec.compiler.plan_checker.cycles import check_cycles
 from wsec.compiler.plan_checker.dataflow import check_dataflow
 from wsec.compiler.plan_checker.findings import Finding
 from wsec.compiler.plan_checker.header import check_header
@@ -77,6 +80,7 @@ def check_plan(plan: Plan, lowered: onnx_ir.Model | Path | None = None) -> tuple
             sound.add(kernel.name)
             of_kernel = [
                 *check_memory(kernel, plan.target),
+                *check_cycles(kernel, plan.target),
                 *([] if model is None else check_operators(kernel, model)),
             ]
         findings += of_kernel

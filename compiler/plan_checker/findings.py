@@ -17,6 +17,7 @@ MEMORY = "WSEC546"
 DATAFLOW = "WSEC547"
 LINK = "WSEC548"
 ROUTE = "WSEC549"
+CYCLES = "WSEC550"
 
 
 @dataclass(frozen=True, slots=True)

@@ -296,6 +296,13 @@ def _routes_changed(plan: Plan, change: Callable[[Route], Route]) -> Plan:
     return change_link(plan, link.name, lambda link: replace(link, routes=routes))
 
 
+def _kernel_cycles_understated(plan: Plan) -> Plan:
+    kernel = _kernel_where(plan, lambda kernel: kernel.kind in {"matmul", "convolution"})
+    return change_kernel(
+        plan, kernel.name, lambda kernel: replace(kernel, cycles=replace(kernel.cycles, compute=1))
+    )
+
+
 def _route_shifted(plan: Plan) -> Plan:
     """The source strip one rectangle further: outside of the kernel that sends."""
     link = _routed(plan)
@@ -374,6 +381,7 @@ CORRUPTIONS = (
     Corruption("link from another kernel", _link_from_itself),
     Corruption("words understated", _words_understated),
     Corruption("cycles of a link understated", _link_cycles_understated),
+    Corruption("cycles of a kernel understated", _kernel_cycles_understated),
     Corruption("route removed", lambda plan: _link_changed(plan, routes=())),
     Corruption("route shifted", _route_shifted),
     Corruption("route widened", lambda plan: _routes_changed(plan, _widened)),

@@ -93,7 +93,7 @@ def network_plan() -> Plan:
         outputs=(result("y", whole(1), whole(1), cut(6, 2, ("k",)), y_rows, whole(8), root=("c",)),),
         chain=(ChainStep("Relu", ("result",), "y", "float32", {}),),
         memory=_LEDGER,
-        cycles=Cycles(100, 20, 50),
+        cycles=Cycles(900, 90, 50),
     )
     product = Kernel(
         name="product",
@@ -110,7 +110,7 @@ def network_plan() -> Plan:
         outputs=(result("p", whole(1), cut(6, 3, ("b1",)), whole(8), cut(8, 2, ("n",)), root=("k",)),),
         chain=(),
         memory=_LEDGER,
-        cycles=Cycles(80, 20, 50),
+        cycles=Cycles(520, 130, 50),
     )
     halves = (whole(1), cut(6, 2, ("d1",)), cut(8, 4, ("d2",)), whole(8))
     total = Kernel(
@@ -132,7 +132,7 @@ def network_plan() -> Plan:
             ChainStep("Mul", ("s", "e2"), "out", "float32", {}),
         ),
         memory=_LEDGER,
-        cycles=Cycles(10, 20, 5),
+        cycles=Cycles(10, 100, 5),
     )
     links = (
         make_link("x", "host", conv, "x", Route(0, Rectangle(0, 0, 1, 2), Rectangle(2, 0, 1, 2))),
@@ -284,7 +284,7 @@ def single_kernel(
         outputs=(output,),
         chain=(),
         memory=_LEDGER,
-        cycles=Cycles(1, 1, 1),
+        cycles=Cycles(1 << 20, 1 << 20, 1),
     )
 
 

@@ -30,16 +30,16 @@ CASES = (
     ),
     Case(
         "bound above the interval",
-        placement(interval_bound=121),
+        placement(interval_bound=991),
         (
-            "WSEC541 placement: the interval is not below its bound; expected at least 121 cycles, found 120 cycles",
+            "WSEC541 placement: the interval is not below its bound; expected at least 991 cycles, found 990 cycles",
         ),
     ),
     Case(
         "interval below a kernel",
-        placement(interval=119, interval_bound=1),
+        placement(interval=989, interval_bound=1),
         (
-            "WSEC541 placement: the interval is not below a kernel's cycles; expected at least 120 cycles, of kernel conv, found 119 cycles",
+            "WSEC541 placement: the interval is not below a kernel's cycles; expected at least 990 cycles, of kernel conv, found 989 cycles",
         ),
     ),
     Case(
