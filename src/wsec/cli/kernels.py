@@ -18,7 +18,7 @@ Example:
 def kernels(*, as_json: bool) -> None:
     """List the kernels and the ONNX operators that they compute.
 
-    Element-wise operators are also fused behind every other kernel.
+    Element-wise operators are also fused behind those kernels that compute.
     """
     kinds = kernel_kinds()
     if as_json:

@@ -1,0 +1,40 @@
+"""The driver's own guarantees: nothing that the checker refuses is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from wsec.compiler.errors import WsecError
+from wsec.compiler.plan_checker import Finding
+from wsec.driver import Options, compile_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_message_the_checker_refuses_the_compilers_own_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """WSEC602: the first finding is shown, and no plan folder is left."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4, 4]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "relu", values[:1], values[1:])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10),
+        tmp_path / "relu.onnx",
+    )
+    finding = Finding("WSEC542", "a rule", "kernel Relu", "this", "that")
+    monkeypatch.setattr("wsec.compiler.plan_checker.check_plan", lambda *_: (finding, finding))
+    with pytest.raises(WsecError) as caught:
+        compile_model(tmp_path / "relu.onnx", Options(target="mesh16"), tmp_path / "relu.plan")
+    assert str(caught.value) == (
+        "error[WSEC602]: the compiler made a plan that its own checker refuses (2 findings)\n"
+        "  where:    kernel Relu\n"
+        "  expected: this\n"
+        "  found:    that\n"
+        "  try:      please report this with the model and the options"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["relu.onnx"]
