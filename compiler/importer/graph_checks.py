@@ -24,9 +24,10 @@ def check_graph(proto: onnx.ModelProto) -> None:
 
     Raises:
         WsecError: WSEC108 opset missing or unknown, WSEC109 a name defined twice, WSEC110 a name used before or
-            without its definition.
+            without its definition, WSEC117 nothing to compute.
     """
     _check_opsets(proto)
+    _check_domains(proto)
     _check_names(proto.graph, frozenset())
 
 
@@ -52,6 +53,26 @@ def _check_opsets(proto: onnx.ModelProto) -> None:
             expected=f"ai.onnx 1 to {newest}",
             found=f"ai.onnx {version}",
             hint=f"install a newer onnx package, or export the model with opset {newest} or older",
+        )
+
+
+def _check_domains(proto: onnx.ModelProto) -> None:
+    """Every other domain of an operator has an opset too."""
+    known = {entry.domain for entry in proto.opset_import} | _ONNX_DOMAINS
+    unknown = [
+        (_label(node, index), node.domain)
+        for index, node in enumerate(proto.graph.node)
+        if node.domain not in known
+    ]
+    if unknown:
+        domains = ", ".join(dict.fromkeys(domain for _, domain in unknown))
+        raise WsecError(
+            "WSEC108",
+            "the model uses operators of domains that it gives no opset",
+            where="\n".join(f"{label}: domain {domain}" for label, domain in unknown),
+            expected="an entry in opset_import for each domain",
+            found=", ".join(entry.domain or "ai.onnx" for entry in proto.opset_import) or "no entry",
+            hint=f"export the model again, naming the opset of {domains}",
         )
 
 

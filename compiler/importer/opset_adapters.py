@@ -1,4 +1,4 @@
-"""How each operator of ai.onnx is brought over the opsets that changed it, from 8 to 21.
+"""How each operator of ai.onnx is brought over the opsets that changed it, from 7 to 21.
 
 `COMPATIBLE` lists the changes that leave an existing node as it is: more types, negative axes, new attributes with
 the old behaviour as default. `ADAPTERS` rewrites a node in place, keeping its name, metadata and outputs. What is in
@@ -15,7 +15,7 @@ import onnx_ir as ir
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_EVERY_COMPATIBLE = range(8, 22)
+_EVERY_COMPATIBLE = range(7, 22)
 
 
 class NotAdaptableError(Exception):
@@ -83,6 +83,47 @@ def _forbid_used_outputs(first: int, why: str) -> Callable[[ir.Node], None]:
 def _element_type(node: ir.Node) -> np.dtype[np.generic]:
     value = node.inputs[0]
     return np.dtype(value.dtype.numpy() if value is not None and value.dtype is not None else np.float32)
+
+
+def _broadcast_7(node: ir.Node) -> None:
+    """Up to opset 6 the second operand broadcast only where asked, its dimensions laid from `axis` on."""
+    _take(node, "broadcast")
+    axis = _take(node, "axis")
+    if axis is not None:
+        _append_dimensions(node, 1, axis.as_int())
+
+
+def _append_dimensions(node: ir.Node, index: int, axis: int) -> None:
+    """Give an input as many trailing dimensions of 1 as lay its first one at `axis` of input 0."""
+    ranks = [len(v.shape) if v is not None and v.shape is not None else None for v in node.inputs]
+    first, own = ranks[0], ranks[index]
+    if first is None or own is None:
+        raise NotAdaptableError("the ranks of its operands are unknown")
+    missing = first - axis % first - own
+    if missing > 0 and own > 0:
+        axes = _constant(node, np.arange(own, own + missing, dtype=np.int64), "axes")
+        node.replace_input_with(index, _insert(node, "Unsqueeze", [node.inputs[index], axes], "aligned"))
+
+
+def _batch_normalization_7(node: ir.Node) -> None:
+    is_test = _take(node, "is_test")
+    if is_test is None or is_test.as_int() == 0:
+        raise NotAdaptableError("is in training mode (is_test=0)")
+
+
+def _drop_attributes(*names: str) -> Callable[[ir.Node], None]:
+    """Attributes that had no meaning for inference, or whose meaning has become the rule."""
+
+    def adapt(node: ir.Node) -> None:
+        for name in names:
+            _take(node, name)
+
+    return adapt
+
+
+def _prelu_7(node: ir.Node) -> None:
+    """Up to opset 6 a slope of one dimension was one per channel."""
+    _append_dimensions(node, 1, 1)
 
 
 def _batch_normalization_9(node: ir.Node) -> None:
@@ -158,7 +199,7 @@ def _resize_11(node: ir.Node) -> None:
     values = None if scales is None else ir.convenience.get_const_tensor(scales)
     mode = node.attributes["mode"].as_string() if "mode" in node.attributes else "nearest"
     nearest = "floor"
-    if mode == "nearest":
+    if mode == "nearest" and "nearest_mode" not in node.attributes:
         if values is None:
             raise NotAdaptableError("its scales are not constant")
         nearest = "ceil" if bool((values.numpy() < 1).any()) else "floor"
@@ -168,7 +209,7 @@ def _resize_11(node: ir.Node) -> None:
     node.attributes["coordinate_transformation_mode"] = ir.AttrString(
         "coordinate_transformation_mode", "asymmetric"
     )
-    node.attributes["nearest_mode"] = ir.AttrString("nearest_mode", nearest)
+    node.attributes.setdefault("nearest_mode", ir.AttrString("nearest_mode", nearest))
 
 
 def _roi_align_16(node: ir.Node) -> None:
@@ -221,6 +262,12 @@ def _top_k_10(node: ir.Node) -> None:
         _set_input(node, 1, _constant(node, np.array([attribute.as_int()], np.int64), "k"))
 
 
+def _upsample_7(node: ir.Node) -> None:
+    scales = [_take(node, name) for name in ("height_scale", "width_scale")]
+    factors = [1.0 if scale is None else scale.as_float() for scale in scales]
+    node.attributes["scales"] = ir.AttrFloat32s("scales", [1.0, 1.0, *factors])
+
+
 def _upsample_9(node: ir.Node) -> None:
     attribute = _take(node, "scales")
     if attribute is not None:
@@ -231,22 +278,32 @@ def _upsample_10(node: ir.Node) -> None:
     node.op_type = "Resize"
     mode = _take(node, "mode")
     node.attributes["mode"] = ir.AttrString("mode", "nearest" if mode is None else mode.as_string())
+    node.attributes["nearest_mode"] = ir.AttrString(
+        "nearest_mode", "floor"
+    )  # an Upsample never makes smaller
 
 
 _axes_to_input = _ints_to_input("axes", 1)
 
 ADAPTERS: dict[tuple[str, int], Callable[[ir.Node], None]] = {
+    ("BatchNormalization", 7): _batch_normalization_7,
     ("BatchNormalization", 9): _batch_normalization_9,
     ("BatchNormalization", 14): _batch_normalization_14,
     ("Clip", 11): _clip_11,
     ("DFT", 20): _dft_20,
+    ("Dropout", 7): _drop_attributes("is_test"),
     ("Dropout", 10): _forbid_used_outputs(1, "its mask is used, which was not boolean before opset 10"),
     ("Dropout", 12): _dropout_12,
+    ("GRU", 7): _drop_attributes("output_sequence"),
+    ("Gemm", 7): _drop_attributes("broadcast"),
     ("GridSample", 20): _grid_sample_20,
     ("GroupNormalization", 21): _group_normalization_21,
     ("Hardmax", 13): _softmax_13,
+    ("LSTM", 7): _drop_attributes("output_sequence"),
     ("LogSoftmax", 13): _softmax_13,
     ("Pad", 11): _pad_11,
+    ("PRelu", 7): _prelu_7,
+    ("RNN", 7): _drop_attributes("output_sequence"),
     ("ReduceSum", 13): _axes_to_input,
     ("Resize", 11): _resize_11,
     ("RoiAlign", 16): _roi_align_16,
@@ -258,8 +315,14 @@ ADAPTERS: dict[tuple[str, int], Callable[[ir.Node], None]] = {
     ("Squeeze", 13): _axes_to_input,
     ("TopK", 10): _top_k_10,
     ("Unsqueeze", 13): _axes_to_input,
+    ("Upsample", 7): _upsample_7,
     ("Upsample", 9): _upsample_9,
     ("Upsample", 10): _upsample_10,
+} | {
+    (name, 7): _broadcast_7
+    for name in (
+        "Add", "And", "Div", "Equal", "Greater", "Less", "Mul", "Or", "Pow", "Sub", "Xor",
+    )
 } | {
     (name, 18): _axes_to_input
     for name in (
@@ -278,11 +341,11 @@ COMPATIBLE: dict[str, tuple[int, ...]] = {
         "Hardmax", "Identity", "If", "IsInf", "IsNaN", "LRN", "LSTM", "LeakyRelu", "Less", "LessOrEqual", "Log",
         "LogSoftmax", "Loop", "LpPool", "MatMul", "Max", "MaxPool", "MaxUnpool", "Mean",
         "MeanVarianceNormalization", "Min", "Mod", "Mul", "Neg", "NegativeLogLikelihoodLoss",
-        "NonMaxSuppression", "NonZero", "OneHot", "PRelu", "Pad", "Pow", "QLinearMatMul", "QuantizeLinear", "RNN",
+        "NonMaxSuppression", "NonZero", "OneHot", "Or", "PRelu", "Pad", "Pow", "QLinearMatMul", "QuantizeLinear", "RNN",
         "Reciprocal", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
         "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Resize", "ScatterElements",
         "ScatterND", "Shape", "Sigmoid", "Sign", "Size", "Slice", "Softmax", "SpaceToDepth", "Split", "Sqrt",
-        "Squeeze", "Sub", "Sum", "Tanh", "Tile", "TopK", "Transpose", "Unsqueeze", "Where",
+        "Squeeze", "Sub", "Sum", "Tanh", "Tile", "TopK", "Transpose", "Unsqueeze", "Where", "Xor",
         "SoftmaxCrossEntropyLoss", "OptionalGetElement", "OptionalHasElement",
     )
 } | {"GridSample": (), "Scan": (11, 16, 19, 21), "Upsample": (), "DFT": ()}  # fmt: skip

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _SEEN_BYTES = 1 << 10
+_POOLING_OPSET = (
+    22  # from here on pooling drops windows that begin behind the input, as onnxruntime does for all opsets
+)
 
 # Both packages log each operator they do not know; unshaped values are reported by check_supported instead.
 for _name in ("onnx_ir", "onnx_shape_inference", "onnxscript"):
@@ -122,6 +125,9 @@ def _fill_initializers(model: ir.Model) -> None:
 
 def _infer_by_onnx(model: ir.Model) -> None:
     proto, _ = serialise_without_weights(model, _SEEN_BYTES)
+    for entry in proto.opset_import:
+        if entry.domain == "" and entry.version == _POOLING_OPSET - 1:
+            entry.version = _POOLING_OPSET  # which only widened types otherwise
     try:
         inferred = onnx.shape_inference.infer_shapes(
             proto, check_type=False, strict_mode=False, data_prop=True
