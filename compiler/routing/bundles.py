@@ -73,7 +73,7 @@ def _share(chosen: Sequence[Passage], lanes: int) -> list[tuple[Passage, int]] |
     for passage in chosen:
         for used in (passage, *passage.shifted()):
             share = min(lanes, used.room)
-            route = used.positions(share, packed=True)[0] if share else None
+            route = used.positions(share, packed=True, most=1)[0] if share else None
             if route and not any(share_a_core(route, before) for before in routes):
                 break
         else:

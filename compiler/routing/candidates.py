@@ -12,7 +12,7 @@ from wsec.compiler.plan import Rectangle, Route
 from wsec.compiler.routing.geometry import transpose
 
 UNCOLOURED = -1
-_MOST_POSITIONS = 8
+_MOST_POSITIONS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +67,19 @@ class Passage:
         ways = (later, _ending_later(self), _ending_later(later))
         return [way for way in ways if way.room > 0]
 
-    def positions(self, lanes: int, *, packed: bool) -> tuple[Route, ...]:
-        """Routes of that many lanes at a few places, the best first.
+    def positions(self, lanes: int, *, packed: bool, most: int = _MOST_POSITIONS) -> tuple[Route, ...]:
+        """Routes of that many lanes at a few places, `most` or fewer, the best first.
 
         Turning lanes prefer the innermost, shortest place. Straight ones prefer the middle, from where the kernel's
         own distribution is shortest, or one end if they are to be `packed` beside others.
         """
         ends = (self.rows, self.final_rows or self.columns or self.rows)
         spare = max(side.room for side in ends) - lanes
-        last = min(_MOST_POSITIONS - 1, spare // lanes + 1) if spare else 0
-        routes = [self._route(lanes, index, max(last, 1)) for index in range(last + 1)]
+        last = min(_MOST_POSITIONS - 2, spare // lanes + 1) if spare else 0
+        places = [(index, max(last, 1)) for index in range(last + 1)]
         if self.columns is None and spare and not packed:
-            routes.insert(0, self._route(lanes, 1, 2))
-        return tuple(routes)
+            places.insert(0, (1, 2))
+        return tuple(self._route(lanes, index, last) for index, last in places[:most])
 
     def _route(self, lanes: int, index: int, last: int) -> Route:
         """The lanes at place `index` of those from 0 to `last`."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wsec.compiler.routing.traffic import Traffic
 
 _LANES_LOOKED_AT = 2  # times as many as are wanted: some may have no room
-_PLACES = 4
+_PLACES = 2
 
 
 def fit(traffic: Traffic, ways: Sequence[Passage], *, lanes: int, words: int, most: int) -> tuple[Route, ...]:
@@ -48,7 +48,7 @@ def _fit_passage(traffic: Traffic, way: Passage, lanes: int, most: int) -> Route
     """The first run of that many lanes whose ports carry at most `most` words, else the longest run there is."""
     best: Route | None = None
     looked_at = min(way.room, lanes * _LANES_LOOKED_AT)
-    for place in way.positions(looked_at, packed=True)[:_PLACES]:
+    for place in way.positions(looked_at, packed=True, most=_PLACES):
         first, count = _run(traffic.lane_peaks(place) <= most, lanes)
         if count > (best.lanes if best else 0):
             best = some_lanes(place, first, count)
@@ -59,9 +59,9 @@ def _fit_passage(traffic: Traffic, way: Passage, lanes: int, most: int) -> Route
 
 def _run(free: NDArray[np.bool_], most: int) -> tuple[int, int]:
     """Start and length of the first run of `most` free lanes, else of the longest run."""
+    if not free.any():
+        return 0, 0
     edges = np.flatnonzero(np.diff(free, prepend=False, append=False))
     starts, lengths = edges[0::2], np.minimum(edges[1::2] - edges[0::2], most)
-    if len(starts) == 0:
-        return 0, 0
     longest = int(lengths.argmax())
     return int(starts[longest]), int(lengths[longest])

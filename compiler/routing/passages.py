@@ -105,4 +105,4 @@ def _apart(source: Rectangle, target: Rectangle, *, source_passes: bool) -> tupl
 
 def _hops(passage: Passage) -> int:
     """Hops of the innermost lane."""
-    return longest_lane(passage.positions(1, packed=True)[0])
+    return longest_lane(passage.positions(1, packed=True, most=1)[0])

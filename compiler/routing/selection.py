@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 NARROWEST = 3  # 0 wide, 1 half an interval, 2 a whole interval, 3 one lane
 _SMALL_PART = 32  # a link that takes 1/32 of the interval gains nothing from more lanes
 _MOST_ROUNDS = 4
+_MOST_FITS = 1000  # bounds the time where hundreds of links exceed the interval whatever they do
 _INTERVAL_PARTS = (
     (2, 4, 8, 1),
     (2, 1),
@@ -45,6 +46,7 @@ class Selection:
         self.narrowness = [0] * len(links)
         self.order = sorted(range(len(links)), key=lambda number: (-links[number].words, number))
         self.traffic = Traffic(width, height)
+        self._fits_left = _MOST_FITS
         self._peaks: dict[Route, tuple[int, int]] = {}  # of routes asked about since the traffic last changed
         self._words = [link.words for link in links]
         self._fabric = fabric
@@ -64,16 +66,15 @@ class Selection:
         """Move links away from ports that exceed the interval, for a few rounds or until none of them gains by moving."""
         for _ in range(_MOST_ROUNDS):
             moved = [self._relieve(number) for number in reversed(self.order) if self._excess(number)]
-            if not any(moved):
-                break
+            if not any(moved) or self._fits_left == 0:
+                return
 
     def options(self, number: int, narrowness: int) -> list[tuple[Route, ...]]:
         """Every set of routes that is tried for the link at this narrowness, the cheapest first."""
         demand = self._demand(number, narrowness)
-        options = [
-            *all_bundles(self._passages[number], demand),
-            *single_passages(self._detours[number], demand),
-        ]
+        options = all_bundles(self._passages[number], demand)
+        if narrowness == NARROWEST:
+            options += single_passages(self._detours[number], demand)
         return sorted(options, key=lambda each: self._cost(number, each))
 
     def settle(self, number: int, routes: tuple[Route, ...]) -> None:
@@ -130,6 +131,9 @@ class Selection:
         narrowness = self.narrowness[number]
         yield first_bundles(ways, self._demand(number, narrowness))
         for parts in _INTERVAL_PARTS[narrowness]:
+            if self._fits_left == 0:
+                return
+            self._fits_left -= 1
             lanes = self._lanes(number, self._interval // parts)
             words = -(-self._words[number] // lanes)
             most = self._interval * self._fabric.link_words_per_cycle
