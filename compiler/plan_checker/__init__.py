@@ -27,7 +27,7 @@ What it checks, by code:
   receives.
 
 What it does not check yet: the values of weights and the digest of the original (the runtime does); cycles beyond
-those lower bounds and the interval that the slots allow; the chain's and the reductions' buffers; load of router links
+those lower bounds and the interval that the slots allow; the chain's buffers; load of router links
 shared by several colours; links between phases and wafers beyond their contents; positions of Resize where rounding
 decides; arguments that a kind does not define.
 

@@ -22,6 +22,7 @@ def check_memory(kernel: Kernel, target: Target) -> Iterator[Finding]:
     held = sum(_share_bytes(entry, kernel) * entry.slots for entry in kernel.inputs if not entry.constant)
     results = sum(_block_bytes(entry) * entry.slots for entry in kernel.outputs)
     at_work = sum(_bytes_at_work(entry, kernel) for entry in kernel.inputs if not entry.constant)
+    at_work += sum(_bytes_to_add(entry, kernel) for entry in kernel.outputs)
     code = target.core.code_reserve_bytes
     total = weights + held + results + at_work + code
     parts = f"weights {weights}, activations {held}, outputs {results}, at work {at_work}, code {code}"
@@ -60,5 +61,12 @@ def _share_bytes(entry: KernelInput, kernel: Kernel) -> int:
 def _bytes_at_work(entry: KernelInput, kernel: Kernel) -> int:
     """What at least a core needs of a block that is passed around: a turn of it."""
     if _copies(entry, kernel) == 1:
+        return 0
+    return -(-_block_bytes(entry) // math.prod(kernel.turns.values()))
+
+
+def _bytes_to_add(entry: KernelOutput, kernel: Kernel) -> int:
+    """What at least a core needs for the partial results that its neighbour sends: a turn of them."""
+    if not any(axis.size > 1 for axis in kernel.mesh.axes if axis.name in entry.sharding.root):
         return 0
     return -(-_block_bytes(entry) // math.prod(kernel.turns.values()))
