@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from wsec.passes.base import Pass, PassResult
+from wsec.passes.function_pass import function_pass
+from wsec.passes.insertion import PlacedPass, insert_passes
 from wsec.passes.manager import PipelineStep, run_pipeline
 from wsec.passes.pipeline import default_pipeline
 from wsec.passes.registry import parse_pass, pass_names
@@ -11,7 +13,10 @@ __all__ = [
     "Pass",
     "PassResult",
     "PipelineStep",
+    "PlacedPass",
     "default_pipeline",
+    "function_pass",
+    "insert_passes",
     "parse_pass",
     "pass_names",
     "run_pipeline",

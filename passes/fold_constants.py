@@ -65,6 +65,7 @@ class FoldConstants(Pass):
         )
         changed |= folded.modified
         changed |= lift_constants(model)
+        changed |= _copy_constant_outputs(model)
         _forget_provenance(model)
         rewriter = Rewriter(model)
         for node in rewriter.nodes(*_DEFERRED):
@@ -74,6 +75,8 @@ class FoldConstants(Pass):
         return changed or rewriter.modified
 
     def _should_fold(self, node: ir.Node) -> bool:
+        if node.op_type == "Identity" and node.outputs[0].is_graph_output():
+            return False
         if node.op_type in NON_DETERMINISTIC or node.op_type in {"QuantizeLinear", "DequantizeLinear"}:
             return False
         tensors = [value.const_value for value in node.inputs if value is not None]
@@ -88,6 +91,25 @@ class FoldConstants(Pass):
 def _bytes_of(value: ir.Value) -> int:
     shape = static_shape(value)
     return 0 if shape is None or value.dtype is None else math.ceil(math.prod(shape) * value.dtype.itemsize)
+
+
+def _copy_constant_outputs(model: ir.Model) -> bool:
+    """An output that is a constant becomes a copy of it, so that there is an operator which gives it."""
+    graph = model.graph
+    constants = [index for index, value in enumerate(graph.outputs) if value.is_initializer()]
+    for index in constants:
+        value = graph.outputs[index]
+        name, shape, dtype = str(value.name), value.shape, value.dtype
+        copy = ir.node("Identity", [value], name=f"{name}_copy")
+        graph.outputs[index] = copy.outputs[0]
+        del graph.initializers[name]
+        taken = {item.name for item in [*graph.inputs, *graph.initializers.values()]}
+        taken.update(item.name for node in graph.all_nodes() for item in node.outputs)
+        value.name = next(n for n in (f"{name}_constant" + "_" * i for i in range(len(taken) + 1)) if n not in taken)
+        graph.initializers.add(value)
+        copy.outputs[0].name, copy.outputs[0].shape, copy.outputs[0].dtype = name, shape, dtype
+        graph.append(copy)
+    return bool(constants)
 
 
 def _forget_provenance(model: ir.Model) -> None:

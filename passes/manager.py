@@ -10,15 +10,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wsec.compiler.errors import WsecError
+from wsec.compiler.importer.naming import name_nodes
 from wsec.compiler.importer.shapes import infer_shapes, unshaped_values
-from wsec.passes.verifier import verify_model
+from wsec.passes.base import PassResult
+from wsec.passes.failures import is_custom, pass_failed, pass_took_too_long, wrong_result
+from wsec.passes.time_limit import TimeLimitExceeded, time_limit
+from wsec.passes.verifier import signature_of, verify_model, verify_signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import onnx_ir as ir
 
-    from wsec.passes.base import Pass, PassResult
+    from wsec.passes.base import Pass
+    from wsec.passes.verifier import Finding, Signature
 
 _SHOWN_FINDINGS = 20
 
@@ -51,30 +56,33 @@ def run_pipeline(
     passes: Sequence[Pass],
     *,
     callback: Callable[[PipelineStep], None] | None = None,
+    limit_seconds: float | None = None,
 ) -> bool:
     """Run all passes over `model`, in place; says whether any changed it.
 
+    Args:
+        model: The model.
+        passes: In the order in which they run.
+        callback: Called before the first pass and after each.
+        limit_seconds: The longest that one pass may take, where that can be held (see `time_limit`).
+
     Raises:
-        WsecError: WSEC401 the model is broken before the first pass, WSEC402 a pass broke it. What a pass itself
-            raises passes through, with a note that names the pass.
+        WsecError: WSEC401 the model is broken before the first pass, WSEC402 a pass broke it, WSEC406 a pass of somebody
+            else's raised, WSEC407 a pass took too long. What a pass of wsec itself raises is a bug and passes through,
+            with a note that names the pass.
     """
-    _check(model, None, 0)
+    _check(model, None, 0, ())
+    signature = signature_of(model)
     modified = False
     if callback is not None:
         following = passes[0] if passes else None
         callback(PipelineStep(0, len(passes), None, None, following, 0.0, model))
     for index, current in enumerate(passes, 1):
         started = time.perf_counter()
-        try:
-            result = current.run(model)
-        except BaseException as error:
-            error.add_note(f"in pass {index} of {len(passes)}: {current}")
-            raise
-        if result.modified:
-            modified = True
-            _check(model, current, index)
-            if any(True for _ in unshaped_values(model)):
-                infer_shapes(model)
+        result = _run(model, current, index, len(passes), limit_seconds)
+        if result.modified or is_custom(current):
+            _settle(model, current, index, len(passes), signature)
+        modified |= result.modified
         if callback is not None:
             following = passes[index] if index < len(passes) else None
             seconds = time.perf_counter() - started
@@ -82,8 +90,42 @@ def run_pipeline(
     return modified
 
 
-def _check(model: ir.Model, after: Pass | None, index: int) -> None:
-    findings = verify_model(model)
+def _run(model: ir.Model, current: Pass, index: int, total: int, limit: float | None) -> PassResult:
+    """The result of one pass; what a pass of somebody else's raises becomes an error that names it."""
+    try:
+        with time_limit(limit):
+            result: object = current.run(model)
+    except TimeLimitExceeded as error:
+        raise pass_took_too_long(current, index, total, limit or 0, error) from error
+    except (Exception, SystemExit) as error:
+        if isinstance(error, WsecError) or not is_custom(current):
+            error.add_note(f"in pass {index} of {total}: {current}")
+            raise
+        raise pass_failed(current, index, total, error) from error
+    if not (isinstance(result, PassResult) and isinstance(result.modified, bool)):
+        found = result.modified if isinstance(result, PassResult) else result
+        raise wrong_result(current, index, total, found)
+    return result
+
+
+def _settle(
+    model: ir.Model, current: Pass, index: int, total: int, before: tuple[Signature, Signature]
+) -> None:
+    """Check what a pass left, and give names and shapes to what it added."""
+    try:
+        if is_custom(current):
+            name_nodes(model)
+        _check(model, current, index, verify_signature(model, before))
+        if any(True for _ in unshaped_values(model)):
+            infer_shapes(model)
+    except Exception as error:  # the model may be broken beyond what can be checked
+        if isinstance(error, WsecError) or not is_custom(current):
+            raise
+        raise pass_failed(current, index, total, error) from error
+
+
+def _check(model: ir.Model, after: Pass | None, index: int, more: tuple[Finding, ...]) -> None:
+    findings = (*more, *verify_model(model))
     if not findings:
         return
     shown = [str(finding) for finding in findings[:_SHOWN_FINDINGS]]

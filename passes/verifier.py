@@ -16,7 +16,7 @@ import onnx_ir as ir
 from wsec.compiler.importer.shapes import static_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,44 @@ def verify_model(model: ir.Model, *, shapes: bool = False) -> tuple[Finding, ...
     if shapes:
         findings.extend(_shapes(model.graph))
     return tuple(findings)
+
+
+Signature = tuple[tuple[str, ir.DataType | None], ...]
+
+
+def signature_of(model: ir.Model) -> tuple[Signature, Signature]:
+    """Inputs and outputs in order, with their names and element types, which no pass may change."""
+    return _signature(model.graph.inputs), _signature(model.graph.outputs)
+
+
+def verify_signature(model: ir.Model, before: tuple[Signature, Signature]) -> tuple[Finding, ...]:
+    """A finding for inputs and for outputs that are not what they were; a type that was unknown may become known."""
+    sides = zip(("inputs", "outputs"), before, signature_of(model), strict=True)
+    return tuple(
+        Finding(f"{side} of the model", _signed(old), _signed(new))
+        for side, old, new in sides
+        if not _agree(old, new)
+    )
+
+
+def _signature(values: Sequence[ir.Value]) -> Signature:
+    return tuple((str(value.name), value.dtype) for value in values)
+
+
+def _agree(old: Signature, new: Signature) -> bool:
+    return len(old) == len(new) and all(
+        name == other and (dtype is None or found is None or dtype == found)
+        for (name, dtype), (other, found) in zip(old, new, strict=True)
+    )
+
+
+def _signed(signature: Signature) -> str:
+    return (
+        ", ".join(
+            f"{name} ({'unknown' if dtype is None else dtype.name.lower()})" for name, dtype in signature
+        )
+        or "none"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +112,7 @@ def _graph(graph: ir.Graph, model: ir.Model, outer: _Scope | None) -> Iterator[F
             yield from _graph(body, model, scope)
         for index, value in enumerate(node.outputs):
             if value.name or value.uses():
-                yield from scope.define(value, f"{_label(node)}, output {index}")
+                yield from scope.define(value, f"{node_label(node)}, output {index}")
     for value in graph.outputs:
         if not scope.sees(value):
             yield Finding(
@@ -94,7 +132,7 @@ def _initializers(graph: ir.Graph, scope: _Scope) -> Iterator[Finding]:
 
 
 def _node(node: ir.Node, graph: ir.Graph, model: ir.Model, scope: _Scope) -> Iterator[Finding]:
-    where = _label(node)
+    where = node_label(node)
     if node.graph is not graph:
         yield Finding(where, f"to belong to graph {graph.name!r}", "another graph")
     if node.domain not in model.opset_imports and node.op_identifier() not in model.functions:
@@ -106,7 +144,7 @@ def _node(node: ir.Node, graph: ir.Graph, model: ir.Model, scope: _Scope) -> Ite
         if producer is None or producer.graph is None:
             found = f"{value.name!r}, which nothing defines"
         else:
-            found = f"{value.name!r}, computed later by {_label(producer)}"
+            found = f"{value.name!r}, computed later by {node_label(producer)}"
         yield Finding(f"{where}, input {index}", "a value defined before", found)
 
 
@@ -120,7 +158,8 @@ def _bodies(node: ir.Node) -> Iterator[ir.Graph]:
             yield from attribute.as_graphs()
 
 
-def _label(node: ir.Node) -> str:
+def node_label(node: ir.Node) -> str:
+    """Name and operator of a node; where it has no name, that of its first output."""
     if node.name:
         return f"node {node.name!r} ({node.op_type})"
     return f"node of {node.outputs[0].name!r} ({node.op_type})" if node.outputs else f"node ({node.op_type})"
@@ -130,7 +169,7 @@ def _node_names(model: ir.Model) -> Iterator[Finding]:
     seen: set[str] = set()
     for node in model.graph.all_nodes():
         if node.name and node.name in seen:
-            yield Finding(_label(node), "a name that is not taken", "a second node of this name")
+            yield Finding(node_label(node), "a name that is not taken", "a second node of this name")
         seen.add(node.name or "")
 
 
@@ -139,7 +178,7 @@ def _shapes(graph: ir.Graph) -> Iterator[Finding]:
         for value in node.outputs:
             if not value.name or not (value.type is None or isinstance(value.type, ir.TensorType)):
                 continue
-            where = f"{_label(node)}, output {value.name!r}"
+            where = f"{node_label(node)}, output {value.name!r}"
             if value.dtype is None:
                 yield Finding(where, "an element type", "none")
             if static_shape(value) is None:

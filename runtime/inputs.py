@@ -53,9 +53,13 @@ def make_inputs(plan: Plan, seed: int = 0) -> dict[str, Array]:
     Floats are normally distributed, truth values even. Whole numbers are 0 or 1, or, where the input indexes tables
     or is compared with lists of constants, any index that these have.
     """
+    return draw_inputs(plan.inputs, _index_limits(plan), seed)
+
+
+def draw_inputs(values: Sequence[Value], limits: Mapping[str, int], seed: int) -> dict[str, Array]:
+    """Random inputs for these values, in their order; whole numbers are below `limits`, or 0 and 1 without one."""
     generator = np.random.default_rng(seed)
-    limits = _index_limits(plan)
-    return {value.name: _random(value, limits.get(value.name, 2), generator) for value in plan.inputs}
+    return {value.name: _random(value, limits.get(value.name, 2), generator) for value in values}
 
 
 def _random(value: Value, limit: int, generator: np.random.Generator) -> Array:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from wsec.compiler.target import Target
-    from wsec.passes import Pass
+    from wsec.passes import Pass, PlacedPass
 
 __all__ = ["Plan", "StageEvent", "WsecError", "compile", "load_plan"]
 
@@ -31,7 +31,9 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
     output: str | Path | None = None,
     effort: float = 1.0,
     seed: int = 0,
-    passes: Sequence[Pass] | None = None,
+    passes: Sequence[Pass | PlacedPass] = (),
+    pipeline: Sequence[Pass] | None = None,
+    verify_passes: bool = False,
     observer: Callable[[StageEvent], None] | None = None,
 ) -> Plan:
     """Compile an ONNX file onto the grid of a wafer-scale engine.
@@ -44,13 +46,24 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         output: Folder of the plan; by default a temporary one that lives as long as the plan object.
         effort: How hard placement searches; the same effort gives the same plan on any machine.
         seed: Of that search.
-        passes: The lowering pipeline; the default one if None.
+        passes: Passes of your own, run beside those of the pipeline; `wsec.api.passes.PlacedPass` gives one a place.
+        pipeline: The lowering pipeline; the default one if None.
+        verify_passes: Compare the numbers with the original model after each pass.
         observer: Called with a `StageEvent` as stages begin, progress and end.
 
     Raises:
         WsecError: The model, the target or the fit is at fault; `code`, `where`, `expected`, `found`, `hint` say how.
     """
-    options = Options(target, region, dims, effort, seed, passes)
+    options = Options(
+        target=target,
+        region=region,
+        dims=dims,
+        effort=effort,
+        seed=seed,
+        passes=passes,
+        pipeline=pipeline,
+        verify_passes=verify_passes,
+    )
     folder = None if output is None else Path(output)
     if observer is None:
         return compile_model(model, options, folder)

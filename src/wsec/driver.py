@@ -5,11 +5,11 @@ Stages hand frozen results to each other and nothing else; every stage is timed 
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import time
 import weakref
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -32,10 +32,13 @@ if TYPE_CHECKING:
     from wsec.compiler.placement import Placement, Progress
     from wsec.compiler.plan_checker import Finding
     from wsec.compiler.plan_io import LoadedPlan
-    from wsec.passes import Pass
+    from wsec.pass_verification import PassNumbers
+    from wsec.passes import Pass, PipelineStep, PlacedPass
     from wsec.runtime.estimate import Estimate
     from wsec.runtime.oracle import Verification
 
+
+DEFAULT_PASS_TIMEOUT = 600.0  # seconds; two orders above what the largest models need
 
 _SAMPLES = (1 << 20, 8, 4, 2, 1)  # buffers of a link at most, tried in this order until the kernels fit
 
@@ -63,8 +66,11 @@ class Options:
         dims: Sizes of the model's open dimensions.
         effort: How hard placement searches; 1.0 is a few seconds for a network of 60 kernels.
         seed: Of the search.
-        passes: The pipeline; None for the default one.
+        passes: Passes to add to the pipeline; a plain one runs before the last dead-code elimination.
+        pipeline: The pipeline; None for the default one.
         dump_passes: Folder for the model before the first pass and after each; None for no dumps.
+        verify_passes: Compare the numbers of the model with the original after each pass.
+        pass_timeout: Seconds that one pass may take; None for any time.
     """
 
     target: str | Path | Target = "wse2"
@@ -72,8 +78,11 @@ class Options:
     dims: Mapping[str, int] | None = None
     effort: float = 1.0
     seed: int = 0
-    passes: Sequence[Pass] | None = None
+    passes: Sequence[Pass | PlacedPass] = ()
+    pipeline: Sequence[Pass] | None = None
     dump_passes: Path | None = None
+    verify_passes: bool = False
+    pass_timeout: float | None = DEFAULT_PASS_TIMEOUT
 
 
 class Plan:
@@ -139,7 +148,7 @@ class _Job:
     observer: Callable[[StageEvent], None]
     stop: Callable[[], bool] | None
 
-    @contextmanager
+    @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
         started = time.perf_counter()
         self.observer(StageEvent(name))
@@ -199,16 +208,98 @@ def _lower(job: _Job) -> tuple[ir.Model, tuple[str, ...]]:
 
         imported = import_model(job.model, job.options.dims or {})
     with job.stage("passes"):
-        from wsec.passes import default_pipeline, run_pipeline
-        from wsec.passes.dumping import dump_to
+        from wsec.passes import run_pipeline
 
-        folder = job.options.dump_passes
-        pipeline = default_pipeline() if job.options.passes is None else job.options.passes
-        run_pipeline(imported.model, pipeline, callback=None if folder is None else dump_to(folder))
+        pipeline = build_pipeline(job.options)
+        changed: list[str] = []
+        callback = _pass_callback(job, changed)
+        limit = job.options.pass_timeout
+        run_pipeline(imported.model, pipeline, callback=callback, limit_seconds=limit)
         while shape_oracle(imported.model):
             infer_shapes(imported.model)
-        notes = check_supported(imported.model)
-    return imported.model, (*imported.notes, *notes)
+        try:
+            check_supported(imported.model)
+        except WsecError as error:
+            for name in changed:
+                error.add_note(
+                    f"the custom pass {name} had changed the model; `wsec bisect` says whether it broke it"
+                )
+            raise
+    return imported.model, (*imported.notes, *(f"custom pass {name} changed the model" for name in changed))
+
+
+def build_pipeline(options: Options) -> tuple[Pass, ...]:
+    """The passes that a compilation with these options runs, in order.
+
+    Raises:
+        WsecError: WSEC403, WSEC405, WSEC410 one that is added is not a pass or has no such place.
+    """
+    from wsec.passes import default_pipeline, insert_passes
+
+    pipeline = default_pipeline() if options.pipeline is None else options.pipeline
+    return insert_passes(pipeline, options.passes)
+
+
+def _pass_callback(job: _Job, changed: list[str]) -> Callable[[PipelineStep], None]:
+    """All that happens between passes; writes down into `changed` the custom ones that changed the model."""
+    from wsec.pass_verification import PassVerifier, raise_at_difference
+    from wsec.passes.dumping import dump_to
+    from wsec.passes.failures import is_custom
+
+    callbacks: list[Callable[[PipelineStep], None]] = []
+    if job.options.dump_passes is not None:
+        callbacks.append(dump_to(job.options.dump_passes))
+    if job.options.verify_passes:
+        callbacks.append(raise_at_difference(PassVerifier(job.model)))
+
+    def callback(step: PipelineStep) -> None:
+        if step.previous is not None and step.result is not None and step.result.modified:
+            changed.extend([str(step.previous)] if is_custom(step.previous) else [])
+        if step.following is not None:
+            job.observer(StageEvent("passes", detail=str(step.following)))
+        for each in callbacks:
+            each(step)
+
+    return callback
+
+
+def bisect_model(
+    model: str | Path, options: Options, seed: int = 0, observe: Callable[[PassNumbers], None] | None = None
+) -> tuple[PassNumbers, ...]:
+    """Run the passes until the numbers change; the last entry is the first step that changes them, if any does.
+
+    Args:
+        model: An ONNX file.
+        options: Its `dims`, `passes`, `pipeline` and `pass_timeout` are used.
+        seed: Of the inputs.
+        observe: Called after each step.
+
+    Raises:
+        WsecError: WSEC409 onnxruntime cannot run the original, and whatever importing and the passes raise.
+    """
+    from wsec.compiler.importer import import_model
+    from wsec.pass_verification import PassVerifier
+    from wsec.passes import run_pipeline
+
+    pipeline = build_pipeline(options)
+    imported = import_model(Path(model), options.dims or {})
+    verifier = PassVerifier(Path(model), seed)
+    steps: list[PassNumbers] = []
+
+    def callback(step: PipelineStep) -> None:
+        steps.append(verifier.check(step))
+        if observe is not None:
+            observe(steps[-1])
+        if not steps[-1].passed:
+            raise _NumbersChanged
+
+    with contextlib.suppress(_NumbersChanged):
+        run_pipeline(imported.model, pipeline, callback=callback, limit_seconds=options.pass_timeout)
+    return tuple(steps)
+
+
+class _NumbersChanged(Exception):  # noqa: N818 - ends a run of the pipeline whose rest does not matter
+    """Raised by the callback of a bisection."""
 
 
 def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:

@@ -148,8 +148,11 @@ def test_long_lists_of_findings_are_cut(build: Callable[[str], ir.Model]) -> Non
     assert caught.value.where.endswith("and 9 more")
 
 
-def test_a_crash_names_the_pass(build: Callable[[str], ir.Model]) -> None:
-    """A bug keeps its traceback, and the traceback says in which pass with which options it happened."""
+def test_a_crash_of_a_pass_of_wsec_keeps_its_traceback(
+    build: Callable[[str], ir.Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a bug of wsec, and its traceback says in which pass with which options it happened."""
+    monkeypatch.setattr(Crash, "__module__", "wsec.passes.crash")
     with pytest.raises(ZeroDivisionError) as caught:
         run_pipeline(build(TEXT), [Nothing(), Crash(limit=5, deep=True)])
     assert caught.value.__notes__ == ["in pass 2 of 2: crash{limit=5 deep=true}"]

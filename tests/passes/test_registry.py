@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
+import re
+import sys
+import tomllib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
 from wsec.compiler.errors import ExitStatus, WsecError
-from wsec.passes import Pass, default_pipeline, parse_pass, pass_names
+from wsec.passes import Pass, PassResult, default_pipeline, parse_pass, pass_names
 from wsec.passes.fold_constants import FoldConstants
 from wsec.passes.pipeline import ORDER, PIPELINE, check_order
-from wsec.passes.registry import BUILT_IN, load_pass
+from wsec.passes.registry import installed_passes, load_pass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import onnx_ir as ir
+
+ROOT = Path(__file__).parents[2]
+REGISTERED: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+    "entry-points"
+]["wsec.passes"]
 
 
 def _refusal(call: Callable[[], object]) -> str:
@@ -25,7 +37,7 @@ def _refusal(call: Callable[[], object]) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", sorted(BUILT_IN))
+@pytest.mark.parametrize("name", sorted(REGISTERED))
 def test_every_built_in_pass_is_what_it_says(name: str) -> None:
     """Its name is its key, it is documented, and it is built without options; what it prints reads back as itself."""
     found = load_pass(name)
@@ -33,6 +45,18 @@ def test_every_built_in_pass_is_what_it_says(name: str) -> None:
     assert found.__doc__
     assert dataclasses.is_dataclass(found)
     assert parse_pass(str(parse_pass(name))) == found()
+
+
+def test_every_pass_of_wsec_is_registered_as_one_of_another_package_would_be() -> None:
+    """Each class that has a name stands in pyproject.toml; where one is missing in what is installed: make install."""
+    classes = {
+        f"wsec.passes.{path.stem}:{name}"
+        for path in (ROOT / "passes").glob("*.py")
+        for name in re.findall(r"^class (\w+)\(Pass\):", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert classes == set(REGISTERED.values())
+    own = {name: item.value for name, item in installed_passes().items() if item.package == "wsec"}
+    assert own == REGISTERED
 
 
 def test_options_are_read_by_their_types() -> None:
@@ -72,7 +96,7 @@ def test_a_class_that_cannot_be_imported() -> None:
         "  where:    no_such_package:Pass\n"
         "  expected: package.module:Class of an installed package\n"
         "  found:    No module named 'no_such_package'\n"
-        "  try:      install the package that holds it, or check the spelling"
+        "  try:      install the package that holds it, put its folder on PYTHONPATH, or check the spelling"
     )
 
 
@@ -84,6 +108,120 @@ def test_a_class_that_is_no_pass() -> None:
         "  expected: a subclass of wsec.passes.Pass\n"
         "  found:    <class 'pathlib.Path'>\n"
         "  try:      name the class of the pass"
+    )
+
+
+@dataclass(frozen=True)
+class Nameless(Pass):
+    """Has neither a name nor anything to run."""
+
+
+@dataclass(frozen=True)
+class Demanding(Pass):
+    """Has options that must be given, and takes not every value."""
+
+    name: ClassVar[str] = "demanding"
+    factor: float
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is not positive."""
+        if self.factor <= 0:
+            raise ValueError(f"factor {self.factor} is not positive")
+
+    def run(self, model: ir.Model) -> PassResult:
+        """Leave the model alone."""
+        del model
+        return PassResult(modified=False)
+
+
+@dataclass(frozen=True)
+class Heir(Demanding):
+    """Adds nothing."""
+
+    name: ClassVar[str] = "heir"
+
+
+class Undecorated(Heir):
+    """Its own fields would be no options."""
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name under which this module can be imported by those that look for passes."""
+    monkeypatch.setitem(sys.modules, "passes_of_a_test", sys.modules[__name__])
+    return "passes_of_a_test"
+
+
+def test_a_class_that_lacks_parts_of_a_pass(here: str) -> None:
+    """All that is missing is told at once, before anything runs."""
+    assert _refusal(lambda: parse_pass(f"{here}:Nameless")) == (
+        "error[WSEC403]: 'passes_of_a_test:Nameless' is not a complete pass\n"
+        "  where:    passes_of_a_test:Nameless\n"
+        "  expected: a frozen dataclass with a name in kebab case and a method run\n"
+        "  found:    name is None, no method run\n"
+        "  try:      docs/writing-passes.md shows a whole one"
+    )
+    assert "found:    no decorator @dataclass(frozen=True)\n" in _refusal(
+        lambda: parse_pass(f"{here}:Undecorated")
+    )
+
+
+def test_a_module_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it raises is told, and is no bug of wsec."""
+    (tmp_path / "broken_passes.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "found:    ZeroDivisionError: division by zero\n" in _refusal(
+        lambda: parse_pass("broken_passes:Mine")
+    )
+
+
+def test_options_that_the_pass_refuses(here: str) -> None:
+    """Missing ones, and values that its constructor does not take; what is missing may also be optional."""
+    assert parse_pass(f"{here}:Demanding{{factor=2 limit=3}}") == Demanding(2.0, 3)
+    assert str(Demanding(2.0)) == "demanding{factor=2.0}"
+    assert _refusal(lambda: parse_pass(f"{here}:Demanding{{factor=-1}}")) == (
+        "error[WSEC404]: the pass demanding refuses its options\n"
+        "  where:    passes_of_a_test:Demanding{factor=-1}\n"
+        "  expected: every option that has no default, with a value that the pass takes\n"
+        "  found:    factor -1.0 is not positive\n"
+        "  try:      give the options in braces: demanding{option=value}"
+    )
+    assert "missing 1 required positional argument: 'factor'" in _refusal(
+        lambda: parse_pass(f"{here}:Demanding")
+    )
+
+
+def _install(folder: Path, package: str, entry_points: str) -> None:
+    """Make it look as if a package were installed in the folder."""
+    metadata = folder / f"{package}-1.5.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.5\n")
+    (metadata / "entry_points.txt").write_text(entry_points)
+
+
+def test_passes_of_installed_packages_are_known_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str
+) -> None:
+    """They are listed with their origin without being imported, and imported when they are asked for."""
+    _install(tmp_path, "others", f"[wsec.passes]\nheir = {here}:Heir\nbroken = no_such_package:Pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert installed_passes()["broken"].origin == "others 1.5"
+    assert parse_pass("heir{factor=3}") == Heir(3.0)
+
+
+def test_two_passes_of_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which of them runs must not depend on the order of folders."""
+    _install(tmp_path, "others", "[wsec.passes]\nname-nodes = others.names:NameNodes\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    version = importlib.metadata.version("wsec")
+    assert _refusal(lambda: parse_pass("fold-constants")) == (
+        "error[WSEC403]: two packages register a pass 'name-nodes'\n"
+        "  where:    entry-point group wsec.passes\n"
+        "  expected: one pass of each name\n"
+        f"  found:    wsec.passes.name_nodes:NameNodes of wsec {version}\n"
+        "            others.names:NameNodes of others 1.5\n"
+        "  try:      uninstall one of the two, or rename the pass in others"
     )
 
 
@@ -160,11 +298,11 @@ def test_the_documentation_shows_the_tables_as_they_are() -> None:
         assert f"| {number} | `{name}` | {reason} |" in page
     for before, after, why in ORDER:
         assert f"| `{before}` | `{after}` | {why} |" in page
-    for name in BUILT_IN:
+    for name in REGISTERED:
         assert f"| `{name}` | {(load_pass(name).__doc__ or '').splitlines()[0]} |" in page
 
 
-@pytest.mark.parametrize("code", [*range(101, 117), *range(401, 406)])
+@pytest.mark.parametrize("code", [*range(101, 117), *range(401, 411)])
 def test_each_error_has_its_page(code: int) -> None:
     """A message's code leads to an explanation, an example and what to do."""
     page = (Path(__file__).parents[2] / "docs" / "errors" / f"WSEC{code}.md").read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from wsec.cli.bisect import bisect
 from wsec.cli.check_plan import check_plan
 from wsec.cli.compile import compile_plan
 from wsec.cli.estimate import estimate
@@ -29,7 +30,7 @@ Exit statuses:
   3    the model is at fault (WSEC1xx)
   4    the target is at fault (WSEC2xx)
   5    the model does not fit (WSEC3xx)
-  6    a pass is at fault (WSEC4xx)
+  6    a pass or a package of kernels is at fault (WSEC4xx)
   7    the plan or a file beside it is at fault (WSEC5xx)
   8    wsec itself is at fault (WSEC6xx)
   130  interrupted
@@ -58,7 +59,7 @@ def application() -> None:
     """
 
 
-for _command in (compile_plan, run, estimate, check_plan, targets, passes, kernels):
+for _command in (compile_plan, run, estimate, check_plan, bisect, targets, passes, kernels):
     application.add_command(_command)
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wsec.cli.command import WsecCommand, json_option
+from wsec.cli.command import json_option
 from wsec.cli.interrupt import InterruptHandler
+from wsec.cli.pass_options import PassesCommand, pass_options, placed_passes
 from wsec.cli.progress import show_progress
 from wsec.cli.summary import summarize, write_summary
 from wsec.compiler.target import parse_region
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from wsec.driver import Options, Plan, StageEvent
 
 
-def _dimensions(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, int]:
+def dimensions(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, int]:
     """The sizes of open dimensions out of texts `NAME=SIZE`; a name may hold equal signs of its own."""
     sizes: dict[str, int] = {}
     for text in texts:
@@ -39,12 +40,13 @@ def _effort(_ctx: click.Context, _parameter: click.Parameter, effort: float) -> 
 
 @click.command(
     "compile",
-    cls=WsecCommand,
+    cls=PassesCommand,
     epilog="""\b
 Examples:
   wsec compile resnet50.onnx -o resnet50.plan
   wsec compile bert.onnx --target wse3 --dim batch=1 --dim sequence=128
   wsec compile small.onnx --region 96x96 --json
+  wsec compile model.onnx --pass my_pkg.my_mod:MyPass{limit=8} --after fold-constants
 
 Ctrl-C during placement keeps the best plan so far; a second one leaves at once, with nothing written.""",
 )
@@ -65,7 +67,7 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
     "dims",
     multiple=True,
     metavar="NAME=SIZE",
-    callback=_dimensions,
+    callback=dimensions,
     help="Size of an open dimension; again for each.",
 )
 @click.option(
@@ -85,10 +87,18 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
     type=click.Path(path_type=Path),
     help="Write the model before and after each pass.",
 )
+@pass_options
+@click.option(
+    "--verify-passes",
+    is_flag=True,
+    help="Run the numbers after each pass, and stop at the first that changes them.",
+)
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors, and what --json asks for.")
 @click.option("-v", "--verbose", is_flag=True, help="Print what each stage does, also where nobody watches.")
+@click.pass_context
 def compile_plan(
+    ctx: click.Context,
     *,
     model: str,
     output: str | None,
@@ -98,6 +108,11 @@ def compile_plan(
     effort: float,
     seed: int,
     dump_passes: Path | None,
+    pass_specs: tuple[str, ...],
+    after: tuple[str, ...],
+    before: tuple[str, ...],
+    pass_timeout: float,
+    verify_passes: bool,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -115,7 +130,10 @@ def compile_plan(
         dims=dims,
         effort=effort,
         seed=seed,
+        passes=placed_passes(ctx, pass_specs, after, before),
         dump_passes=dump_passes,
+        verify_passes=verify_passes,
+        pass_timeout=pass_timeout,
     )
     folder = Path(f"{Path(model).stem}.plan") if output is None else Path(output)
     plan, stages = _compile(Path(model), options, folder, quiet=quiet, verbose=verbose)
