@@ -105,7 +105,9 @@ def _copy_constant_outputs(model: ir.Model) -> bool:
         del graph.initializers[name]
         taken = {item.name for item in [*graph.inputs, *graph.initializers.values()]}
         taken.update(item.name for node in graph.all_nodes() for item in node.outputs)
-        value.name = next(n for n in (f"{name}_constant" + "_" * i for i in range(len(taken) + 1)) if n not in taken)
+        value.name = next(
+            n for n in (f"{name}_constant" + "_" * i for i in range(len(taken) + 1)) if n not in taken
+        )
         graph.initializers.add(value)
         copy.outputs[0].name, copy.outputs[0].shape, copy.outputs[0].dtype = name, shape, dtype
         graph.append(copy)

@@ -31,3 +31,19 @@ def test_tensors_may_be_called_as_a_plan_calls_its_roles(name: str, tmp_path: Pa
     )
     x, more = np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 6), np.zeros(6, np.float32)
     np.testing.assert_array_equal(plan.run({"in": x, "more": more})[name], np.maximum(x, more))
+
+
+def test_a_model_that_is_a_constant_copies_it(tmp_path: Path) -> None:
+    """Where everything folds, the cores hold the constant and send it."""
+    plan = _compiled(
+        f"""{HEAD} g () => (float[40] y, float[40] z) {{
+        n = Constant<value_ints=[40]>() \n a = ConstantOfShape<value = float[1] {{1.5}}>(n)
+        y = Add(a, a) \n z = Identity(y) }}""",
+        tmp_path,
+    )
+    assert plan.check() == ()
+    assert {kernel.kind for kernel in plan.record.kernels()} == {"reshape"}
+    outputs = plan.run({})
+    assert (outputs["y"] == 3).all()
+    assert (outputs["z"] == 3).all()
+    assert plan.verify().passed
