@@ -175,11 +175,13 @@ def _copies(operand: Operand, nest: LoopNest, parts: Array) -> Array:
 def _serial_costs(nest: LoopNest, parts: Array, target: Target) -> SplitCosts:
     """The data lies on all cores, in equal parts of each flat tensor; one core reads all of it and does the work."""
     cores = parts.prod(axis=1)
-    weights, activations, words = np.zeros(len(parts)), np.zeros(len(parts)), 0
+    weights, activations, words = (np.zeros(len(parts)) for _ in range(3))
+    weight_reads = np.where(cores > 1, nest.work.weight_reads, 1)
     for operand in (*nest.inputs, *nest.outputs):
         elements = operand.maps[0].extent
         held = np.ceil(elements / cores) * operand.item_bytes
-        words += -(-elements * operand.item_bytes // target.fabric.word_bytes)
+        reads = weight_reads if operand.constant else 1
+        words = words + -(-elements * operand.item_bytes // target.fabric.word_bytes) * reads
         if operand.constant:
             weights = weights + held
         else:

@@ -108,6 +108,7 @@ class Work:
         collectives: Statistics that are all-reduced over the collective loops.
         vectors: Sets of loops that one vector instruction may run over; the best is taken. Empty: all loops at once.
         serial: True where one core does all of it.
+        weight_reads: How often a serial core reads the weights, which other cores hold; everything else it reads once.
     """
 
     loops: tuple[str, ...]
@@ -118,6 +119,7 @@ class Work:
     collectives: int = 0
     vectors: tuple[tuple[str, ...], ...] = ()
     serial: bool = False
+    weight_reads: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ def make_unsplit(operator: OperatorView, reason: str) -> LoopNest:
             operations=_serial_operations(operator, values, outputs),
             dtype=dtype_of(outputs[0]),
             serial=True,
+            weight_reads=_steps(operator),
         ),
         reason=f"{operator.op_type}: {reason}",
     )
@@ -62,6 +63,13 @@ def _subgraphs(attribute: ir.Attr) -> list[ir.Graph]:
     if attribute.type.name == "GRAPH":
         return [attribute.as_graph()]
     return list(attribute.as_graphs()) if attribute.type.name == "GRAPHS" else []
+
+
+def _steps(operator: OperatorView) -> int:
+    """How many steps a recurrent layer takes; 1 for everything else."""
+    if operator.op_type not in _RECURRENT:
+        return 1
+    return shape_of(operator.input(0))[operator.integer("layout", 0)]
 
 
 def _serial_operations(operator: OperatorView, inputs: list[ir.Value], outputs: list[ir.Value]) -> int:

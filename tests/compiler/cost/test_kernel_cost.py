@@ -115,3 +115,25 @@ def test_types_of_four_bits_are_computed_as_eight(dtype: str, computed_as: str) 
     ]
     narrow, wide = (split_costs(nest, np.ones((1, 3)), TARGET).compute for nest in nests)
     assert narrow.tolist() == wide.tolist()
+
+
+def test_a_serial_core_reads_weights_of_other_cores_at_every_step() -> None:
+    """A recurrent layer of 30 steps whose 100 words of weights lie on four cores; on one core they are there already."""
+    row, column = Loop("row", 1), Loop("column", 1)
+    nest = LoopNest(
+        kind="unsplit",
+        operators=("recurrent",),
+        loops=(row, column),
+        inputs=(
+            Operand("in0", "x", "float32", 4, constant=False, maps=(fixed(60),)),
+            Operand("in1", "w", "float32", 4, constant=True, maps=(fixed(100),)),
+        ),
+        outputs=(Operand("out0", "y", "float32", 4, constant=False, maps=(fixed(40),)),),
+        arguments={},
+        work=Work((), operations=1000, serial=True, weight_reads=30),
+    )
+    way = [
+        FABRIC.hop_cycles * (rows + columns) + 2 * FABRIC.ramp_cycles for rows, columns in ((2, 2), (1, 1))
+    ]
+    costs = split_costs(nest, np.array([[2.0, 2.0], [1.0, 1.0]]), TARGET)
+    assert costs.communication.tolist() == [60 + 40 + 30 * 100 + way[0], 60 + 40 + 100 + way[1]]
