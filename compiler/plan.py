@@ -232,7 +232,8 @@ class Wafer:
 class PlacementSummary:
     """What placement found: cycles between samples of the slowest kernel, and the least that any placement reaches.
 
-    The bound is for the splits that the compiler considered, and for kernels alone: links and buffers are not in it.
+    Both count for a kernel the words that cross the edge of its rectangle, on a quarter of its perimeter, where that
+    takes longer than its work. The bound is for the splits that the compiler considered; buffers are not in it.
     """
 
     interval: int
