@@ -26,12 +26,8 @@ NARROWEST = 3  # 0 wide, 1 half an interval, 2 a whole interval, 3 one lane
 _SMALL_PART = 32  # a link that takes 1/32 of the interval gains nothing from more lanes
 _MOST_ROUNDS = 4
 _MOST_FITS = 1000  # bounds the time where hundreds of links exceed the interval whatever they do
-_INTERVAL_PARTS = (
-    (2, 4, 8, 1),
-    (2, 1),
-    (1,),
-    (),
-)  # by narrowness: what a link itself may take of it, in turn
+# By narrowness: 1 / the part of the interval that a lane's own words may take, in the order in which they are tried.
+_INTERVAL_PARTS = ((2, 4, 8, 1), (2, 1), (1,), ())
 
 Cost = tuple[int, int, int, int]
 

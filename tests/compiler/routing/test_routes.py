@@ -167,7 +167,7 @@ def problems(draw: st.DrawFn) -> tuple[int, int, list[RoutingLink]]:
     return width, height, links
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(problems(), st.integers(1, 2000))
 def test_lanes_join_their_rectangles_and_keep_colours_apart(
     problem: tuple[int, int, list[RoutingLink]], interval: int
@@ -178,7 +178,7 @@ def test_lanes_join_their_rectangles_and_keep_colours_apart(
     check_routes(links, routed, width, height, budget=13)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(problems(), st.integers(1, 2000), st.integers(1, 4))
 def test_scarce_colours_give_legal_routes_or_an_error(
     problem: tuple[int, int, list[RoutingLink]], interval: int, budget: int
@@ -199,7 +199,7 @@ def test_scarce_colours_give_legal_routes_or_an_error(
     assert len(links) > budget
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(problems(), st.integers(1, 2000))
 def test_cycles_and_intervals_are_those_of_the_busiest_port(
     problem: tuple[int, int, list[RoutingLink]], interval: int
@@ -216,7 +216,7 @@ def test_cycles_and_intervals_are_those_of_the_busiest_port(
         assert result.cycles == peak + 2 * hops + 2 * 2  # a hop takes 2 cycles on WSE-3, and so does a ramp
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(problems(), st.integers(1, 2000))
 def test_summary_counts_what_the_lanes_use(
     problem: tuple[int, int, list[RoutingLink]], interval: int
@@ -234,7 +234,7 @@ def test_summary_counts_what_the_lanes_use(
     assert summary.longest_path == max((len(path) - 1 for each in routes for path in lanes(each)), default=0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(problems())
 def test_routing_again_gives_the_same_routes(problem: tuple[int, int, list[RoutingLink]]) -> None:
     """A plan is reproducible byte for byte, so its routes must be."""
