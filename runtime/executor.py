@@ -17,6 +17,7 @@ from wsec.compiler.errors import WsecError
 from wsec.compiler.onnxruntime_session import SESSION_ERRORS
 from wsec.compiler.plan import HOST
 from wsec.compiler.sharding import Mesh, Sharding, whole
+from wsec.runtime.batched import run_batched
 from wsec.runtime.blocks import gather, reach, scatter
 from wsec.runtime.delivery import deliver
 from wsec.runtime.element_types import Array, DType, element_type
@@ -96,17 +97,28 @@ class Executor:
             blocks = {item.role: self._input_blocks(kernel, item, tensors) for item in kernel.inputs}
             if kernel.kind == "unsplit":
                 return run_unsplit(kernel, blocks, self._model)
-            result = self._compute(kernel, blocks)
-            made = kernel.outputs[0]
-            return {made.tensor: gather(result, made.sharding, kernel.mesh)}
+            results = self._compute(kernel, blocks)
+            return {
+                made.tensor: gather(result, made.sharding, kernel.mesh)
+                for made, result in zip(kernel.outputs, results, strict=True)
+            }
 
-    def _compute(self, kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
-        values = _at_root(kernel, blocks)
-        if kernel.kind != "elementwise":
-            values[RESULT] = BLOCK_PROGRAMS[kernel.kind].compute(kernel, blocks)
+    def _compute(self, kernel: Kernel, blocks: Mapping[str, Array]) -> tuple[Array, ...]:
+        """Every core's blocks of the kernel's outputs, in their order."""
+        results = self._own_results(kernel, blocks)
         if not kernel.chain:
-            return values[RESULT]
-        return apply_chain(kernel.chain, values, self._model.sessions)
+            return results
+        values = _at_root(kernel, blocks) | dict(zip((RESULT,), results, strict=False))
+        return (apply_chain(kernel.chain, values, self._model.sessions),)
+
+    def _own_results(self, kernel: Kernel, blocks: Mapping[str, Array]) -> tuple[Array, ...]:
+        """What the kernel's own operator gives; nothing where a chain stands alone."""
+        if kernel.kind == "elementwise":
+            return ()
+        if kernel.kind == "batched":
+            return run_batched(kernel, blocks, self._model)
+        results = BLOCK_PROGRAMS[kernel.kind].compute(kernel, blocks)
+        return results if isinstance(results, tuple) else (results,)
 
     def _input_blocks(
         self, kernel: Kernel, item: KernelInput, tensors: Mapping[tuple[str, str], Array]
@@ -174,7 +186,7 @@ def _fill(kernel: Kernel, item: KernelInput) -> object:
     """What stands outside the extents; operands of the chain get 1, which no operator fails on."""
     program = BLOCK_PROGRAMS.get(kernel.kind)
     if program is None or item.role[:1] == "e":
-        return 0 if kernel.kind == "unsplit" else 1
+        return 1 if kernel.kind == "elementwise" or item.role[:1] == "e" else 0
     return program.fill(kernel, item.role, element_type(item.dtype))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from wsec.compiler.kernels.chain import make_elementwise, with_chain
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, item_bytes, shape_of
-from wsec.compiler.kernels.registry import MAKERS
+from wsec.compiler.kernels.registry import loop_nest_of
 from wsec.compiler.kernels.unsplit import make_unsplit
 from wsec.compiler.operators import KERNEL_KEY, is_elementwise
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from wsec.compiler.kernels.loop_nest import LoopNest
-    from wsec.compiler.kernels.registry import Maker
 
 HOST_INDEX = -1
 FULL_PIPELINE = 1 << 20  # more samples than any pipeline has stages
@@ -128,17 +127,10 @@ def _nests_of(group: list[ir.Node]) -> list[LoopNest]:
         except Unsplittable as reason:
             return [make_unsplit(OperatorView(node), str(reason)) for node in group]
     try:
-        return [with_chain(_maker(first)(OperatorView(first)), first.outputs[0], rest)]
+        return [with_chain(loop_nest_of(OperatorView(first)), first.outputs[0], rest)]
     except Unsplittable as reason:
         alone = make_unsplit(OperatorView(first), str(reason))
         return [alone, *_nests_of(rest)] if rest else [alone]
-
-
-def _maker(node: ir.Node) -> Maker:
-    maker = MAKERS.get(node.op_type) if node.domain in {"", "ai.onnx"} else None
-    if maker is None:
-        raise Unsplittable("no distributed kernel for this operator")
-    return maker
 
 
 def _stages(kernels: int, links: list[GraphLink]) -> tuple[int, ...]:

@@ -68,6 +68,11 @@ class OperatorView:
         self.name = node.name or ""
         self.op_type = node.op_type
 
+    @property
+    def qualified_name(self) -> str:
+        """The operator with its domain, `domain.Name`; of `ai.onnx` the name alone."""
+        return self.op_type if self.node.domain in {"", "ai.onnx"} else f"{self.node.domain}.{self.op_type}"
+
     def has_input(self, index: int) -> bool:
         """True where the optional input is given."""
         return index < len(self.node.inputs) and self.node.inputs[index] is not None

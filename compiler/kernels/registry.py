@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wsec.compiler.kernels import convolution, matmul, movement, statistics
+from wsec.compiler.kernels.batch_rules import RULES
+from wsec.compiler.kernels.batched import make_batched
+from wsec.compiler.kernels.operator_view import Unsplittable
 from wsec.compiler.operators import REDUCTIONS
 
 if TYPE_CHECKING:
@@ -47,8 +50,24 @@ KINDS: tuple[KernelKind, ...] = (
     KernelKind("softmax", ("LogSoftmax", "Softmax"), statistics.make_softmax),
     KernelKind("transpose", ("Transpose",), movement.make_transpose),
     KernelKind("transposed_convolution", ("ConvTranspose",), convolution.make_transposed_convolution),
+    KernelKind("batched", tuple(RULES), lambda operator: make_batched(operator, RULES)),
 )
-"""All kinds but `elementwise`, which the chains make, and `unsplit`."""
+"""All kinds but `elementwise`, which the chains make, and `unsplit`. Of two kinds for an operator the first is tried
+first."""
 
-MAKERS: dict[str, Maker] = {operator: kind.maker for kind in KINDS for operator in kind.operators}
-"""Operator of `ai.onnx` -> what makes its loop nest."""
+
+def loop_nest_of(operator: OperatorView) -> LoopNest:
+    """The loop nest that the first kind which can cut the node makes of it.
+
+    Raises:
+        Unsplittable: With the reasons of all kinds that compute the operator.
+    """
+    reasons = []
+    for kind in KINDS:
+        if operator.qualified_name not in kind.operators:
+            continue
+        try:
+            return kind.maker(operator)
+        except Unsplittable as reason:
+            reasons.append(str(reason))
+    raise Unsplittable("; ".join(reasons) or "no distributed kernel for this operator")

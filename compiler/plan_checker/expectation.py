@@ -55,7 +55,7 @@ class Operand:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A dimension of the output's view: its extent and the loop that walks through it, empty for one of extent 1."""
+    """A dimension of an output's view: its extent and the loop that walks through it, empty for one that none cuts."""
 
     name: str
     extent: int
@@ -70,12 +70,21 @@ class Expectation:
         output: The dimensions of the output's view.
         reductions: Loops that are summed (or otherwise combined) over, and their extents.
         arguments: Formal arguments.
+        others: The dimensions of the views of further outputs, where the node gives several.
+        inner: Loops that no output follows and nothing may cut, and their extents.
     """
 
     operands: tuple[Operand, ...]
     output: tuple[Loop, ...]
     reductions: dict[str, int]
     arguments: dict[str, Argument]
+    others: tuple[tuple[Loop, ...], ...] = ()
+    inner: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> tuple[tuple[Loop, ...], ...]:
+        """The dimensions of the view of each output."""
+        return (self.output, *self.others)
 
 
 def whole(extent: int) -> Read:

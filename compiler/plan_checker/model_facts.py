@@ -46,6 +46,11 @@ class OperatorFacts:
     attributes: dict[str, Argument]
     captured: tuple[str, ...]
 
+    @property
+    def qualified_name(self) -> str:
+        """The operator with its domain, `domain.Name`; of `ai.onnx` the name alone."""
+        return f"{self.domain}.{self.op_type}" if self.domain else self.op_type
+
     def input(self, index: int) -> str:
         """Name of the input at `index`, empty where it is not given."""
         return self.inputs[index] if index < len(self.inputs) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wsec.compiler.plan_checker.chain import chain_operands, check_chain, check_views
@@ -41,7 +42,7 @@ def check_operators(kernel: Kernel, model: ModelFacts) -> list[Finding]:
 def _check_split(kernel: Kernel, nodes: list[OperatorFacts], model: ModelFacts) -> list[Finding]:
     alone = kernel.kind == "elementwise"
     own, behind = (None, nodes) if alone else (nodes[0], nodes[1:])
-    findings = [*_check_kind(kernel, nodes[0]), *_check_result(kernel, nodes[-1])]
+    findings = [*_check_kind(kernel, nodes[0]), *_check_result(kernel, nodes)]
     if findings:
         return findings
     expectation = _expect(kernel, own, behind, model)
@@ -60,7 +61,8 @@ def _expect(
     else:
         base = KINDS[kernel.kind].expect(own, model)
     extra = chain_operands(kernel, behind, model, base.output)
-    return Expectation((*base.operands, *extra), base.output, base.reductions, base.arguments)
+    others = () if behind else base.others
+    return replace(base, operands=(*base.operands, *extra), others=others)
 
 
 def _check_kind(kernel: Kernel, node: OperatorFacts) -> Iterator[Finding]:
@@ -70,17 +72,20 @@ def _check_kind(kernel: Kernel, node: OperatorFacts) -> Iterator[Finding]:
     if kernel.kind not in KINDS:
         known = words([*KINDS, "elementwise", "unsplit"])
         yield Finding(OPERATOR, "the kind is known", where, f"one of {known}", kernel.kind)
-    elif node.domain or node.op_type not in KINDS[kernel.kind].operators:
+    elif node.qualified_name not in KINDS[kernel.kind].operators:
         rule = "the kind computes the operator"
         found = f"{node.domain or 'ai.onnx'} {node.op_type} of {node.name}"
         yield Finding(OPERATOR, rule, where, words(KINDS[kernel.kind].operators), found)
 
 
-def _check_result(kernel: Kernel, last: OperatorFacts) -> Iterator[Finding]:
+def _check_result(kernel: Kernel, nodes: list[OperatorFacts]) -> Iterator[Finding]:
+    """A chain gives one tensor, a kind of several outputs all that the node names."""
+    several = len(nodes) == 1 and kernel.kind in KINDS and KINDS[kernel.kind].several_outputs
+    expected = [name for name in nodes[-1].outputs if name] if several else [nodes[-1].outputs[0]]
     found = [output.tensor for output in kernel.outputs]
-    if found != [last.outputs[0]]:
+    if found != expected:
         rule = "a kernel gives the output of its last node"
-        yield Finding(OPERATOR, rule, f"kernel {kernel.name}", last.outputs[0], words(found))
+        yield Finding(OPERATOR, rule, f"kernel {kernel.name}", words(expected), words(found))
 
 
 def _check_operands(kernel: Kernel, expectation: Expectation) -> Iterator[Finding]:

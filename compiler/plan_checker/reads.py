@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.plan import Kernel, KernelInput
-    from wsec.compiler.plan_checker.expectation import Expectation, Operand, Read
-    from wsec.compiler.sharding import DimensionSharding, Mesh
+    from wsec.compiler.plan_checker.expectation import Expectation, Loop, Operand, Read
+    from wsec.compiler.sharding import DimensionSharding, Mesh, Sharding
 
 
 def check_reads(kernel: Kernel, expectation: Expectation) -> list[Finding]:
@@ -47,20 +47,39 @@ def check_reads(kernel: Kernel, expectation: Expectation) -> list[Finding]:
 
 
 def _check_output(kernel: Kernel, expectation: Expectation) -> Iterator[Finding]:
-    where = f"kernel {kernel.name}, output"
-    loops = expectation.output
-    sharding = kernel.outputs[0].sharding
-    known = [*(loop.name for loop in loops), *expectation.reductions]
+    named = dict.fromkeys(loop.name for loops in expectation.outputs for loop in loops if loop.name)
+    known = [*named, *expectation.reductions]
     strangers = [axis.name for axis in kernel.mesh.axes if axis.name not in known]
     if strangers:
         rule = "mesh axes are loops of the kind"
         yield Finding(READS, rule, f"kernel {kernel.name}", f"axes among {words(known)}", words(strangers))
+    for loops, output in zip(expectation.outputs, kernel.outputs, strict=True):
+        where = f"kernel {kernel.name}, output"
+        yield from _check_dimensions(loops, output.sharding, kernel.mesh, where)
+    yield from _check_alike(kernel, expectation)
+
+
+def _check_alike(kernel: Kernel, expectation: Expectation) -> Iterator[Finding]:
+    """Outputs that follow one loop are computed for the same positions of it."""
+    blocks: dict[str, int] = {}
+    for loops, output in zip(expectation.outputs, kernel.outputs, strict=True):
+        for position, (loop, dimension) in enumerate(zip(loops, output.sharding.dimensions, strict=False)):
+            block = blocks.setdefault(loop.name, dimension.block) if loop.name else dimension.block
+            if dimension.block != block:
+                rule = "all outputs are cut alike"
+                where = f"kernel {kernel.name}, output {output.tensor}, dimension {position}"
+                yield Finding(READS, rule, where, f"blocks of {block}", f"blocks of {dimension.block}")
+
+
+def _check_dimensions(
+    loops: tuple[Loop, ...], sharding: Sharding, mesh: Mesh, where: str
+) -> Iterator[Finding]:
     extents = [loop.extent for loop in loops]
     if list(sharding.shape) != extents:
         rule = "the output has the view of its kind"
         yield Finding(READS, rule, where, str(extents), str(list(sharding.shape)))
         return
-    sizes = axis_sizes(kernel.mesh)
+    sizes = axis_sizes(mesh)
     for position, (dimension, loop) in enumerate(zip(sharding.dimensions, loops, strict=True)):
         axes = (loop.name,) if sizes.get(loop.name, 1) > 1 else ()
         if tuple(axis for axis in dimension.axes if sizes[axis] > 1) != axes:
@@ -125,8 +144,10 @@ def _reduced_dimension(kernel: Kernel, loop: str, operands: list[Operand]) -> Di
 
 def _loop_blocks(kernel: Kernel, expectation: Expectation, operands: list[Operand]) -> dict[str, int]:
     """Positions in a block of each loop."""
-    dimensions = kernel.outputs[0].sharding.dimensions
-    blocks = {loop.name: dim.block for loop, dim in zip(expectation.output, dimensions, strict=True)}
+    blocks = dict(expectation.inner)
+    for loops, output in zip(expectation.outputs, kernel.outputs, strict=True):
+        for loop, of_loop in zip(loops, output.sharding.dimensions, strict=True):
+            blocks[loop.name] = of_loop.block
     for name, extent in expectation.reductions.items():
         dimension = _reduced_dimension(kernel, name, operands)
         blocks[name] = extent if dimension is None else dimension.block

@@ -20,7 +20,9 @@ from wsec.runtime.kernels.reductions import reduction, reduction_fill
 from wsec.runtime.kernels.resize import resize
 from wsec.runtime.kernels.statistics import normalization, softmax, softmax_fill
 
-Compute = Callable[[Kernel, Mapping[str, Array]], Array]
+Compute = Callable[[Kernel, Mapping[str, Array]], Array | tuple[Array, ...]]
+"""Every core's blocks of the kernel's output, or of its outputs in order, from those of its inputs by role."""
+
 Fill = Callable[[Kernel, str, DType], Any]
 
 

@@ -142,13 +142,16 @@ def encoder(folder: Path) -> Path:
 
 
 def embedding(folder: Path) -> Path:
-    """Integers in: an embedding table, an operator that stays unsplit, a sum of logarithms."""
+    """Integers in: an embedding table, operators unsplit, batched and with several results, a sum of logarithms."""
     m = ModelMaker(seed=3)
     rows = m.apply("Gather", m.weight(37, 10), "ids", axis=0)
-    ordered = m.apply("CumSum", rows, m.constant(np.int64(1).reshape(())))
-    wide = m.apply("Expand", m.apply("Unsqueeze", ordered, m.integers(0)), m.integers(3, 2, 5, 10))
+    m.nodes.append(helper.make_node("DynamicQuantizeLinear", [rows], ["q", "scale", "zero"], "quantize"))
+    again = m.apply("DequantizeLinear", "q", "scale", "zero")
+    m.nodes.append(helper.make_node("TopK", [again, m.integers(7)], ["best", "places"], "best", axis=2))
+    ordered = m.apply("CumSum", "best", m.constant(np.int64(1).reshape(())))
+    wide = m.apply("Expand", m.apply("Unsqueeze", ordered, m.integers(0)), m.integers(3, 2, 5, 7))
     total = m.apply("ReduceLogSumExp", wide, m.integers(2, 3), keepdims=0)
-    return m.save(folder / "embedding.onnx", {"ids": [2, 5]}, [total, ordered], TensorProto.INT64)
+    return m.save(folder / "embedding.onnx", {"ids": [2, 5]}, [total, ordered, "places"], TensorProto.INT64)
 
 
 SMALL_MODELS = (residual_network, shapes_and_pools, encoder, embedding)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wsec.compiler.plan_checker.kinds.batched import expect_batched
+from wsec.compiler.plan_checker.kinds.independence import FAMILIES
 from wsec.compiler.plan_checker.kinds.matrix import expect_matmul
 from wsec.compiler.plan_checker.kinds.movement import (
     expect_concat,
@@ -37,10 +39,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of kernel: the operators of ai.onnx it computes, and what it expects of a node of them."""
+    """A kind of kernel: the operators it computes, and what it expects of a node of them.
+
+    Operators are named `domain.Name`, those of `ai.onnx` by the name alone. With `several_outputs` a kernel gives every
+    output that its node names.
+    """
 
     operators: tuple[str, ...]
     expect: Callable[[OperatorFacts, ModelFacts], Expectation]
+    several_outputs: bool = False
 
 
 _NORMALIZATIONS = ("GroupNormalization", "InstanceNormalization", "LayerNormalization", "RMSNormalization")
@@ -61,4 +68,9 @@ KINDS = {
     "concat": Kind(("Concat",), expect_concat),
     "expand": Kind(("Expand",), expect_expand),
     "resize": Kind(("Resize",), expect_resize),
+    "batched": Kind(
+        tuple(FAMILIES),
+        lambda node, model: expect_batched(node, model, FAMILIES[node.qualified_name]),
+        several_outputs=True,
+    ),
 }

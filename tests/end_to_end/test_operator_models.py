@@ -1,0 +1,38 @@
+"""The whole job on every operator that the kind `batched` cuts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from operator_models import OPERATORS, OperatorModel
+
+import wsec
+from wsec.compiler.kernels.batch_rules import RULES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("model", OPERATORS, ids=lambda model: str(model.name))
+def test_batched_operators_are_cut_and_equal_onnxruntime(model: OperatorModel, tmp_path: Path) -> None:
+    """On a region that divides nothing evenly no operator is left on one core, and the plan is legal and right."""
+    plan = wsec.compile(model.save(tmp_path / "one.onnx"), target="mesh16", region=(7, 5), effort=0.1)
+    kernels = list(plan.record.kernels())
+    assert [kernel.kind for kernel in kernels if kernel.kind == "unsplit"] == []
+    assert any(kernel.mesh.axes for kernel in kernels)
+    assert plan.check() == ()
+    assert plan.verify().passed
+
+
+def test_every_rule_has_a_model() -> None:
+    """No rule goes untested; those that only others' kinds leave over are tested with those."""
+    tested = {model.operator for model in OPERATORS}
+    assert set(RULES) - tested == {
+        "AveragePool",
+        "BatchNormalization",
+        "BitCast",
+        "CumProd",
+        "MaxRoiPool",
+        "TensorScatter",
+    }
