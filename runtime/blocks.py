@@ -121,13 +121,6 @@ def along(shape: tuple[int, ...], dimension: int, rank: int) -> tuple[int, ...]:
     return (*shape[:-1], *(shape[-1] if index == dimension else 1 for index in range(rank)))
 
 
-def whole_mesh(blocks: Array, mesh: Mesh) -> Array:
-    """The same blocks with every mesh axis at its full size, by views without strides."""
-    axes = len(mesh.axes)
-    full: Array = np.broadcast_to(blocks, (*mesh.shape, *blocks.shape[axes:]))
-    return full
-
-
 def _linear(
     tensor: Array, position: int, dimension: DimensionSharding, count: int, fill: Any
 ) -> tuple[Array, int, int]:

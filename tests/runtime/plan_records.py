@@ -305,3 +305,10 @@ def _value(info: onnx.ValueInfoProto) -> Value:
     dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
     assert tensor.elem_type != TensorProto.UNDEFINED
     return Value(info.name, dtype, tuple(item.dim_value for item in tensor.shape.dim))
+
+
+def whole_mesh(blocks: Array, mesh: Mesh) -> Array:
+    """The same blocks with every mesh axis at its full size, by views without strides."""
+    axes = len(mesh.axes)
+    full: Array = np.broadcast_to(blocks, (*mesh.shape, *blocks.shape[axes:]))
+    return full

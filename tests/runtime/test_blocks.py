@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plan_records import whole_mesh
 
 from wsec.compiler.sharding import DimensionSharding, Mesh, MeshAxis, Sharding, Side, cut, whole
-from wsec.runtime.blocks import block_starts, gather, scatter, validity, whole_mesh
+from wsec.runtime.blocks import block_starts, gather, scatter, validity
 from wsec.runtime.delivery import deliver
 
 Array = np.ndarray[Any, Any]

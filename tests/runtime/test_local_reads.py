@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from plan_records import whole_mesh
 
 from wsec.compiler.sharding import DimensionSharding, Mesh, MeshAxis
-from wsec.runtime.blocks import whole_mesh
 from wsec.runtime.local_reads import read_dimension, resized, take, windows
 
 if TYPE_CHECKING:
