@@ -99,7 +99,7 @@ def _copy_constant_outputs(model: ir.Model) -> bool:
     constants = [index for index, value in enumerate(graph.outputs) if value.is_initializer()]
     for index in constants:
         value = graph.outputs[index]
-        name, shape, dtype = str(value.name), value.shape, value.dtype
+        name, shape = str(value.name), value.shape
         copy = ir.node("Identity", [value], name=f"{name}_copy")
         graph.outputs[index] = copy.outputs[0]
         del graph.initializers[name]
@@ -109,7 +109,7 @@ def _copy_constant_outputs(model: ir.Model) -> bool:
             n for n in (f"{name}_constant" + "_" * i for i in range(len(taken) + 1)) if n not in taken
         )
         graph.initializers.add(value)
-        copy.outputs[0].name, copy.outputs[0].shape, copy.outputs[0].dtype = name, shape, dtype
+        copy.outputs[0].name, copy.outputs[0].shape, copy.outputs[0].type = name, shape, value.type
         graph.append(copy)
     return bool(constants)
 
