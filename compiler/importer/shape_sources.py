@@ -25,7 +25,7 @@ def deciding_inputs(model: ir.Model, opened: Collection[ir.Value]) -> tuple[str,
         source
         for value in opened
         for operand in _shape_operands(value.producer())
-        for source in _sources(operand, lambda node: node.op_type not in _SHAPE_ONLY)
+        for source in _sources(operand, _keeps_values)
     }
     return tuple(str(value.name) for value in model.graph.inputs if value in found)
 
@@ -47,9 +47,22 @@ def varying_values(model: ir.Model, opened: Collection[ir.Value]) -> set[ir.Valu
 
 
 def _reads_its_shape_from_an_input(node: ir.Node) -> bool:
-    """Whether a shape operand of the node is an input of the model, perhaps moved or cast."""
+    """Whether a shape operand of the node is an input of the model, perhaps moved or cast.
+
+    Or, where it says how much there is and not which branch is taken, is computed from a scalar or a list of numbers.
+    """
     operands = _shape_operands(node)
-    return any(True for operand in operands for _ in _sources(operand, lambda one: one.op_type in _MOVES))
+    moved = (source for item in operands for source in _sources(item, lambda one: one.op_type in _MOVES))
+    computed = (source for item in operands for source in _sources(item, _keeps_values))
+    return any(True for _ in moved) or (node.op_type != "If" and any(_is_list(source) for source in computed))
+
+
+def _keeps_values(node: ir.Node) -> bool:
+    return node.op_type not in _SHAPE_ONLY
+
+
+def _is_list(value: ir.Value) -> bool:
+    return value.shape is not None and len(value.shape) <= 1
 
 
 def _shape_operands(node: ir.Node | None) -> list[ir.Value]:

@@ -78,15 +78,24 @@ def forget_shapes(model: ir.Model) -> dict[str, ir.Shape]:
         for value in model.graph.outputs
         if value.name and value.shape is not None
     }
+    certain = _certain_inputs(model)
     for graph in model.graphs():
-        keep = {id(value) for value in graph.inputs} if graph is model.graph else set()
         for value in graph.inputs:
-            if id(value) not in keep:
+            if value not in certain:
                 value.shape = None
         for node in graph:
             for value in node.outputs:
                 value.shape = None
     return declared
+
+
+def _certain_inputs(model: ir.Model) -> set[ir.Value]:
+    """The model's own inputs, and the number and the condition of the bodies of its loops, which are scalars."""
+    certain = set(model.graph.inputs)
+    for node in model.graph.all_nodes():
+        if node.op_type == "Loop" and node.domain == "" and "body" in node.attributes:
+            certain.update(node.attributes["body"].as_graph().inputs[:2])
+    return certain
 
 
 def contradictions(model: ir.Model, declared: Mapping[str, ir.Shape]) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, oper
 if TYPE_CHECKING:
     from wsec.compiler.plan import Argument
 
+_ROUNDING = 1e-5
+
 
 def _nest(
     operator: OperatorView,
@@ -164,6 +166,9 @@ def make_resize(operator: OperatorView) -> LoopNest:
     mode = operator.text("mode", "nearest")
     coordinates = operator.text("coordinate_transformation_mode", "half_pixel")
     _refuse_resize(operator, mode, coordinates)
+    scales = _scales(operator, x, output)
+    if coordinates == "align_corners" and not _whole(x, scales):
+        raise Unsplittable("align_corners with scales that give no whole sizes")
     loops = _output_loops(operator)
     maps = []
     for i, loop in enumerate(loops):
@@ -180,7 +185,7 @@ def make_resize(operator: OperatorView) -> LoopNest:
         "mode": mode,
         "coordinates": coordinates,
         "nearest": operator.text("nearest_mode", "round_prefer_floor"),
-        "scales": _scales(operator, x, output),
+        "scales": scales,
         "input_shape": x,
         "output_shape": output,
     }
@@ -203,6 +208,12 @@ def _refuse_resize(operator: OperatorView, mode: str, coordinates: str) -> None:
         raise Unsplittable("antialias, exclude_outside or axes is set")
     if operator.text("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise Unsplittable("keep_aspect_ratio_policy is set")
+
+
+def _whole(x: tuple[int, ...], scales: tuple[float, ...]) -> bool:
+    """Whether scales give whole sizes, but for the rounding of whoever wrote them down."""
+    sizes = [extent * scale for extent, scale in zip(x, scales, strict=True)]
+    return all(abs(size - round(size)) < _ROUNDING * size for size in sizes)
 
 
 def _scales(operator: OperatorView, x: tuple[int, ...], output: tuple[int, ...]) -> tuple[float, ...]:

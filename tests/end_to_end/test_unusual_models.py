@@ -47,3 +47,30 @@ def test_a_model_that_is_a_constant_copies_it(tmp_path: Path) -> None:
     assert (outputs["y"] == 3).all()
     assert (outputs["z"] == 3).all()
     assert plan.verify().passed
+
+
+def test_corners_are_aligned_by_the_exact_size(tmp_path: Path) -> None:
+    """Four columns by 0.6 are 2.4: the second of the two that are kept lies at 3 / 1.4, says the reference of ONNX."""
+    plan = _compiled(
+        f"""{HEAD} g (float[1, 1, 2, 4] x) => (float[1, 1, 1, 2] y) {{
+        s = Constant<value_floats=[1.0, 1.0, 0.6, 0.6]>()
+        y = Resize<mode="linear", coordinate_transformation_mode="align_corners">(x, , s) }}""",
+        tmp_path,
+    )
+    x = np.arange(1, 9, dtype=np.float32).reshape(1, 1, 2, 4)
+    np.testing.assert_allclose(plan.run({"x": x})["y"], [[[[1, 1 + 3 / 1.4]]]], rtol=1e-6)
+    assert [note for note in plan.record.notes if "aligns corners by the rounded size" in note]
+
+
+def test_a_loop_of_known_length_is_a_kernel(tmp_path: Path) -> None:
+    """Its body reads the number of the step, whose shape is certain whatever else is declared."""
+    plan = _compiled(
+        f"""{HEAD} g (float[3] x) => (float[] last, float[] all) {{
+        n = Constant<value_int=4>() \n yes = Constant<value = bool {{1}}>()
+        last, all = Loop(n, yes, x) <body = step (int64 i, bool go, float[3] s) => (bool on, float[3] t, float[3] u) {{
+            on = Identity(go) \n f = Cast<to=1>(i) \n t = Add(s, f) \n u = Identity(t) }}> }}""",
+        tmp_path,
+    )
+    outputs = plan.run({"x": np.zeros(3, np.float32)})
+    assert outputs["last"].tolist() == [6, 6, 6]
+    assert outputs["all"][:, 0].tolist() == [0, 1, 3, 6]
