@@ -218,14 +218,15 @@ def _lower(job: _Job) -> tuple[ir.Model, tuple[str, ...]]:
         while shape_oracle(imported.model):
             infer_shapes(imported.model)
         try:
-            check_supported(imported.model)
+            notes = check_supported(imported.model)
         except WsecError as error:
             for name in changed:
                 error.add_note(
                     f"the custom pass {name} had changed the model; `wsec bisect` says whether it broke it"
                 )
             raise
-    return imported.model, (*imported.notes, *(f"custom pass {name} changed the model" for name in changed))
+    said = tuple(f"custom pass {name} changed the model" for name in changed)
+    return imported.model, (*imported.notes, *said, *notes)
 
 
 def build_pipeline(options: Options) -> tuple[Pass, ...]:
