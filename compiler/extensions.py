@@ -9,13 +9,20 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import sys
+import traceback
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from types import TracebackType
 
 PASSES_GROUP = "wsec.passes"
 KERNELS_GROUP = "wsec.kernels"
 TARGETS_GROUP = "wsec.targets"
 OWN_PACKAGE = "wsec"
+_SHOWN_LINES = 6
 
 
 class LoadError(Exception):
@@ -79,3 +86,13 @@ def load_attribute(value: str) -> object:
         reason = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
         raise LoadError(reason) from error
     return found
+
+
+def code_lines(trace: TracebackType | None, hidden: Collection[str] = ()) -> list[str]:
+    """The last lines of code of a traceback, outermost first, without those of the modules in `hidden`."""
+    lines = [
+        f"{frame.f_globals.get('__name__')}, line {line}, in {frame.f_code.co_name}"
+        for frame, line in traceback.walk_tb(trace)
+        if frame.f_globals.get("__name__") not in hidden
+    ]
+    return lines[-_SHOWN_LINES:]

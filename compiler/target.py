@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from wsec.compiler.errors import WsecError
+from wsec.compiler.extensions import TARGETS_GROUP, LoadError, extensions, load_attribute
 from wsec.compiler.target_lint import SumRule, lint_sums, lint_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from importlib.resources.abc import Traversable
+
+    from wsec.compiler.extensions import Extension
 
 Extent = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 PositiveExtent = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
@@ -221,10 +224,42 @@ _SUM_RULES = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class InstalledTarget:
+    """A target that is known by name: the file that describes it, and the package and version that brings it."""
+
+    file: Traversable
+    origin: str
+
+
+def installed_targets() -> dict[str, InstalledTarget]:
+    """The targets of wsec and of every package in the entry-point group `wsec.targets`, by name, sorted.
+
+    Raises:
+        WsecError: WSEC207 a package cannot be read, or brings a name that another has.
+    """
+    found: dict[str, InstalledTarget] = {}
+    for extension in extensions(TARGETS_GROUP):
+        try:
+            load_attribute(extension.value)
+            folder = importlib.resources.files(extension.value)
+            entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+        except (LoadError, OSError, TypeError) as error:
+            raise _bad_package(extension, str(error), "mend the package, or uninstall it") from error
+        for entry in entries:
+            name = entry.name.removesuffix(".toml")
+            if name == entry.name:
+                continue
+            if name in found:
+                other = found[name].origin
+                raise _bad_package(extension, f"{name}, which {other} has too", "uninstall one of the two")
+            found[name] = InstalledTarget(entry, extension.origin)
+    return dict(sorted(found.items()))
+
+
 def list_targets() -> tuple[str, ...]:
-    """The names of the targets that come with wsec, sorted."""
-    names = (entry.name for entry in _shipped().iterdir())
-    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+    """The names of all installed targets, sorted."""
+    return tuple(installed_targets())
 
 
 def load_target(name_or_path: str) -> Target:
@@ -233,13 +268,16 @@ def load_target(name_or_path: str) -> Target:
     Anything that ends in `.toml`, holds a path separator or names an existing file is taken for a file.
 
     Raises:
-        WsecError: WSEC201 unknown name, WSEC202 unreadable file, WSEC203 not TOML, WSEC204 wrong contents.
+        WsecError: WSEC201 unknown name, WSEC202 unreadable file, WSEC203 not TOML, WSEC204 wrong contents, WSEC207 a
+            package of targets cannot be used.
     """
-    if name_or_path in list_targets():
-        text = (_shipped() / f"{name_or_path}.toml").read_text(encoding="utf-8")
-        return target_from_mapping(tomllib.loads(text), source=f"{name_or_path}.toml")
     path = Path(name_or_path)
-    if path.suffix == ".toml" or path.name != name_or_path or path.is_file():
+    if path.suffix == ".toml" or path.name != name_or_path:
+        return target_from_mapping(_read_toml(path), source=name_or_path)
+    installed = installed_targets().get(name_or_path)
+    if installed is not None:
+        return target_from_mapping(_read_toml(installed.file), source=f"{name_or_path}.toml")
+    if path.is_file():
         return target_from_mapping(_read_toml(path), source=name_or_path)
     raise _unknown_target(name_or_path)
 
@@ -275,11 +313,7 @@ def parse_region(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _shipped() -> Traversable:
-    return importlib.resources.files("wsec.compiler.targets")
-
-
-def _read_toml(path: Path) -> Mapping[str, object]:
+def _read_toml(path: Path | Traversable) -> Mapping[str, object]:
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8"))
     except OSError as error:
@@ -302,6 +336,17 @@ def _read_toml(path: Path) -> Mapping[str, object]:
             found=str(error),
             hint="mend the line named above; docs/targets.md shows a whole file",
         ) from error
+
+
+def _bad_package(extension: Extension, found: str, hint: str) -> WsecError:
+    return WsecError(
+        code="WSEC207",
+        what=f"the targets of the package {extension.package} cannot be used",
+        where=f"{extension.origin}, entry point {extension.name!r} of {TARGETS_GROUP}: {extension.value}",
+        expected="an importable package that holds TOML files with names of their own",
+        found=found,
+        hint=hint,
+    )
 
 
 def _unknown_target(name: str) -> WsecError:

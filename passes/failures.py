@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from wsec.compiler.errors import WsecError
+from wsec.compiler.extensions import code_lines
 from wsec.passes.verifier import node_label
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from wsec.passes.base import Pass
     from wsec.passes.time_limit import TimeLimitExceeded
 
-_SHOWN_FRAMES = 6
 _MACHINERY = {"wsec.passes.function_pass", "wsec.passes.manager", "wsec.passes.time_limit"}
 
 
@@ -64,21 +64,11 @@ def wrong_result(current: Pass, index: int, total: int, found: object) -> WsecEr
 
 
 def _place(trace: TracebackType | None) -> list[str]:
-    """The node that the innermost function with a node in hand looked at, and the last lines of code, outermost first."""
-    frames = [
-        (frame, line)
-        for frame, line in traceback.walk_tb(trace)
-        if frame.f_globals.get("__name__") not in _MACHINERY
-    ]
-    nodes = (
+    """The node that the innermost function with a node in hand looked at, and the last lines of code."""
+    nodes = [
         value
-        for frame, _ in reversed(frames)
-        for value in frame.f_locals.values()
-        if isinstance(value, ir.Node)
-    )
-    node = next(nodes, None)
-    lines = [
-        f"{frame.f_globals.get('__name__')}, line {line}, in {frame.f_code.co_name}"
-        for frame, line in frames[-_SHOWN_FRAMES:]
+        for frame, _ in traceback.walk_tb(trace)
+        for value in reversed(frame.f_locals.values())
+        if isinstance(value, ir.Node) and frame.f_globals.get("__name__") not in _MACHINERY
     ]
-    return [*([] if node is None else [node_label(node)]), *lines]
+    return [*map(node_label, nodes[-1:]), *code_lines(trace, _MACHINERY)]

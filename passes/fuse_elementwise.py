@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from wsec.compiler.importer.shapes import static_shape
+from wsec.compiler.kernels.custom import custom_kinds
+from wsec.compiler.kernels.operator_view import OperatorView
 from wsec.compiler.operators import ANCHORS, KERNEL_KEY, is_elementwise
 from wsec.passes.base import Pass, PassResult
 
@@ -88,7 +90,9 @@ def _may_start(node: ir.Node) -> bool:
         value.uses() or value.is_graph_output() for value in node.outputs[1:]
     ):
         return False
-    return is_elementwise(node.domain, node.op_type) or (node.domain == "" and node.op_type in ANCHORS)
+    if is_elementwise(node.domain, node.op_type) or (node.domain == "" and node.op_type in ANCHORS):
+        return True
+    return OperatorView(node).qualified_name in custom_kinds()
 
 
 class _Frontier:

@@ -1,4 +1,4 @@
-"""Replaces calls of model-local functions by their bodies."""
+"""Replaces calls of model-local functions by their bodies, but for those that have a kernel of their own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from onnx_ir.passes.common import InlinePass
 
 from wsec.compiler.importer.constants import lift_constants
 from wsec.compiler.importer.naming import name_nodes
+from wsec.compiler.kernels.custom import custom_kinds
 from wsec.passes.base import Pass, PassResult
 
 if TYPE_CHECKING:
@@ -17,16 +18,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InlineFunctions(Pass):
-    """Replaces calls of model-local functions by their bodies and drops the functions."""
+    """Replaces calls of model-local functions by their bodies and drops the functions.
+
+    A function for which an installed package brings a kernel stays a single operator.
+    """
 
     name: ClassVar[str] = "inline-functions"
 
     def run(self, model: ir.Model) -> PassResult:
-        """Inline all calls; constants of the bodies become initializers."""
-        if not model.functions:
+        """Inline all other calls; constants of the bodies become initializers."""
+        inlined = [key for key, function in model.functions.items() if not _has_kernel(function)]
+        if not inlined:
             return PassResult(modified=False)
-        InlinePass()(model)
-        model.functions.clear()
+        InlinePass(criteria=lambda function: not _has_kernel(function))(model)
+        for key in inlined:
+            model.functions.pop(key, None)  # those that nothing called are still there
         lift_constants(model)
         name_nodes(model)
         return PassResult(modified=True)
+
+
+def _has_kernel(function: ir.Function) -> bool:
+    return f"{function.domain}.{function.name}" in custom_kinds()

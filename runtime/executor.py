@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wsec.compiler.errors import WsecError
+from wsec.compiler.kernel_packages import RUNTIME, blamed
 from wsec.compiler.onnxruntime_session import SESSION_ERRORS
 from wsec.compiler.plan import HOST
 from wsec.compiler.sharding import Mesh, Sharding, whole
@@ -23,7 +24,7 @@ from wsec.runtime.delivery import deliver
 from wsec.runtime.element_types import Array, DType, element_type
 from wsec.runtime.elementwise import RESULT, apply_chain
 from wsec.runtime.inputs import check_inputs
-from wsec.runtime.kernels import BLOCK_PROGRAMS
+from wsec.runtime.kernels.custom import program_named
 from wsec.runtime.lowered_model import LoweredModel
 from wsec.runtime.schedule import Schedule, make_schedule
 from wsec.runtime.unsplit import run_unsplit
@@ -72,6 +73,8 @@ class Executor:
 
     def __init__(self, loaded: LoadedPlan) -> None:
         self.plan = loaded.plan
+        for kernel in loaded.plan.kernels():
+            program_named(kernel.kind, f"kernel {kernel.name}")  # all packages that it needs are installed
         self._model = LoweredModel(loaded.lowered_path)
         self._schedule: Schedule = make_schedule(loaded.plan, self._model.is_initializer)
 
@@ -117,7 +120,11 @@ class Executor:
             return ()
         if kernel.kind == "batched":
             return run_batched(kernel, blocks, self._model)
-        results = BLOCK_PROGRAMS[kernel.kind].compute(kernel, blocks)
+        program = program_named(kernel.kind, f"kernel {kernel.name}")
+        if program is None:
+            raise KeyError(kernel.kind)
+        with blamed(kernel.kind, RUNTIME, f"kernel {kernel.name}"):
+            results = program.compute(kernel, blocks)
         return results if isinstance(results, tuple) else (results,)
 
     def _input_blocks(
@@ -184,7 +191,7 @@ def _at_root(kernel: Kernel, blocks: Mapping[str, Array]) -> dict[str, Array]:
 
 def _fill(kernel: Kernel, item: KernelInput) -> object:
     """What stands outside the extents; operands of the chain get 1, which no operator fails on."""
-    program = BLOCK_PROGRAMS.get(kernel.kind)
+    program = program_named(kernel.kind, f"kernel {kernel.name}")
     if program is None or item.role[:1] == "e":
         return 1 if kernel.kind == "elementwise" or item.role[:1] == "e" else 0
     return program.fill(kernel, item.role, element_type(item.dtype))

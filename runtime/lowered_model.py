@@ -35,7 +35,8 @@ class LoweredModel:
         self._nodes = {node.name: node for node in self._model.graph if node.name}
         self._shapes = {value.name: value.shape for value in _values(self._model.graph)}
         self._constants: dict[str, Array] = {}
-        self.sessions = NodeSessions(self._model.opset_imports, self._model.ir_version)
+        functions = [ir.serde.serialize_function(item) for item in self._model.functions.values()]
+        self.sessions = NodeSessions(self._model.opset_imports, self._model.ir_version, functions)
 
     def is_initializer(self, name: str) -> bool:
         """Whether the model holds a weight of that name."""

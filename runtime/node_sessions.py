@@ -21,13 +21,19 @@ if TYPE_CHECKING:
 
 
 class NodeSessions:
-    """Runs nodes as models of their own, in the operator sets and the IR version of one model."""
+    """Runs nodes as models of their own, in the operator sets, with the functions and the IR version of one model."""
 
-    def __init__(self, opset_imports: Mapping[str, int], ir_version: int) -> None:
+    def __init__(
+        self,
+        opset_imports: Mapping[str, int],
+        ir_version: int,
+        functions: Sequence[onnx.FunctionProto] = (),
+    ) -> None:
         self._opsets = [
             onnx.helper.make_opsetid(domain, opset_imports[domain]) for domain in sorted(opset_imports)
         ]
         self._ir_version = ir_version
+        self._functions = {(function.domain, function.name): function for function in functions}
         self._runners: dict[bytes, NodeRunner] = {}
 
     def run_operator(
@@ -61,6 +67,8 @@ class NodeSessions:
             _value_info(names.get(name, name), element_type(dtype), None) for name, dtype in outputs.items()
         )
         model = onnx.ModelProto(ir_version=self._ir_version, opset_import=self._opsets, graph=graph)
+        if any((node.domain, node.op_type) in self._functions for node in nodes):
+            model.functions.extend(self._functions.values())
         key = model.SerializeToString(deterministic=True)
         if key not in self._runners:
             self._runners[key] = make_node_runner(model)

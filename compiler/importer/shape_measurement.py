@@ -51,7 +51,7 @@ def measure_custom_operators(model: ir.Model) -> bool:
         unknown = [value for value in node.outputs if value.name and _is_open(value)]
         if not node.domain or not unknown or any(v is not None and _is_open(v) for v in node.inputs):
             continue
-        serialised, inputs = single_node_model(node, model.opset_imports, model.ir_version)
+        serialised, inputs = single_node_model(node, model)
         filled |= _measure(serialised, unknown, list(inputs.values()), {})
     return filled
 

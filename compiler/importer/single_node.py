@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
 _SMALL_CONSTANT_BYTES = 1 << 10
 
 
-def single_node_model(
-    node: ir.Node, opset_imports: Mapping[str, int], ir_version: int
-) -> tuple[bytes, dict[str, ir.Value]]:
-    """Serialise a model that holds only `node`, whose attributes are no graphs.
+def single_node_model(node: ir.Node, model: ir.Model) -> tuple[bytes, dict[str, ir.Value]]:
+    """Serialise a model that holds only `node` of `model`, whose attributes are no graphs, and what it calls.
 
     Small constant inputs become its initializers; all other inputs become its inputs.
 
@@ -48,7 +46,19 @@ def single_node_model(
         [value for value in alone.outputs if value.name],
         nodes=[alone],
         initializers=[copy for name, copy in copies.items() if name not in originals],
-        opset_imports=dict(opset_imports),
+        opset_imports=dict(model.opset_imports),
         name="single_node",
     )
-    return ir.serde.serialize_model(ir.Model(graph, ir_version=ir_version)).SerializeToString(), originals
+    single = ir.Model(graph, ir_version=model.ir_version, functions=tuple(_called(node, model)))
+    return ir.serde.serialize_model(single).SerializeToString(), originals
+
+
+def _called(node: ir.Node, model: ir.Model) -> Iterator[ir.Function]:
+    """The functions of the model that a node calls, directly or through others."""
+    waiting, seen = [node.op_identifier()], set()
+    while waiting:
+        function = model.functions.get(waiting.pop())
+        if function is not None and function.identifier() not in seen:
+            seen.add(function.identifier())
+            waiting += [inner.op_identifier() for inner in function.all_nodes()]
+            yield function

@@ -17,7 +17,7 @@ from wsec.compiler.importer.shapes import inputs_deciding_shapes, static_shape, 
 from wsec.compiler.importer.single_node import single_node_model
 from wsec.compiler.node_runner import make_node_runner, readable
 from wsec.compiler.onnxruntime_session import SESSION_ERRORS
-from wsec.compiler.operators import DATA_DEPENDENT_SHAPE
+from wsec.compiler.operators import DATA_DEPENDENT_SHAPE, NON_DETERMINISTIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,14 +114,26 @@ class _Verdict:
 
 
 def _judge(model: ir.Model, node: ir.Node) -> _Verdict:
+    if _draws_at_random(node):
+        return _Verdict(refused="draws random numbers; a plan gives the same outputs for the same inputs")
     if node.domain == "" and not onnx.defs.has(node.op_type, model.opset_imports[""], ""):
         return _Verdict(refused=f"ai.onnx {model.opset_imports['']} has no such operator")
-    serialised, _ = single_node_model(node, model.opset_imports, model.ir_version)
+    serialised, _ = single_node_model(node, model)
     try:
         runner = make_node_runner(onnx.ModelProto.FromString(serialised))
     except SESSION_ERRORS as error:
         return _Verdict(refused=readable(error))
     return _Verdict(reference=runner.reference)
+
+
+def _draws_at_random(node: ir.Node) -> bool:
+    """Whether runs differ: random operators, and a Dropout that is not known to be at inference."""
+    if node.domain != "" or node.op_type != "Dropout":
+        return node.domain == "" and node.op_type in NON_DETERMINISTIC
+    training = node.inputs[2] if len(node.inputs) > 2 else None
+    if training is None:
+        return False
+    return training.const_value is None or bool(training.const_value.numpy())
 
 
 def _check_shapes(model: ir.Model) -> None:

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wsec.compiler.kernels import convolution, matmul, movement, statistics
 from wsec.compiler.kernels.batch_rules import RULES
 from wsec.compiler.kernels.batched import make_batched
+from wsec.compiler.kernels.custom import custom_kinds, make_custom
+from wsec.compiler.kernels.kind import KernelKind
 from wsec.compiler.kernels.operator_view import Unsplittable
+from wsec.compiler.kernels.recurrent import RECURRENT, make_recurrent
 from wsec.compiler.operators import REDUCTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from wsec.compiler.kernels.loop_nest import LoopNest
     from wsec.compiler.kernels.operator_view import OperatorView
-
-    Maker = Callable[[OperatorView], LoopNest]
-
-
-@dataclass(frozen=True, slots=True)
-class KernelKind:
-    """A kind of kernel: its name in the plan, its operators of `ai.onnx`, and what makes a loop nest of a node.
-
-    The maker raises `Unsplittable`, with the reason, for a node that it cannot cut.
-    """
-
-    name: str
-    operators: tuple[str, ...]
-    maker: Maker
-
 
 _NORMALIZATIONS = ("GroupNormalization", "InstanceNormalization", "LayerNormalization", "RMSNormalization")
 
@@ -43,6 +28,7 @@ KINDS: tuple[KernelKind, ...] = (
     KernelKind("normalization", _NORMALIZATIONS, statistics.make_normalization),
     KernelKind("pad", ("Pad",), movement.make_pad),
     KernelKind("pooling", ("AveragePool", "MaxPool"), statistics.make_pooling),
+    KernelKind("recurrent", RECURRENT, make_recurrent),
     KernelKind("reduction", tuple(sorted(REDUCTIONS)), statistics.make_reduction),
     KernelKind("reshape", ("Identity", "Reshape"), movement.make_reshape),
     KernelKind("resize", ("Resize",), movement.make_resize),
@@ -57,10 +43,11 @@ first."""
 
 
 def loop_nest_of(operator: OperatorView) -> LoopNest:
-    """The loop nest that the first kind which can cut the node makes of it.
+    """The loop nest that the first kind which can cut the node makes of it; kinds of other packages come last.
 
     Raises:
         Unsplittable: With the reasons of all kinds that compute the operator.
+        WsecError: WSEC421 to WSEC423 a package of kernels cannot be used.
     """
     reasons = []
     for kind in KINDS:
@@ -68,6 +55,12 @@ def loop_nest_of(operator: OperatorView) -> LoopNest:
             continue
         try:
             return kind.maker(operator)
+        except Unsplittable as reason:
+            reasons.append(str(reason))
+    custom = custom_kinds().get(operator.qualified_name)
+    if custom is not None:
+        try:
+            return make_custom(custom, operator)
         except Unsplittable as reason:
             reasons.append(str(reason))
     raise Unsplittable("; ".join(reasons) or "no distributed kernel for this operator")

@@ -6,9 +6,11 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from wsec.compiler.kernel_packages import CHECKER, blamed
 from wsec.compiler.plan_checker.chain import chain_operands, check_chain, check_views
 from wsec.compiler.plan_checker.expectation import Expectation, output_loops
 from wsec.compiler.plan_checker.findings import OPERATOR, Finding, words
+from wsec.compiler.plan_checker.kinds.custom import kind_named
 from wsec.compiler.plan_checker.kinds.registry import KINDS
 from wsec.compiler.plan_checker.kinds.unsplit import check_unsplit
 from wsec.compiler.plan_checker.reads import check_reads
@@ -59,7 +61,12 @@ def _expect(
     if own is None:
         base = Expectation((), output_loops(model.shape(behind[-1].outputs[0])), {}, {})
     else:
-        base = KINDS[kernel.kind].expect(own, model)
+        where = f"kernel {kernel.name}"
+        kind = kind_named(kernel.kind, where)
+        if kind is None:
+            raise KeyError(kernel.kind)
+        with blamed(kernel.kind, CHECKER, where):
+            base = kind.expect(own, model)
     extra = chain_operands(kernel, behind, model, base.output)
     others = () if behind else base.others
     return replace(base, operands=(*base.operands, *extra), others=others)
@@ -69,18 +76,20 @@ def _check_kind(kernel: Kernel, node: OperatorFacts) -> Iterator[Finding]:
     where = f"kernel {kernel.name}"
     if kernel.kind == "elementwise":
         return
-    if kernel.kind not in KINDS:
+    kind = kind_named(kernel.kind, where)
+    if kind is None:
         known = words([*KINDS, "elementwise", "unsplit"])
         yield Finding(OPERATOR, "the kind is known", where, f"one of {known}", kernel.kind)
-    elif node.qualified_name not in KINDS[kernel.kind].operators:
+    elif node.qualified_name not in kind.operators:
         rule = "the kind computes the operator"
         found = f"{node.domain or 'ai.onnx'} {node.op_type} of {node.name}"
-        yield Finding(OPERATOR, rule, where, words(KINDS[kernel.kind].operators), found)
+        yield Finding(OPERATOR, rule, where, words(kind.operators), found)
 
 
 def _check_result(kernel: Kernel, nodes: list[OperatorFacts]) -> Iterator[Finding]:
     """A chain gives one tensor, a kind of several outputs all that the node names."""
-    several = len(nodes) == 1 and kernel.kind in KINDS and KINDS[kernel.kind].several_outputs
+    kind = kind_named(kernel.kind, f"kernel {kernel.name}")
+    several = len(nodes) == 1 and kind is not None and kind.several_outputs
     expected = [name for name in nodes[-1].outputs if name] if several else [nodes[-1].outputs[0]]
     found = [output.tensor for output in kernel.outputs]
     if found != expected:

@@ -1,0 +1,1 @@
+"""The machines of this package, one TOML file each."""
