@@ -230,10 +230,17 @@ class Wafer:
 
 @dataclass(frozen=True, slots=True)
 class PlacementSummary:
-    """What placement found: cycles between samples of the slowest kernel, and the least that any placement reaches.
+    """What placement found, and what no placement can go below.
 
-    Both count for a kernel the words that cross the edge of its rectangle, on a quarter of its perimeter, where that
-    takes longer than its work. The bound is for the splits that the compiler considered; buffers are not in it.
+    Attributes:
+        interval: Cycles of a sample in the slowest kernel, or of its words across the edge of a rectangle where that
+            takes longer: placement expects a quarter of the edge to carry them.
+        interval_bound: Area lower bound: with fewer cycles, the kernels would need more cores than there are. It
+            holds for every placement of the splits that the compiler considered, with words on the whole edge, and
+            says nothing of buffers.
+        wirelength: Word-hops of a sample between the centres of kernels.
+        method: The stage of the search that found it.
+        interrupted: Whether the search was stopped early.
     """
 
     interval: int

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _MOST_SPLITS = 60_000
 _TURNS = (2, 4, 8, 16, 32, 64)
+_EDGE_SHARE = 4  # expected: a quarter of the edge carries them, the rest faces neighbours and passing routes
 _SLOWER_THAN_BEST = 1.3  # a split this much slower than the best with as few cores is not worth its shape
 
 
@@ -44,7 +45,9 @@ class SplitTable:
         turns: [options], turns in which a core walks the turn loop.
         on_rows: [options, loops], True where the loop's axis lies on rows.
         costs: Bytes and cycles of each option.
-        shapes: Rectangles, and the cycles of a sample there: the kernel's, or those its words need to cross the edge.
+        shapes: Rectangles, and the cycles of a sample to expect there: the kernel's, or those its words need to cross
+            the edge where only a part of it carries them.
+        least: The same rectangles with the least cycles, words crossing everywhere on the edge: for bounds.
     """
 
     nest: LoopNest
@@ -53,6 +56,7 @@ class SplitTable:
     on_rows: NDArray[np.bool_]
     costs: SplitCosts
     shapes: ShapeOptions
+    least: ShapeOptions
 
 
 def enumerate_splits(nest: LoopNest, target: Target) -> SplitTable:
@@ -172,25 +176,25 @@ def _with_arrangements(
     all_heights = np.concatenate(heights).astype(np.int64)
     laid = _select(costs, index)
     laid = replace(laid, communication=laid.communication + np.concatenate(passing))
-    cycles = np.maximum(laid.cycles.astype(np.int64), _edge_cycles(nest, all_widths, all_heights))
-    keep = pareto_filter(all_widths, all_heights, cycles)
+    work = laid.cycles.astype(np.int64)
+    perimeters = 2 * (all_widths + all_heights)
+    words = max(nest.words_in, nest.words_out)
+    least = np.maximum(work, -(-words // perimeters))  # a word a cycle and core of the edge, each way
+    expected = np.maximum(work, -(-_EDGE_SHARE * words // perimeters))
+    fast = np.argsort(
+        work, kind="stable"
+    )  # of options that are equal otherwise, the one with least work stays
+    by_speed = all_widths[fast], all_heights[fast]
+    keep = fast[np.union1d(pareto_filter(*by_speed, expected[fast]), pareto_filter(*by_speed, least[fast]))]
     return SplitTable(
         nest=nest,
         parts=parts[index[keep]].astype(np.int64),
         turns=turns[index[keep]],
         on_rows=np.concatenate(sides)[keep],
         costs=_select(laid, keep),
-        shapes=ShapeOptions(all_widths[keep], all_heights[keep], cycles[keep]),
+        shapes=ShapeOptions(all_widths[keep], all_heights[keep], expected[keep]),
+        least=ShapeOptions(all_widths[keep], all_heights[keep], least[keep]),
     )
-
-
-def _edge_cycles(nest: LoopNest, widths: NDArray[np.int64], heights: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Cycles in which the words of a sample cross the edge of a rectangle, in or out.
-
-    A quarter of the perimeter is taken to carry them, one word a cycle and core. Most of the rest faces neighbours that
-    have their own words to move, or words that pass on their way to others.
-    """
-    return -(-2 * max(nest.words_in, nest.words_out) // (widths + heights))
 
 
 def _arrangements(nest: LoopNest) -> list[NDArray[np.bool_]]:

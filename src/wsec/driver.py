@@ -10,8 +10,9 @@ import shutil
 import tempfile
 import time
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -343,8 +344,6 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
 
 def split_tables(graph: KernelGraph, target: Target) -> list[SplitTable]:
     """The splits of every kernel; equal kernels share one table of shapes and costs."""
-    from dataclasses import replace
-
     from wsec.compiler.kernels.splits import enumerate_splits
 
     known: dict[object, SplitTable] = {}
@@ -358,18 +357,23 @@ def split_tables(graph: KernelGraph, target: Target) -> list[SplitTable]:
 
 
 def _place(job: _Job, graph: KernelGraph, tables: Sequence[SplitTable]) -> Placement:
+    """The best placement found; its bound is what no placement of these splits goes below."""
     from wsec.compiler.kernels.graph import HOST_INDEX
-    from wsec.compiler.placement import Limits, Net, PlacementKernel, PlacementProblem, place
+    from wsec.compiler.placement import Limits, Net, PlacementKernel, PlacementProblem, interval_bound, place
 
-    problem = PlacementProblem(
-        width=job.target.grid.width,
-        height=job.target.grid.height,
-        kernels=tuple(PlacementKernel(table.nest.name, table.shapes) for table in tables),
-        nets=tuple(
-            Net(link.source, link.target, float(link.words))
-            for link in graph.links
-            if HOST_INDEX not in {link.source, link.target}
-        ),
+    nets = [
+        Net(link.source, link.target, float(link.words))
+        for link in graph.links
+        if HOST_INDEX not in {link.source, link.target}
+    ]
+    expected, least = (
+        PlacementProblem(
+            width=job.target.grid.width,
+            height=job.target.grid.height,
+            kernels=tuple(PlacementKernel(table.nest.name, shapes(table)) for table in tables),
+            nets=tuple(nets),
+        )
+        for shapes in (attrgetter("shapes"), attrgetter("least"))
     )
     limits = Limits(effort=job.options.effort, seed=job.options.seed, stop=job.stop)
 
@@ -377,7 +381,7 @@ def _place(job: _Job, graph: KernelGraph, tables: Sequence[SplitTable]) -> Place
         detail = f"{progress.stage}: interval {progress.incumbent:,}, {progress.gap:.1%} above the bound"
         job.observer(StageEvent("placement", detail=detail))
 
-    return place(problem, limits, report)
+    return replace(place(expected, limits, report), interval_bound=interval_bound(least))
 
 
 def _unsplit_notes(graph: KernelGraph) -> tuple[str, ...]:

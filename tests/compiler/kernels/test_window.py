@@ -34,7 +34,12 @@ def test_output_shape_of_a_transposed_convolution_decides_its_pads(auto_pad: str
     """The total to be cut is odd, so that its halves differ."""
     maker = ModelMaker()
     result = maker.apply(
-        "ConvTranspose", "x", maker.weight(2, 3, 4, 3), strides=[3, 2], output_shape=[14, 10], auto_pad=auto_pad
+        "ConvTranspose",
+        "x",
+        maker.weight(2, 3, 4, 3),
+        strides=[3, 2],
+        output_shape=[14, 10],
+        auto_pad=auto_pad,
     )
     plan = wsec.compile(
         maker.save(tmp_path / "m.onnx", {"x": [1, 2, 5, 5]}, [result]), target="mesh16", effort=0
