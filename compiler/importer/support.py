@@ -90,8 +90,12 @@ def _bad_operators(model: ir.Model, notes: list[str]) -> Iterator[str]:
             continue
         if any(a.type in {ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS} for a in node.attributes.values()):
             continue  # control flow runs wherever the nodes of its bodies do, and those are visited too
+        if _draws_at_random(node):
+            yield f"{node.name} ({_operator(node)}): draws random numbers; the same input has to give the same output"
+            continue
         key = (
             node.op_identifier(),
+            *((a.name, str(a.value)) for a in node.attributes.values() if a.type != ir.AttributeType.TENSOR),
             *((v.dtype, len(v.shape or ())) if v is not None else None for v in values),
         )
         if key not in verdicts:
@@ -114,8 +118,6 @@ class _Verdict:
 
 
 def _judge(model: ir.Model, node: ir.Node) -> _Verdict:
-    if _draws_at_random(node):
-        return _Verdict(refused="draws random numbers; a plan gives the same outputs for the same inputs")
     if node.domain == "" and not onnx.defs.has(node.op_type, model.opset_imports[""], ""):
         return _Verdict(refused=f"ai.onnx {model.opset_imports['']} has no such operator")
     serialised, _ = single_node_model(node, model)

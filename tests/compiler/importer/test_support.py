@@ -8,6 +8,7 @@ import onnx
 import onnx_ir as ir
 
 from wsec.compiler.importer import check_supported, import_model, infer_shapes
+from wsec.compiler.importer.constants import lift_constants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,3 +84,31 @@ def test_contradictory_shapes_are_not_silent(refusal: Refusal) -> None:
     """Inference gives up on a product of matrices that do not fit; the value is named."""
     model = _model("g (float[2, 3] x, float[2, 3] w) => (float[] y) { [product] y = MatMul(x, w) }")
     assert "product (MatMul)" in refusal(lambda: check_supported(model))
+
+
+def test_random_numbers_are_refused(refusal: Refusal) -> None:
+    """Runs would differ, and none of them could be compared; a Dropout at inference draws none."""
+    model = _model(
+        """g (float[2] x, bool t) => (float[] y) {
+        [noise] a = RandomNormalLike(x)
+        [coin] b = Bernoulli(a)
+        half = Constant<value_float=0.5>()
+        yes = Constant<value = bool {1}>()
+        no = Constant<value = bool {0}>()
+        [train] c = Dropout(b, half, yes)
+        [maybe] d = Dropout(c, half, t)
+        [infer] e = Dropout(d, half, no)
+        y = Dropout(e, half) }"""
+    )
+    lift_constants(model)
+    why = "draws random numbers; the same input has to give the same output"
+    assert refusal(lambda: check_supported(model)) == (
+        "error[WSEC115]: 4 parts of the model are not supported\n"
+        f"  where:    noise (RandomNormalLike): {why}\n"
+        f"            coin (Bernoulli): {why}\n"
+        f"            train (Dropout): {why}\n"
+        f"            maybe (Dropout): {why}\n"
+        "  expected: dense tensors, and operators that onnxruntime runs on the CPU or the reference of ONNX knows\n"
+        "  found:    4 exceptions, listed above\n"
+        "  try:      export the model without them; a registered custom pass may also replace an operator"
+    )
