@@ -57,8 +57,8 @@ def bind_dimensions(model: ir.Model, dims: Mapping[str, int]) -> tuple[str, ...]
     _give_ranks(model, dims)
     axes = list(_open_axes(model))
     for key, size in dims.items():
-        if size < 1:
-            raise _bad_size(key, f"--dim {key}={size}", "a size of 1 or more", str(size))
+        if not isinstance(size, int) or size < 1:
+            raise _bad_size(key, f"--dim {key}={size}", "a size of 1 or more, a whole number", repr(size))
     sizes = _sizes_by_place(model, axes, dims)
     notes = _assume_batch_of_one(axes, sizes)
     unbound = [axis for axis in axes if axis.place not in sizes]

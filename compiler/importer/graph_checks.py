@@ -23,8 +23,8 @@ def check_graph(proto: onnx.ModelProto) -> None:
     """Check opsets and names.
 
     Raises:
-        WsecError: WSEC108 opset missing or unknown, WSEC109 a name defined twice, WSEC110 a name used before or
-            without its definition, WSEC117 nothing to compute.
+        WsecError: WSEC102 a name that is no text, WSEC108 opset missing or unknown, WSEC109 a name defined twice,
+            WSEC110 a name used before or without its definition, or an input without one.
     """
     _check_opsets(proto)
     _check_domains(proto)
@@ -77,7 +77,8 @@ def _check_domains(proto: onnx.ModelProto) -> None:
 
 
 def _check_names(graph: onnx.GraphProto, outer: frozenset[str]) -> None:
-    """Single assignment and definition before use, through nested graphs."""
+    """Names are text, defined once and before their use, through nested graphs."""
+    _check_text(graph)
     defined: dict[str, str] = {}
     for kind, names in (
         ("input", [value.name for value in graph.input]),
@@ -85,6 +86,8 @@ def _check_names(graph: onnx.GraphProto, outer: frozenset[str]) -> None:
         ("sparse initializer", [tensor.values.name for tensor in graph.sparse_initializer]),
     ):
         for name in names:
+            if not name and kind == "input":
+                raise _unnamed(graph)
             # Up to IR version 3 an initializer had to be listed as an input too: that pair is no clash.
             if defined.get(name) in {None, "input"} and not (kind == "input" and name in defined):
                 defined[name] = kind
@@ -96,6 +99,39 @@ def _check_names(graph: onnx.GraphProto, outer: frozenset[str]) -> None:
         if output.name not in defined and output.name not in outer:
             raise _undefined(
                 output.name, f"output of graph {graph.name!r}", graph, list(defined), len(graph.node)
+            )
+
+
+def _check_text(graph: onnx.GraphProto) -> None:
+    """A damaged file may hold names that are not UTF-8, which protobuf gives as bytes."""
+    for where, texts in (
+        ("the name of the graph", [graph.name]),
+        ("an input or output", [value.name for value in (*graph.input, *graph.output, *graph.value_info)]),
+        ("an initializer", [tensor.name for tensor in graph.initializer]),
+        *(
+            (
+                f"node {index}",
+                [
+                    node.name,
+                    node.op_type,
+                    node.domain,
+                    *node.input,
+                    *node.output,
+                    *(a.name for a in node.attribute),
+                ],
+            )
+            for index, node in enumerate(graph.node)
+        ),
+    ):
+        wrong = next((text for text in texts if not isinstance(text, str)), None)
+        if wrong is not None:
+            raise WsecError(
+                "WSEC102",
+                "the file is not a valid ONNX model",
+                where=where,
+                expected="names in UTF-8",
+                found=repr(wrong),
+                hint="fetch or copy the file again, or export the model again",
             )
 
 
@@ -132,6 +168,17 @@ def _defined_twice(name: str, first: str, second: str) -> WsecError:
         expected="each name to be defined once (single assignment)",
         found=f"{name!r} is already defined as {first}",
         hint="export the model again, or rename one of the two",
+    )
+
+
+def _unnamed(graph: onnx.GraphProto) -> WsecError:
+    return WsecError(
+        "WSEC110",
+        "an input of the model has no name",
+        where=f"input {[value.name for value in graph.input].index('')} of graph {graph.name!r}",
+        expected="a name, by which nodes read it",
+        found="an empty name",
+        hint="export the model again, or name the input",
     )
 
 

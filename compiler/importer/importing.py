@@ -17,6 +17,7 @@ from wsec.compiler.importer.naming import name_nodes
 from wsec.compiler.importer.opset import normalise_opset
 from wsec.compiler.importer.shape_measurement import measure_custom_operators
 from wsec.compiler.importer.shapes import contradictions, forget_shapes, infer_shapes
+from wsec.compiler.importer.tensor_checks import check_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +54,11 @@ def import_model(path: Path, dims: Mapping[str, int]) -> ImportedModel:
     notes += bind_dimensions(model, dims)
     declared = forget_shapes(model)
     infer_shapes(model)
-    if normalise_opset(model):
+    opsets = dict(model.opset_imports)
+    if normalise_opset(model) or model.opset_imports != opsets:
+        forget_shapes(
+            model
+        )  # inference of the older opset may know them otherwise, and would not be corrected
         infer_shapes(model)
     lift_constants(model)
     name_nodes(model)
@@ -65,6 +70,7 @@ def import_model(path: Path, dims: Mapping[str, int]) -> ImportedModel:
 
 def _load(path: Path) -> ir.Model:
     proto = read_model_proto(path)
+    check_tensors(proto, path)
     check_graph(proto)
     try:
         model = ir.serde.deserialize_model(proto)

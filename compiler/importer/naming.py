@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wsec.compiler.plan import HOST
+
 if TYPE_CHECKING:
     import onnx_ir as ir
 
@@ -12,10 +14,11 @@ def name_nodes(model: ir.Model) -> bool:
     """Name every node of every graph, keeping the names that are already unique; says whether any changed.
 
     A node without a name is called after its operator, a second node of the same name gets a number, both in the
-    order of the graph, so the same model always gets the same names.
+    order of the graph, so the same model always gets the same names. None is called `host`, which is what a plan calls
+    the other end of inputs and outputs.
     """
-    taken = {node.name for node in model.graph.all_nodes() if node.name}
-    seen: set[str] = set()
+    taken = {HOST} | {node.name for node in model.graph.all_nodes() if node.name}
+    seen = {HOST}
     counts: dict[str, int] = {}
     changed = False
     for node in model.graph.all_nodes():

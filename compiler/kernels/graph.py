@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wsec.compiler.errors import WsecError
 from wsec.compiler.kernels.chain import make_elementwise, with_chain
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, item_bytes, shape_of
 from wsec.compiler.kernels.registry import loop_nest_of
@@ -52,8 +53,13 @@ def build_kernel_graph(model: ir.Model, word_bytes: int, samples: int = FULL_PIP
         model: After the passes.
         word_bytes: Bytes of a word of the fabric.
         samples: The most samples that a link or a result may hold; fewer need less memory and make kernels wait.
+
+    Raises:
+        WsecError: WSEC117 no operator is left.
     """
     nests = [nest for group in _groups(model.graph) for nest in _nests_of(group)]
+    if not nests:
+        raise _nothing_to_compute(model)
     producer = {operand.tensor: index for index, nest in enumerate(nests) for operand in nest.outputs}
     values = {value.name or "": value for value in _values(model.graph)}
     links = []
@@ -64,11 +70,23 @@ def build_kernel_graph(model: ir.Model, word_bytes: int, samples: int = FULL_PIP
                 words = _words(values[operand.tensor], word_bytes)
                 links.append(GraphLink(operand.tensor, source, index, operand.role, words))
     stages = _stages(len(nests), links)
-    for value in model.graph.outputs:
+    for value in dict.fromkeys(model.graph.outputs):  # a model may give one value twice; one link brings it
         if value.name in producer:
             words = _words(value, word_bytes)
             links.append(GraphLink(value.name, producer[value.name], HOST_INDEX, "", words))
     return KernelGraph(_with_links(nests, links, stages, samples), tuple(links), stages, samples)
+
+
+def _nothing_to_compute(model: ir.Model) -> WsecError:
+    outputs = ", ".join(str(value.name) for value in model.graph.outputs)
+    return WsecError(
+        "WSEC117",
+        "the model computes nothing",
+        where=f"outputs {outputs}" if outputs else "the model has no outputs",
+        expected="an output that an operator computes from the inputs",
+        found="inputs and constants only" if outputs else "no operator that an output needs",
+        hint="check that the model was exported with the inputs and outputs that you mean",
+    )
 
 
 def _with_links(

@@ -158,7 +158,7 @@ def test_a_size_that_is_none(refusal: Refusal, size: int) -> None:
     assert refusal(lambda: bind_dimensions(_model(x=["batch", 4]), {"batch": size})) == (
         "error[WSEC113]: the dimension 'batch' cannot have this size\n"
         f"  where:    --dim batch={size}\n"
-        "  expected: a size of 1 or more\n"
+        "  expected: a size of 1 or more, a whole number\n"
         f"  found:    {size}\n"
         "  try:      change the size, or leave this --dim out"
     )
@@ -210,3 +210,16 @@ def test_the_flags_of_the_message_are_the_ones_that_help(
         model = _model(**inputs)
         bind_dimensions(model, {key.removesuffix(" ").removesuffix("=SIZE").strip("'"): size for key in keys})
     assert all(value.shape is not None and value.shape.is_static() for value in model.graph.inputs)
+
+
+@pytest.mark.parametrize("size", [2.5, "2"])
+def test_a_size_that_is_no_whole_number(refusal: Refusal, size: object) -> None:
+    """From Python anything can be given; half a row must not become a shape."""
+    dims = {"batch": size}
+    assert refusal(lambda: bind_dimensions(_model(x=["batch", 4]), dims)) == (  # type: ignore[arg-type]
+        "error[WSEC113]: the dimension 'batch' cannot have this size\n"
+        f"  where:    --dim batch={size}\n"
+        "  expected: a size of 1 or more, a whole number\n"
+        f"  found:    {size!r}\n"
+        "  try:      change the size, or leave this --dim out"
+    )

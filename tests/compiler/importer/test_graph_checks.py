@@ -144,3 +144,57 @@ def test_a_missing_opset(refusal: Refusal) -> None:
         "  found:    com.microsoft 21\n"
         "  try:      export the model again, naming the opset"
     )
+
+
+def test_a_domain_without_opset(refusal: Refusal) -> None:
+    """All operators of unknown domains are listed at once."""
+    proto = onnx.parser.parse_model(
+        f"{HEAD} g (float[2] x) => (float[2] y) {{ a = Relu(x) \n b = Abs(a) \n y = Neg(b) }}"
+    )
+    proto.graph.node[0].domain = proto.graph.node[2].domain = "my.domain"
+    assert refusal(lambda: check_graph(proto)) == (
+        "error[WSEC108]: the model uses operators of domains that it gives no opset\n"
+        "  where:    node 0 (Relu): domain my.domain\n"
+        "            node 2 (Neg): domain my.domain\n"
+        "  expected: an entry in opset_import for each domain\n"
+        "  found:    ai.onnx\n"
+        "  try:      export the model again, naming the opset of my.domain"
+    )
+
+
+def test_an_input_without_a_name(refusal: Refusal) -> None:
+    """Nothing could be bound to it, and no message could name it."""
+    proto = onnx.parser.parse_model(f"{HEAD} g (float[2] x) => (float[2] y) {{ y = Relu(x) }}")
+    proto.graph.input[0].name = ""
+    assert refusal(lambda: check_graph(proto)) == (
+        "error[WSEC110]: an input of the model has no name\n"
+        "  where:    input 0 of graph 'g'\n"
+        "  expected: a name, by which nodes read it\n"
+        "  found:    an empty name\n"
+        "  try:      export the model again, or name the input"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        (b"named_graph", "the name of the graph"),
+        (b"named_input", "an input or output"),
+        (b"named_node", "node 0"),
+    ],
+)
+def test_a_name_that_is_no_text(refusal: Refusal, name: bytes, where: str) -> None:
+    """Protobuf lets damaged names through as bytes."""
+    proto = onnx.parser.parse_model(
+        f"{HEAD} named_graph (float[2] named_input) => (float[2] y) {{ y = Relu(named_input) }}"
+    )
+    proto.graph.node[0].name = "named_node"
+    broken = b"\xbc" + name[1:]
+    damaged = onnx.ModelProto.FromString(proto.SerializeToString().replace(name, broken))
+    assert refusal(lambda: check_graph(damaged)) == (
+        "error[WSEC102]: the file is not a valid ONNX model\n"
+        f"  where:    {where}\n"
+        "  expected: names in UTF-8\n"
+        f"  found:    {broken!r}\n"
+        "  try:      fetch or copy the file again, or export the model again"
+    )

@@ -74,9 +74,9 @@ def test_an_invalid_model_is_refused_with_its_cause(
     model_file: Callable[[str], Path], refusal: Refusal
 ) -> None:
     """What decodes and still breaks the specification ends in a message, not in a traceback."""
-    path = model_file(f"{HEAD} g (float[2] x) => (float[2] y) <float[2] w = {{1, 2}}> {{ y = Mul(x, w) }}")
+    path = model_file(f"{HEAD} g (float[2] x) => (float[2] y) {{ y = Relu(x) }}")
     proto = onnx.load(path)
-    proto.graph.initializer[0].data_type = 99
+    proto.graph.input[0].type.tensor_type.elem_type = 99
     path.write_bytes(proto.SerializeToString())
     assert refusal(lambda: import_model(path, {})) == (
         "error[WSEC102]: the file is not a valid ONNX model\n"

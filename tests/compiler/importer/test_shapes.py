@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 import onnx_ir as ir
+import onnxruntime
+import pytest
 
 from wsec.compiler.importer import import_model, infer_shapes, shape_oracle
 from wsec.compiler.importer.shapes import static_shape, unshaped_values
@@ -127,3 +130,18 @@ def test_a_model_that_cannot_run_is_left_alone() -> None:
     model = _model("g (float[2, 3] x, float[2, 3] w) => (float[] y) { y = MatMul(x, w) }")
     infer_shapes(model)
     assert not shape_oracle(model)
+
+
+@pytest.mark.parametrize("opset", [11, 13, 18, 21, 22])
+@pytest.mark.parametrize("pool", ["MaxPool", "AveragePool"])
+def test_windows_behind_the_input_do_not_count(
+    model_file: Callable[[str], Path], pool: str, opset: int
+) -> None:
+    """Rounding up may ask for a window that begins behind the input; onnxruntime makes none, whatever the opset."""
+    path = model_file(
+        f"""<ir_version: 8, opset_import: ["" : {opset}]> g (float[1, 1, 6] x) => (float[] y) {{
+        y = {pool}<kernel_shape=[1], strides=[3], ceil_mode=1>(x) }}"""
+    )
+    session = onnxruntime.InferenceSession(path)
+    (found,) = session.run(None, {"x": np.ones((1, 1, 6), np.float32)})
+    assert _shape_of(import_model(path, {}).model, "y") == found.shape
