@@ -173,7 +173,8 @@ def check_output_folder(folder: Path) -> None:
     Raises:
         WsecError: WSEC507 it holds something that is not a plan, WSEC509 its parent is a file.
     """
-    nearest = next(parent for parent in folder.absolute().parents if parent.exists())
+    whole = folder.absolute()
+    nearest = next((parent for parent in whole.parents if parent.exists()), whole)  # the root has no parents
     if not nearest.is_dir():
         raise _cannot_be_written(str(folder), f"{nearest.name} is a file")
     if not folder.exists():

@@ -1,7 +1,8 @@
 """Numbered dumps of the model between passes, as a callback of the pass manager.
 
 Each step that changed the model leaves `NN-pass-name.onnx`, to open in a viewer, and `NN-pass-name.txt`, to diff.
-Large weights are left out of both: in the former they are inputs. A file is complete or not there.
+Large weights are left out of both: in the former they are inputs. A file is complete or not there; WSEC583 says that one
+cannot be written.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from wsec.compiler.errors import WsecError
 from wsec.compiler.importer.serialising import serialise_without_weights
 
 if TYPE_CHECKING:
@@ -27,12 +29,15 @@ def dump_to(folder: Path) -> Callable[[PipelineStep], None]:
     def callback(step: PipelineStep) -> None:
         if step.result is not None and not step.result.modified:
             return
-        folder.mkdir(parents=True, exist_ok=True)
         name = "imported" if step.previous is None else step.previous.name
         stem = f"{step.index:02d}-{name}"
         proto, _ = serialise_without_weights(step.model, _KEPT_BYTES)
-        _write(folder / f"{stem}.txt", model_text(step.model).encode())
-        _write(folder / f"{stem}.onnx", proto.SerializeToString())
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder / f"{stem}.txt", model_text(step.model).encode())
+            _write(folder / f"{stem}.onnx", proto.SerializeToString())
+        except OSError as error:
+            raise _cannot_dump(folder, error.strerror or type(error).__name__) from error
 
     return callback
 
@@ -77,5 +82,19 @@ def _attribute(attribute: ir.Attr) -> str:
 
 def _write(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _cannot_dump(folder: Path, found: str) -> WsecError:
+    return WsecError(
+        "WSEC583",
+        "the dumps of the passes cannot be written",
+        where=str(folder),
+        expected="a folder that can be written, on a disk with room",
+        found=found,
+        hint="choose another place for the dumps, or free some room",
+    )

@@ -15,6 +15,7 @@ import numpy as np
 
 from wsec.compiler.errors import WsecError
 from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session, run_session
+from wsec.compiler.operators import NON_DETERMINISTIC
 from wsec.compiler.plan_io import sha256_of_file
 from wsec.runtime.comparison import Comparison, compare
 from wsec.runtime.executor import Executor
@@ -102,7 +103,7 @@ def verify(
         outputs=outputs,
         passed=passed,
         divergence=divergence,
-        explanation="" if passed else _explain(divergence),
+        explanation="" if passed else _explain(divergence, _random_operators(loaded)),
         executor_seconds=executor_seconds,
         onnxruntime_seconds=onnxruntime_seconds,
         ratio=executor_seconds / onnxruntime_seconds,
@@ -172,7 +173,18 @@ def _divergence(kernel: Kernel, comparison: Comparison) -> Divergence:
     return Divergence(kernel.name, kernel.operators, comparison)
 
 
-def _explain(divergence: Divergence | None) -> str:
+def _random_operators(loaded: LoadedPlan) -> tuple[str, ...]:
+    """Operators of the plan that give other numbers in each run."""
+    model = LoweredModel(loaded.lowered_path)
+    names = tuple(name for kernel in loaded.plan.kernels() for name in kernel.operators)
+    return tuple(
+        dict.fromkeys(node.op_type for node in model.nodes(names) if node.op_type in NON_DETERMINISTIC)
+    )
+
+
+def _explain(divergence: Divergence | None, random: tuple[str, ...]) -> str:
+    if divergence is None and random:
+        return f"the model draws random numbers ({', '.join(random)}): no two runs of it are equal"
     if divergence is None:
         return "every kernel computes what the lowered model says: a pass changed the numbers"
     nodes = ", ".join(divergence.operators)

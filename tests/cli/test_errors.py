@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +15,6 @@ import wsec.driver
 from wsec.compiler.errors import ExitStatus, WsecError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.cli.conftest import Wsec
 
 
@@ -222,3 +223,47 @@ def test_outputs_that_cannot_be_written(wsec: Wsec, small_plan: Path, tmp_path: 
         "  try:      choose another place with -o, or free some room; nothing was left behind\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_that_name_a_folder(wsec: Wsec, small_plan: Path, tmp_path: Path) -> None:
+    """`-o .` and `-o /` are slips of the hand, not bugs."""
+    for place in (tmp_path, "/"):
+        result = wsec("run", small_plan, "-o", place)
+        assert result.exit_code == ExitStatus.PLAN
+        assert result.stderr == (
+            "error[WSEC581]: the outputs cannot be written\n"
+            f"  where:    {place}\n"
+            "  expected: a file that can be written, in a folder that exists\n"
+            "  found:    a folder\n"
+            "  try:      choose another place with -o, or free some room; nothing was left behind\n"
+        )
+
+
+def test_a_plan_named_as_the_root_folder(wsec: Wsec, small_model: Path) -> None:
+    """The root has no parent and holds something else."""
+    result = wsec("compile", small_model, "-o", "/")
+    assert result.exit_code == ExitStatus.PLAN
+    assert result.stderr.startswith(
+        "error[WSEC507]: the plan would replace something that is not a plan\n  where:    /\n"
+    )
+
+
+@pytest.mark.parametrize("arguments", [["targets"], ["kernels", "--json"]])
+def test_results_that_find_no_room(arguments: list[str]) -> None:
+    """A full disk behind `>` is said on stderr, as text, with --json too."""
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "wsec", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == ExitStatus.PLAN
+    assert ended.stderr == (
+        "error[WSEC582]: the results cannot be printed\n"
+        "  where:    standard output\n"
+        "  expected: a place with room\n"
+        "  found:    No space left on device\n"
+        "  try:      free some room; a plan or file that was asked for is written nevertheless\n"
+    )

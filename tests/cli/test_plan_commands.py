@@ -175,3 +175,31 @@ def test_check_plan_lists_every_finding(wsec: Wsec, illegal_plan: Path) -> None:
     assert set(entries["findings"][0]) == {"code", "rule", "where", "expected", "found"}
     assert result.stdout.count("\n  expected  ") == len(findings)
     assert result.stdout.endswith(f": illegal, {len(findings)} findings\n")
+
+
+def test_inputs_of_another_byte_order(wsec: Wsec, small_plan: Path, tmp_path: Path) -> None:
+    """A file written on another machine holds the same numbers."""
+    image = np.random.default_rng(5).standard_normal((1, 3, 16, 16)).astype(np.float32)
+    np.savez(tmp_path / "here.npz", image=image)
+    np.savez(tmp_path / "there.npz", image=image.astype(image.dtype.newbyteorder()))
+    results = []
+    for name in ("here", "there"):
+        output = tmp_path / f"{name}-out.npz"
+        assert wsec("run", small_plan, "--inputs", tmp_path / f"{name}.npz", "-o", output).exit_code == 0
+        with np.load(output) as archive:
+            results.append(archive["scores"])
+    np.testing.assert_array_equal(*results)
+
+
+def test_an_interrupted_verification_writes_no_outputs(
+    wsec: Wsec, small_plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message says that nothing was written, so nothing may be there."""
+
+    def interrupt(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wsec.driver.Plan.verify", interrupt)
+    result = wsec("run", small_plan, "--verify", "-o", tmp_path / "out.npz")
+    assert (result.exit_code, result.stderr) == (ExitStatus.INTERRUPTED, "interrupted: nothing was written\n")
+    assert list(tmp_path.iterdir()) == []

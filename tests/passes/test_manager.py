@@ -206,3 +206,18 @@ def test_dumps_show_constants_attributes_and_metadata(
     dumped = ir.load(tmp_path / "00-imported.onnx")
     assert [value.name for value in dumped.graph.inputs] == ["x", "c", "w"]
     assert "w" in model.graph.initializers
+
+
+def test_message_dumps_cannot_be_written(build: Callable[[str], ir.Model], tmp_path: Path) -> None:
+    """A file where the folder should be is the user's slip, not a bug."""
+    file = tmp_path / "model.onnx"
+    file.touch()
+    with pytest.raises(WsecError) as caught:
+        run_pipeline(build(TEXT), [], callback=dump_to(file))
+    assert str(caught.value) == (
+        "error[WSEC583]: the dumps of the passes cannot be written\n"
+        f"  where:    {file}\n"
+        "  expected: a folder that can be written, on a disk with room\n"
+        "  found:    File exists\n"
+        "  try:      choose another place for the dumps, or free some room"
+    )

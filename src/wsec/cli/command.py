@@ -6,6 +6,7 @@ that goes wrong is a bug and becomes WSEC600 with its traceback; an interrupt en
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Decorated = TypeVar("Decorated", bound="Callable[..., Any] | click.Command")
+
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
 
 
 class WsecCommand(click.Command):
@@ -32,6 +36,12 @@ class WsecCommand(click.Command):
         except WsecError as error:
             report_error(error, as_json=as_json)
             ctx.exit(error.exit_status)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                report_error(bug_report(error), as_json=as_json, traceback=_traceback_of(error))
+                ctx.exit(ExitStatus.INTERNAL)
+            report_error(_no_room_for_results(error), as_json=False)  # stdout is what failed
+            ctx.exit(ExitStatus.PLAN)
         except KeyboardInterrupt:
             click.echo("interrupted: nothing was written", err=True)
             ctx.exit(ExitStatus.INTERRUPTED)
@@ -77,6 +87,18 @@ def bug_report(error: Exception) -> WsecError:
         expected="a result, or an error that says what to do",
         found=f"{type(error).__name__}: {error}",
         hint="please report it with this text, the command line and, where you can, the model",
+    )
+
+
+def _no_room_for_results(error: OSError) -> WsecError:
+    """Files report their own errors: what is left to run out of room is stdout."""
+    return WsecError(
+        code="WSEC582",
+        what="the results cannot be printed",
+        where="standard output",
+        expected="a place with room",
+        found=error.strerror or type(error).__name__,
+        hint="free some room; a plan or file that was asked for is written nevertheless",
     )
 
 

@@ -98,12 +98,12 @@ def run(
     if output is not None or not verify:
         with show_status("executing the shards"):
             outputs = loaded.run(given)
-    if output is not None:
-        write_tensors(output, outputs)
     verification = None
     if verify:
         with show_status("executing the shards, and the original model with onnxruntime"):
             verification = loaded.verify(given)
+    if output is not None:
+        write_tensors(output, outputs)
     if as_json:
         write_json(
             {

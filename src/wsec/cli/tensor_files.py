@@ -30,7 +30,7 @@ def read_tensors(path: Path) -> dict[str, NDArray[np.generic]]:
                 raise _unreadable(path, "no archive: a file of another kind, or one that was cut short")
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
+                return {name: _native(archive[name]) for name in archive.files}
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
     except (ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
@@ -43,6 +43,8 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[np.generic]]) -> Non
     Raises:
         WsecError: WSEC581 where it cannot be written.
     """
+    if path.is_dir():
+        raise _unwritable(path, "a folder")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with zipfile.ZipFile(partial, "w") as archive:
@@ -51,16 +53,25 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[np.generic]]) -> Non
                     np.lib.format.write_array(file, np.asanyarray(tensor), allow_pickle=False)
         partial.replace(path)
     except OSError as error:
-        raise WsecError(
-            code="WSEC581",
-            what="the outputs cannot be written",
-            where=str(path),
-            expected="a file that can be written, in a folder that exists",
-            found=error.strerror or type(error).__name__,
-            hint="choose another place with -o, or free some room; nothing was left behind",
-        ) from error
+        raise _unwritable(path, error.strerror or type(error).__name__) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _native(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The array in this machine's byte order: a file may come from another."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _unwritable(path: Path, found: str) -> WsecError:
+    return WsecError(
+        code="WSEC581",
+        what="the outputs cannot be written",
+        where=str(path),
+        expected="a file that can be written, in a folder that exists",
+        found=found,
+        hint="choose another place with -o, or free some room; nothing was left behind",
+    )
 
 
 def _unreadable(path: Path, found: str) -> WsecError:
