@@ -24,6 +24,17 @@ def chain_reduce_cycles(
     return np.where(cores > 1, words + step * (cores - 1), 0.0)
 
 
+def all_gather_cycles(
+    words: NDArray[np.float64], cores: NDArray[np.float64], spacing: NDArray[np.float64], fabric: Fabric
+) -> NDArray[np.float64]:
+    """All-gather along a line, `words` from each core: `B P + hop * spacing * P + 2 T_R + 1`; nothing for one core.
+
+    The cores multicast in turn, one dependent step: every ramp takes the words of all.
+    """
+    distance = fabric.hop_cycles * spacing * cores
+    return np.where(cores > 1, words * cores + distance + 2 * fabric.ramp_cycles + 1, 0.0)
+
+
 def broadcast_cycles(
     words: NDArray[np.float64], cores: NDArray[np.float64], spacing: NDArray[np.float64], fabric: Fabric
 ) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wsec.compiler.cost.collectives import broadcast_cycles, chain_reduce_cycles
+from wsec.compiler.cost.collectives import all_gather_cycles, broadcast_cycles, chain_reduce_cycles
 from wsec.compiler.kernels.loop_nest import LoopRole
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def split_costs(
     output = _output_bytes(nest, blocks)
     at_work = _output_bytes(nest, walked)
     weights, held, moved = np.zeros(len(parts)), nest.output_slots * output, np.ceil(output / word)
-    buffers = nest.chain_keeps_a_copy() * at_work
+    buffers = nest.chain_keeps_a_copy() * at_work + _gathered_bytes(nest, blocks, parts)
     for operand in nest.inputs:
         elements = block_elements(operand, nest, blocks)
         if operand.constant:
@@ -114,6 +114,23 @@ def _output_bytes(nest: LoopNest, blocks: Array) -> Array:
     for operand in nest.outputs:
         held = held + block_elements(operand, nest, blocks) * operand.item_bytes
     return held
+
+
+def _gathered_bytes(nest: LoopNest, blocks: Array, parts: Array) -> Array:
+    """Bytes of the state of all cores, which each of them holds."""
+    whole = _state_bytes(nest, blocks)
+    for index, loop in enumerate(nest.loops):
+        if loop.role is LoopRole.COLLECTIVE:
+            whole = whole * parts[:, index]
+    return whole
+
+
+def _state_bytes(nest: LoopNest, blocks: Array) -> Array:
+    """Bytes of one core's part of the state that cores gather from each other."""
+    state = np.full(len(blocks), nest.outputs[0].item_bytes if nest.work.gathered else 0, dtype=np.float64)
+    for name in nest.work.gathered:
+        state = state * blocks[:, nest.position(name)]
+    return state
 
 
 def passing_cycles(
@@ -244,15 +261,17 @@ def _reduction_parts(nest: LoopNest, parts: Array) -> Array:
 
 
 def _collectives(nest: LoopNest, parts: Array, output: Array, target: Target) -> Array:
-    """Chains over the reduction loops; chain and broadcast of each statistic over the collective loops.
+    """Chains over the reduction loops; chain and broadcast of statistics, gathers of state over the collective loops.
 
     They lie innermost in the mesh and are combined from the last to the first: neighbours along the last are neighbours
     on the wafer, and those along the one before at most as far apart as the last is long.
     """
     cycles = np.zeros(len(parts))
     spacing = np.ones(len(parts))
+    blocks = np.ceil(np.array([loop.extent for loop in nest.loops], dtype=np.float64) / parts)
     words = np.ceil(output / target.fabric.word_bytes)
     statistics = words
+    state = np.ceil(_state_bytes(nest, blocks) / target.fabric.word_bytes)
     for index, loop in enumerate(nest.loops):
         if loop.role is LoopRole.COLLECTIVE:
             statistics = statistics / np.ceil(loop.extent / parts[:, index])
@@ -262,7 +281,8 @@ def _collectives(nest: LoopNest, parts: Array, output: Array, target: Target) ->
         elif loop.role is LoopRole.COLLECTIVE:
             once = chain_reduce_cycles(statistics, parts[:, index], spacing, target.fabric)
             once = once + broadcast_cycles(statistics, parts[:, index], spacing, target.fabric)
-            cycles = cycles + once * nest.work.collectives
+            gathered = all_gather_cycles(state, parts[:, index], spacing, target.fabric)
+            cycles = cycles + once * nest.work.collectives + gathered * nest.work.gathers
         else:
             continue
         spacing = spacing * parts[:, index]

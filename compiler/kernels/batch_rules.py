@@ -392,6 +392,17 @@ def _attention(operator: OperatorView) -> Batching:
     )
 
 
+def _recurrent(operator: OperatorView) -> Batching:
+    """LSTM, GRU, RNN with activations that the kind `recurrent` has not: directions and samples."""
+    if operator.integer("layout", 0):
+        raise Unsplittable("layout 1")
+    steps, batch = shape_of(operator.input(0))[:2]
+    rows, state = ("d1", "", ""), ("d1", "d2", "")
+    inputs = (("", "d2", ""), rows, rows, rows[:2], ("d2",), state, state, rows[:2])
+    operations = steps * batch * (elements(operator, 1) + elements(operator, 2))
+    return Batching(inputs, (("", *state), state, state), operations)
+
+
 RULES: dict[str, Rule] = {
     "AffineGrid": _affine_grid,
     "ArgMax": _arg_extremum,
@@ -411,12 +422,14 @@ RULES: dict[str, Rule] = {
     "DequantizeLinear": _quantization,
     "Det": _determinant,
     "Einsum": _einsum,
+    "GRU": _recurrent,
     "GatherElements": _gather_elements,
     "GatherND": _gather_nd,
     "GlobalLpPool": _images,
     "GridSample": _grid_sample,
     "Hardmax": _hardmax,
     "LRN": _local_response,
+    "LSTM": _recurrent,
     "LayerNormalization": _layer_normalization,
     "LpNormalization": _lp_normalization,
     "LpPool": _images,
@@ -429,6 +442,7 @@ RULES: dict[str, Rule] = {
     "QLinearConv": _integer_convolution,
     "QLinearMatMul": _integer_product,
     "QuantizeLinear": _quantization,
+    "RNN": _recurrent,
     "Resize": _resize,
     "ReverseSequence": _reverse_sequence,
     "RoiAlign": _regions,

@@ -109,6 +109,8 @@ class Work:
         vectors: Sets of loops that one vector instruction may run over; the best is taken. Empty: all loops at once.
         serial: True where one core does all of it.
         weight_reads: How often a serial core reads the weights, which other cores hold; everything else it reads once.
+        gathered: Loops of a state that cores gather from each other along the collective loops, so that each has all.
+        gathers: How often, for one sample.
     """
 
     loops: tuple[str, ...]
@@ -120,6 +122,8 @@ class Work:
     vectors: tuple[tuple[str, ...], ...] = ()
     serial: bool = False
     weight_reads: int = 1
+    gathered: tuple[str, ...] = ()
+    gathers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ class LoopNest:
         operators: Names of the lowered model's nodes it computes.
         loops: Its loops.
         inputs: What it reads.
-        outputs: What it produces; every dimension follows a parallel loop one by one, or is fixed with extent 1.
+        outputs: What it produces; every dimension follows a parallel loop one by one, or is fixed.
         arguments: Formal arguments of the kind.
         work: Its own arithmetic.
         output_groups: For each dimension of the output tensor, the dimensions of the view that make it up.

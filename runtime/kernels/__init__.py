@@ -16,6 +16,7 @@ from wsec.runtime.kernels.gather import gather_rows
 from wsec.runtime.kernels.movement import concat, expand, pad, pad_fill, reshape, slice_, transpose
 from wsec.runtime.kernels.pooling import pooling, pooling_fill
 from wsec.runtime.kernels.products import matmul
+from wsec.runtime.kernels.recurrent import recurrent
 from wsec.runtime.kernels.reductions import reduction, reduction_fill
 from wsec.runtime.kernels.resize import resize
 from wsec.runtime.kernels.statistics import normalization, softmax, softmax_fill
@@ -54,5 +55,6 @@ BLOCK_PROGRAMS: dict[str, BlockProgram] = {
     "concat": BlockProgram(concat),
     "expand": BlockProgram(expand),
     "resize": BlockProgram(resize),
+    "recurrent": BlockProgram(recurrent),
 }
 """Every kind but `elementwise`, which is a chain alone, and `unsplit`, which runs nodes through onnxruntime."""

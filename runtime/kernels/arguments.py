@@ -46,6 +46,14 @@ def text(kernel: Kernel, name: str) -> str:
     return value
 
 
+def texts(kernel: Kernel, name: str) -> tuple[str, ...]:
+    """A list of words. Raises KeyError where it is missing and TypeError where it is something else."""
+    value = kernel.arguments[name]
+    if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
+        raise TypeError(f"argument {name} is no list of words: {value!r}")
+    return tuple(str(item) for item in value)
+
+
 def input_sharding(kernel: Kernel, role: str) -> Sharding:
     """How the input of that role lies on the mesh. Raises KeyError where the kernel has none."""
     for item in kernel.inputs:

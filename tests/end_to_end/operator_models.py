@@ -189,6 +189,15 @@ OPERATORS = [
         "RotaryEmbedding", [(3, 5, 32), normal(9, 4), normal(9, 4), below(9, 3, 5)], {"num_heads": 4}, opset=23,
         label="positions",
     ),
+    OperatorModel(
+        "GRU", [(4, 3, 5), normal(2, 18, 5), normal(2, 18, 6)],
+        {"hidden_size": 6, "direction": "bidirectional", "activations": ["HardSigmoid", "Tanh"] * 2}, outputs=2,
+    ),
+    OperatorModel(
+        "LSTM", [(4, 3, 5), normal(1, 24, 5), normal(1, 24, 6), None, None, (1, 3, 6)],
+        {"hidden_size": 6, "activations": ["Elu", "Tanh", "Relu"]}, outputs=3,
+    ),
+    OperatorModel("RNN", [(4, 3, 5), normal(1, 6, 5), normal(1, 6, 6)], {"hidden_size": 6, "activations": ["Elu"]}),
     OperatorModel("Attention", [(3, 4, 5, 8), (3, 4, 6, 8), (3, 4, 6, 8), (5, 6)], opset=23),
     OperatorModel("Attention", [(3, 4, 5, 8), (3, 2, 6, 8), (3, 2, 6, 8)], opset=23, label="grouped"),
     OperatorModel(

@@ -55,7 +55,8 @@ def expect_batched(node: OperatorFacts, model: ModelFacts, rule: Rule) -> Expect
 
 
 def _extent(node: OperatorFacts, model: ModelFacts, family: Family) -> int:
-    places = [(node.outputs[index], at) for index, at in {0: family.first, **family.outputs}.items()]
+    given = {0: family.first, **family.outputs}
+    places = [(name, given[index]) for index, name in enumerate(node.outputs) if index in given]
     places += [(node.input(index), at) for index, at in family.inputs.items()]
     return max(model.shape(name)[at] for name, at in places if name)
 

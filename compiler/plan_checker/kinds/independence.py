@@ -280,6 +280,15 @@ def _attention(node: OperatorFacts, model: ModelFacts) -> list[Family]:
     return [samples, heads, queries]
 
 
+def _recurrent(node: OperatorFacts, _model: ModelFacts) -> list[Family]:
+    """Y[t, d, b] needs x[all, b] and the weights and states of d."""
+    if node.integer("layout", 0):
+        return []
+    states = {1: 0, 2: 0} if len(node.outputs) > 2 else {1: 0}
+    directions = Family(1, {1: 0, 2: 0, 3: 0, 5: 0, 6: 0, 7: 0}, states)
+    return [directions, Family(2, {0: 1, 4: 0, 5: 1, 6: 1}, dict.fromkeys(states, 1))]
+
+
 FAMILIES: dict[str, Rule] = {
     "AffineGrid": _affine_grid,
     "ArgMax": _arg_extremum,
@@ -299,12 +308,14 @@ FAMILIES: dict[str, Rule] = {
     "DequantizeLinear": _quantization,
     "Det": _determinant,
     "Einsum": _einsum,
+    "GRU": _recurrent,
     "GatherElements": _gather_elements,
     "GatherND": _gather_nd,
     "GlobalLpPool": _samples_and_channels,
     "GridSample": _grid_sample,
     "Hardmax": _all_but_axis(-1),
     "LRN": lambda node, model: aligned_dimensions(node, model, [1]),
+    "LSTM": _recurrent,
     "LayerNormalization": _leading_of_normalized,
     "LpNormalization": _all_but_axis(-1),
     "LpPool": _samples_and_channels,
@@ -317,6 +328,7 @@ FAMILIES: dict[str, Rule] = {
     "QLinearConv": _integer_convolution,
     "QLinearMatMul": _integer_product,
     "QuantizeLinear": _quantization,
+    "RNN": _recurrent,
     "Resize": _unresized,
     "ReverseSequence": _reverse_sequence,
     "RoiAlign": _regions,

@@ -17,6 +17,7 @@ from wsec.compiler.plan_checker.kinds.movement import (
     expect_slice,
     expect_transpose,
 )
+from wsec.compiler.plan_checker.kinds.recurrent import RECURRENT, expect_recurrent
 from wsec.compiler.plan_checker.kinds.resize import expect_resize
 from wsec.compiler.plan_checker.kinds.statistics import (
     REDUCTIONS,
@@ -68,6 +69,7 @@ KINDS = {
     "concat": Kind(("Concat",), expect_concat),
     "expand": Kind(("Expand",), expect_expand),
     "resize": Kind(("Resize",), expect_resize),
+    "recurrent": Kind(RECURRENT, expect_recurrent, several_outputs=True),
     "batched": Kind(
         tuple(FAMILIES),
         lambda node, model: expect_batched(node, model, FAMILIES[node.qualified_name]),

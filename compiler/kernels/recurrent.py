@@ -1,0 +1,108 @@
+"""The kind `recurrent`: LSTM, GRU and RNN that keep their weights on the cores and step in time.
+
+Cut by direction, batch and hidden unit: a core holds the rows of all gates of its units, so after each step every core
+gathers the hidden state that the others computed. Time is never cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wsec.compiler.kernels.loop_nest import Loop, LoopNest, LoopRole, Work, fixed, follows
+from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, operand, shape_of
+
+_WITHOUT_PARAMETERS = frozenset({"Relu", "Sigmoid", "Softplus", "Softsign", "Tanh"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """Gates of a cell; transcendentals and other operations of a hidden unit and step, beside its products."""
+
+    gates: int
+    activations: tuple[str, ...]
+    transcendentals: int
+    operations: int
+
+
+_CELLS = {
+    "GRU": _Cell(3, ("Sigmoid", "Tanh"), 3, 10),
+    "LSTM": _Cell(4, ("Sigmoid", "Tanh", "Tanh"), 5, 12),
+    "RNN": _Cell(1, ("Tanh",), 1, 2),
+}
+RECURRENT = tuple(_CELLS)
+
+
+def make_recurrent(operator: OperatorView) -> LoopNest:
+    """The loop nest of an LSTM, GRU or RNN node."""
+    cell = _CELLS[operator.op_type]
+    steps, batch, features = shape_of(operator.input(0))
+    directions, hidden = shape_of(operator.input(2))[0], shape_of(operator.input(2))[2]
+    activations = _activations(operator, cell, directions)
+    if 0 in (steps, batch, features, hidden):
+        raise Unsplittable("it has an empty dimension")
+    d, b, t = Loop("d", directions), Loop("b", batch), Loop("t", steps, cuttable=False)
+    h = Loop("h", hidden, LoopRole.COLLECTIVE)
+    k = Loop("k", features + hidden, LoopRole.REDUCTION, cuttable=False)  # what a product sums over
+    state, gates = tuple(map(follows, (d, b, h))), fixed(cell.gates)
+    roles = (
+        ("x", (follows(t), follows(b), fixed(features))),
+        ("w", (follows(d), gates, follows(h), fixed(features))),
+        ("r", (follows(d), gates, follows(h), fixed(hidden))),
+        ("bias", (follows(d), fixed(2), gates, follows(h))),
+        ("lengths", (follows(b),)),
+        ("initial_h", state),
+        ("initial_c", state),
+        ("peepholes", (follows(d), fixed(3), follows(h))),
+    )
+    given = [index for index, value in enumerate(operator.node.outputs) if value.name]
+    exchanged = 2 if operator.op_type == "GRU" and not operator.integer("linear_before_reset", 0) else 1
+    inputs = [
+        operator.operand(role, index, maps)
+        for index, (role, maps) in enumerate(roles)
+        if operator.has_input(index)
+    ]
+    made = [
+        operand(f"out{index}", operator.node.outputs[index], (follows(t), *state) if index == 0 else state)
+        for index in given
+    ]
+    return LoopNest(
+        kind="recurrent",
+        operators=(operator.name,),
+        loops=(d, b, t, h, k),
+        inputs=tuple(inputs),
+        outputs=tuple(made),
+        arguments={
+            "cell": operator.op_type,
+            "direction": operator.text("direction", "forward"),
+            "activations": activations,
+            "clip": operator.real("clip", 0.0),
+            "linear_before_reset": bool(operator.integer("linear_before_reset", 0)),
+            "input_forget": bool(operator.integer("input_forget", 0)),
+            "outputs": tuple(given),
+        },
+        work=Work(
+            ("d", "b", "t", "h", "k"),
+            operations=cell.gates + cell.operations / k.extent,
+            transcendentals=cell.transcendentals / k.extent,
+            dtype=inputs[0].dtype,
+            vectors=(("k",), ("h",)),
+            gathered=("d", "b", "h"),
+            gathers=steps * exchanged,
+        ),
+    )
+
+
+def _activations(operator: OperatorView, cell: _Cell, directions: int) -> tuple[str, ...]:
+    """Names of the activations, for each direction one after the other, as the definition spells them."""
+    if operator.integer("layout", 0):
+        raise Unsplittable("layout 1")
+    if "activation_alpha" in operator.node.attributes or "activation_beta" in operator.node.attributes:
+        raise Unsplittable("its activations have parameters")
+    attribute = operator.node.attributes.get("activations")
+    if attribute is None:
+        return cell.activations * directions
+    names = tuple(name.capitalize() for name in attribute.as_strings())
+    strangers = sorted(set(names) - _WITHOUT_PARAMETERS)
+    if strangers or len(names) != len(cell.activations) * directions:
+        raise Unsplittable(f"activations {', '.join(strangers or names)}")
+    return names
