@@ -26,7 +26,7 @@ from wsec.compiler.extensions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 COMPILER, RUNTIME, CHECKER = "compiler", "runtime", "checker"
 PARTS = (COMPILER, RUNTIME, CHECKER)
@@ -152,11 +152,25 @@ def blamed(kind: str, part: str, where: str, passing: tuple[type[Exception], ...
     except Exception as error:
         if not is_custom_kind(kind) or isinstance(error, (WsecError, *passing)):
             raise
-        raise WsecError(
-            "WSEC423",
-            f"the kernel {kind} failed in its {part} part",
-            where="\n".join([where, *code_lines(error.__traceback__, {__name__})]),
-            expected="what docs/writing-kernels.md asks of that part",
-            found=f"{type(error).__name__}: {error}".removesuffix(": "),
-            hint=f"mend {kind.partition('.')[0]}, or uninstall it",
-        ) from error
+        lines = [where, *code_lines(error.__traceback__, {__name__})]
+        found = f"{type(error).__name__}: {error}".removesuffix(": ")
+        expected = "what docs/writing-kernels.md asks of that part"
+        raise kernel_failed(kind, part, "\n".join(lines), expected, found) from error
+
+
+def kernel_failed(kind: str, part: str, where: str, expected: str, found: str) -> WsecError:
+    """A custom kernel that raised, or that the plan checker refuses: WSEC423."""
+    return WsecError(
+        "WSEC423",
+        f"the kernel {kind} failed in its {part} part",
+        where=where,
+        expected=expected,
+        found=found,
+        hint=f"mend {kind.partition('.')[0]}, or uninstall it",
+    )
+
+
+def versions_of_kinds(kinds: Iterable[str]) -> dict[str, str]:
+    """Package -> version, for those that bring any of these kinds; none for wsec's own."""
+    packages = [package_of_kind(kind, kind) for kind in kinds if is_custom_kind(kind)]
+    return {package.name: package.version for package in packages}

@@ -258,7 +258,8 @@ def _pass_callback(job: _Job, changed: list[str]) -> Callable[[PipelineStep], No
         if step.previous is not None and step.result is not None and step.result.modified:
             changed.extend([str(step.previous)] if is_custom(step.previous) else [])
         if step.following is not None:
-            job.observer(StageEvent("passes", detail=str(step.following)))
+            detail = f"{step.following} ({step.index + 1} of {step.total})"
+            job.observer(StageEvent("passes", detail=detail))
         for each in callbacks:
             each(step)
 
@@ -403,6 +404,7 @@ def _buffer_notes(graph: KernelGraph) -> tuple[str, ...]:
 def _record(
     job: _Job, lowered: ir.Model, phase: Phase, placement: Placement, notes: tuple[str, ...]
 ) -> PlanRecord:
+    from wsec.compiler.kernel_packages import versions_of_kinds
     from wsec.compiler.plan_io import sha256_of_file
 
     return PlanRecord(
@@ -424,7 +426,10 @@ def _record(
             interrupted=placement.interrupted,
         ),
         notes=notes,
-        versions={name: version(name) for name in ("wsec", "onnx-ir", "onnxscript", "ortools", "numpy")},
+        versions={
+            **{name: version(name) for name in ("wsec", "onnx-ir", "onnxscript", "ortools", "numpy")},
+            **versions_of_kinds(kernel.kind for kernel in phase.kernels),
+        },
     )
 
 
@@ -435,10 +440,17 @@ def _value(value: ir.Value) -> Value:
 
 
 def _assert_legal(record: PlanRecord, lowered: ir.Model) -> None:
-    """No plan leaves the compiler that its checker refuses."""
+    """No plan leaves the compiler that its checker refuses; a kernel of another package is named."""
+    from wsec.compiler.kernel_packages import COMPILER, is_custom_kind, kernel_failed
     from wsec.compiler.plan_checker import check_plan
 
     findings = check_plan(record, lowered)
+    for kernel in record.kernels():
+        places = (f"kernel {kernel.name}", f"kernel {kernel.name}, ")
+        about = [item for item in findings if item.where == places[0] or item.where.startswith(places[1])]
+        if about and is_custom_kind(kernel.kind):
+            where = f"{about[0].where}: {about[0].rule}"
+            raise kernel_failed(kernel.kind, COMPILER, where, about[0].expected, about[0].found)
     if findings:
         raise WsecError(
             "WSEC602",

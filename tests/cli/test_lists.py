@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ def test_targets_as_json(wsec: Wsec) -> None:
     assert description
     assert targets["wse2"] == {
         "name": "wse2",
+        "origin": f"wsec {version('wsec')}",
         "columns": 750,
         "rows": 994,
         "cores": 745_500,
@@ -52,7 +54,7 @@ def test_passes_stand_in_the_order_in_which_they_run(wsec: Wsec) -> None:
     """The list is the pipeline itself: each row has its name, what it does and why it is there."""
     entries = json.loads(wsec("passes", "--json").stdout)["pipeline"]
     assert [(entry["name"], entry["reason"]) for entry in entries] == list(PIPELINE)
-    assert all(entry["summary"] for entry in entries)
+    assert all(entry["summary"] and entry["origin"] == f"wsec {version('wsec')}" for entry in entries)
 
 
 @pytest.mark.parametrize("columns", [40, 80])

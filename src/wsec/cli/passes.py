@@ -15,23 +15,36 @@ from wsec.cli.output import make_console, write_json, write_labelled
     epilog="""\b
 Example:
   wsec passes
-  wsec compile model.onnx --dump-passes dumps""",
+  wsec compile model.onnx --pass my-pass --after fold-constants --dump-passes dumps""",
 )
 @json_option
 def passes(*, as_json: bool) -> None:
-    """List the passes that lower a model, in the order in which they run, each with its reason."""
-    from wsec.passes.pipeline import PIPELINE
-    from wsec.passes.registry import pass_names
+    """List the passes that lower a model, in the order in which they run, each with its reason.
 
-    summaries = {name: _summary(name) for name in pass_names()}
+    Behind them stand the other passes that are installed, with the package that brings them.
+    """
+    from wsec.passes.pipeline import PIPELINE
+    from wsec.passes.registry import installed_passes
+
+    installed = installed_passes()
+    summaries = {name: _summary(name) for name in installed}
     others = [name for name in summaries if name not in dict(PIPELINE)]
     if as_json:
         write_json(
             {
                 "pipeline": [
-                    {"name": name, "summary": summaries[name], "reason": reason} for name, reason in PIPELINE
+                    {
+                        "name": name,
+                        "summary": summaries[name],
+                        "reason": reason,
+                        "origin": installed[name].origin,
+                    }
+                    for name, reason in PIPELINE
                 ],
-                "others": [{"name": name, "summary": summaries[name]} for name in others],
+                "others": [
+                    {"name": name, "summary": summaries[name], "origin": installed[name].origin}
+                    for name in others
+                ],
             }
         )
         return
@@ -43,7 +56,7 @@ def passes(*, as_json: bool) -> None:
         console.print("\nNot in the default pipeline:")
     for name in others:
         console.print(f"    {name}", style="bold")
-        write_labelled(console, (("does", summaries[name]),), indent=4)
+        write_labelled(console, (("does", summaries[name]), ("from", installed[name].origin)), indent=4)
 
 
 def _summary(name: str) -> str:

@@ -1,4 +1,4 @@
-"""`wsec targets`: the machines that come with wsec."""
+"""`wsec targets`: the machines that come with wsec and with other packages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import click
 
 from wsec.cli.command import WsecCommand, json_option
 from wsec.cli.output import Column, count, hertz, kibibytes, make_console, write_json, write_table
-from wsec.compiler.target import Target, list_targets, load_target
+from wsec.compiler.target import Target, installed_targets, load_target
 
 _COLUMNS = (
     Column("target"),
@@ -14,6 +14,7 @@ _COLUMNS = (
     Column("cores", right=True),
     Column("SRAM a core", right=True, from_width=60),
     Column("clock", right=True),
+    Column("from", from_width=100),
     Column("description", from_width=100),
 )
 
@@ -31,9 +32,9 @@ def targets(*, as_json: bool) -> None:
 
     A machine of your own is a TOML file: copy one of docs/targets.md and give it as --target my.toml.
     """
-    known = [load_target(name) for name in list_targets()]
+    known = [(load_target(name), installed.origin) for name, installed in installed_targets().items()]
     if as_json:
-        write_json({"targets": [_entry(target) for target in known]})
+        write_json({"targets": [_entry(target, origin) for target, origin in known]})
         return
     rows = (
         (
@@ -42,16 +43,18 @@ def targets(*, as_json: bool) -> None:
             count(target.grid.cores),
             kibibytes(target.core.sram_bytes),
             hertz(target.clock_hz),
+            origin,
             target.description,
         )
-        for target in known
+        for target, origin in known
     )
     write_table(make_console(), _COLUMNS, rows)
 
 
-def _entry(target: Target) -> dict[str, object]:
+def _entry(target: Target, origin: str) -> dict[str, object]:
     return {
         "name": target.name,
+        "origin": origin,
         "description": target.description,
         "columns": target.grid.width,
         "rows": target.grid.height,
