@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _MAX_ROUNDS = 16
 _DEFERRED_BYTES = 1 << 16
+_NOT_FOLDABLE = frozenset({"SplitToSequence"})
+"""The folder fails on sequences cut in ones; a model with sequences is refused later, with all of its reasons."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class FoldConstants(Pass):
 
     def _round(self, model: ir.Model) -> bool:
         changed = infer_shapes(model)
+        if any(node.op_type in _NOT_FOLDABLE for node in model.graph.all_nodes()):
+            return changed
         folded = fold_constants_ir(
             model,
             onnx_shape_inference=False,

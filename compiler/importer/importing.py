@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_MISREAD_DEFAULTS = {"STFT": ("onesided", 1)}
+"""Attributes for which onnx's shape inference assumes another default than the operator has."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImportedModel:
     """A model that the passes may start from.
@@ -52,6 +56,7 @@ def import_model(path: Path, dims: Mapping[str, int]) -> ImportedModel:
     model = _load(path)
     notes = _drop_initializer_inputs(model)
     notes += bind_dimensions(model, dims)
+    _state_defaults(model)
     declared = forget_shapes(model)
     infer_shapes(model)
     opsets = dict(model.opset_imports)
@@ -66,6 +71,13 @@ def import_model(path: Path, dims: Mapping[str, int]) -> ImportedModel:
         infer_shapes(model)
     notes += contradictions(model, declared)
     return ImportedModel(model=model, path=path, notes=notes)
+
+
+def _state_defaults(model: ir.Model) -> None:
+    for node in model.graph.all_nodes():
+        if node.domain == "" and node.op_type in _MISREAD_DEFAULTS:
+            name, value = _MISREAD_DEFAULTS[node.op_type]
+            node.attributes.setdefault(name, ir.AttrInt64(name, value))
 
 
 def _load(path: Path) -> ir.Model:

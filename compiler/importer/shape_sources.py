@@ -65,6 +65,39 @@ def _is_list(value: ir.Value) -> bool:
     return value.shape is not None and len(value.shape) <= 1
 
 
+def computed_shapes(model: ir.Model, opened: Collection[ir.Value]) -> set[ir.Value]:
+    """Of the values `opened`, those with a size that floats or a Loop decide, and all that is computed from them.
+
+    Symbolic inference knows whole numbers only: of -4.0 / -3.0 it makes 1.
+    """
+    computed: set[ir.Value] = set()
+    for node in model.graph:
+        here = any(value in opened for value in node.outputs) and (
+            node.op_type == "Loop"
+            or any(_is_floating(item) for operand in _shape_operands(node) for item in _ancestors(operand))
+        )
+        if here or any(value in computed for value in node.inputs):
+            computed.update(node.outputs)
+    return computed
+
+
+def _is_floating(value: ir.Value) -> bool:
+    return value.dtype is not None and value.dtype.is_floating_point()
+
+
+def _ancestors(start: ir.Value) -> Iterator[ir.Value]:
+    """A value and what it is computed from, but for what only gives its shape."""
+    seen, waiting = {start}, [start]
+    while waiting:
+        value = waiting.pop()
+        yield value
+        node = value.producer()
+        if node is not None and _keeps_values(node):
+            new = [item for item in node.inputs if item is not None and item not in seen]
+            seen.update(new)
+            waiting += new
+
+
 def _shape_operands(node: ir.Node | None) -> list[ir.Value]:
     if node is None or node.domain not in {"", "ai.onnx"}:
         return []

@@ -14,12 +14,13 @@ import onnx_ir as ir
 import onnx_shape_inference as symbolic
 
 from wsec.compiler.importer.serialising import serialise_without_weights
-from wsec.compiler.importer.shape_sources import deciding_inputs, varying_values
+from wsec.compiler.importer.shape_sources import computed_shapes, deciding_inputs, varying_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _SEEN_BYTES = 1 << 10
+_SYMBOLIC_DATA = "pkg.onnx_shape_inference.sym_data"
 _POOLING_OPSET = (
     22  # from here on pooling drops windows that begin behind the input, as onnxruntime does for all opsets
 )
@@ -37,14 +38,14 @@ def infer_shapes(model: ir.Model) -> bool:
     before = _snapshot(model)
     _fill_initializers(model)
     _infer_by_onnx(model)
-    opened = list(unshaped_values(model))
+    opened = set(unshaped_values(model))
     if opened:
-        varying = varying_values(model, set(opened))
-        shapes = {value: value.shape for value in opened if value in varying}
+        guessed = varying_values(model, opened) | computed_shapes(model, opened)
+        shapes = {value: value.shape for value in guessed}
         _infer_symbolically(model)
         _forget_symbols(model)
         for value, shape in shapes.items():
-            value.shape = shape  # it takes an absent split for equal parts and absent axes for all of size 1
+            value.shape = shape
     return before != _snapshot(model)
 
 
@@ -168,6 +169,16 @@ def _adopt_type(value: ir.Value, proto: onnx.TypeProto) -> None:
 
 
 def _infer_symbolically(model: ir.Model) -> None:
+    """Infer shapes only: the values that it thinks it knows are those of whole numbers, and not kept."""
+    computed = [value for node in model.graph.all_nodes() for value in node.outputs]
+    known = [value.const_value for value in computed]
+    _run_symbolic_inference(model)
+    for value, constant in zip(computed, known, strict=True):
+        value.const_value = constant
+        value.metadata_props.pop(_SYMBOLIC_DATA, None)
+
+
+def _run_symbolic_inference(model: ir.Model) -> None:
     try:
         symbolic.infer_symbolic_shapes(model, policy="refine", warn_on_missing=False)
     except (symbolic.ShapeInferenceError, symbolic.OpUsageError, ValueError):

@@ -89,6 +89,8 @@ def _bad_operators(model: ir.Model, notes: list[str]) -> Iterator[str]:
         if any(value is not None and value.name and _bad_type(value) is not None for value in values):
             continue
         if any(a.type in {ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS} for a in node.attributes.values()):
+            if node.domain:
+                yield f"{node.name} ({_operator(node)}): an operator of another domain with bodies of its own"
             continue  # control flow runs wherever the nodes of its bodies do, and those are visited too
         if _draws_at_random(node):
             yield f"{node.name} ({_operator(node)}): draws random numbers; the same input has to give the same output"

@@ -74,3 +74,16 @@ def test_a_loop_of_known_length_is_a_kernel(tmp_path: Path) -> None:
     outputs = plan.run({"x": np.zeros(3, np.float32)})
     assert outputs["last"].tolist() == [6, 6, 6]
     assert outputs["all"][:, 0].tolist() == [0, 1, 3, 6]
+
+
+def test_steps_of_a_loop_are_counted_as_the_model_does(tmp_path: Path) -> None:
+    """-4 / -3 is 1.33, which makes two steps; an inference that divides whole numbers would allow for one."""
+    plan = _compiled(
+        f"""{HEAD} g (float[2] x) => (float[] last, float[] all) {{
+        a = Constant<value_int=-4>() \n b = Constant<value_int=-3>() \n yes = Constant<value = bool {{1}}>()
+        c = Cast<to=1>(a) \n d = Cast<to=1>(b) \n e = Div(c, d) \n f = Ceil(e) \n n = Cast<to=7>(f)
+        last, all = Loop(n, yes, x) <body = step (int64 i, bool go, float[2] s) => (bool on, float[2] t, float[2] u) {{
+            on = Identity(go) \n t = Add(s, s) \n u = Identity(s) }}> }}""",
+        tmp_path,
+    )
+    assert plan.run({"x": np.ones(2, np.float32)})["all"].tolist() == [[1, 1], [2, 2]]

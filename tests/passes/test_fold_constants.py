@@ -154,3 +154,12 @@ def test_no_provenance_is_left_behind(apply: Apply) -> None:
         """g (float[2] x) => (float[2] y) <float[2] a = {1, 2}> { b = Neg(a) c = Abs(b) d = Neg(c) y = Add(x, d) }""",
     )
     assert all(not value.metadata_props for value in model.graph.initializers.values())
+
+
+def test_sequences_are_left_to_be_refused(build: Callable[[str], ir.Model]) -> None:
+    """The folder fails on a sequence cut in ones; the model is refused later, with a coded error."""
+    model = build(
+        "g (float[4] x) => (float[] y) { s = SplitToSequence(x) \n y = ConcatFromSequence<axis=0>(s) }"
+    )
+    FoldConstants().run(model)
+    assert [node.op_type for node in model.graph] == ["SplitToSequence", "ConcatFromSequence"]

@@ -132,6 +132,15 @@ def test_a_model_that_cannot_run_is_left_alone() -> None:
     assert not shape_oracle(model)
 
 
+def test_a_transform_of_real_signals_is_one_sided_by_default(model_file: Callable[[str], Path]) -> None:
+    """Inference of onnx takes STFT for two-sided unless told, and would give 16 bins here."""
+    path = model_file(
+        f"""{HEAD} g (float[1, 128, 1] x) => (float[] y) {{
+        step = Constant<value_int=8>() \n size = Constant<value_int=16>() \n y = STFT(x, step, , size) }}"""
+    )
+    assert _shape_of(import_model(path, {}).model, "y") == (1, 15, 9, 2)
+
+
 @pytest.mark.parametrize("opset", [11, 13, 18, 21, 22])
 @pytest.mark.parametrize("pool", ["MaxPool", "AveragePool"])
 def test_windows_behind_the_input_do_not_count(

@@ -112,3 +112,14 @@ def test_random_numbers_are_refused(refusal: Refusal) -> None:
         "  found:    4 exceptions, listed above\n"
         "  try:      export the model without them; a registered custom pass may also replace an operator"
     )
+
+
+def test_bodies_belong_to_control_flow(refusal: Refusal) -> None:
+    """An operator with a body is no control flow for that: nobody knows how often another domain runs it."""
+    model = _model(
+        """g (float[2] x) => (float[] y) {
+        [flex] y = my.domain.Flex(x) <body = b (float[2] s) => (float[2] t) { t = Relu(s) }> }"""
+    )
+    assert "flex (my.domain.Flex): an operator of another domain with bodies of its own" in refusal(
+        lambda: check_supported(model)
+    )
