@@ -111,20 +111,42 @@ def _slice_bounds(
 
 
 def make_pad(operator: OperatorView) -> LoopNest:
-    """The loop nest of a Pad node in mode constant; negative pads crop."""
-    if operator.text("mode", "constant") != "constant":
-        raise Unsplittable(f"mode {operator.text('mode', '')}")
-    x = shape_of(operator.input(0))
+    """The loop nest of a Pad node; negative pads crop, in mode constant."""
+    mode = operator.text("mode", "constant")
+    x, output = shape_of(operator.input(0)), shape_of(operator.output)
     pads = operator.constant_integers(1)
     axes = operator.constant_integers(3) if operator.has_input(3) else tuple(range(len(x)))
     begins = [0] * len(x)
     for position, axis in enumerate(axes):
         begins[axis % len(x)] = pads[position]
-    value = float(operator.constant(2).reshape(-1)[0]) if operator.has_input(2) else 0.0
+    value = 0.0
+    if mode == "constant" and operator.has_input(2):
+        value = float(operator.constant(2).reshape(-1)[0])
     loops = _output_loops(operator)
-    maps = tuple(DimensionMap(x[i], loops[i].name, offset=-begins[i]) for i in range(len(x)))
-    arguments: dict[str, Argument] = {"pads_begin": tuple(begins), "value": value}
+    maps = tuple(
+        _padded(mode, x[i], begins[i], output[i] - x[i] - begins[i], loop) for i, loop in enumerate(loops)
+    )
+    arguments: dict[str, Argument] = {"mode": mode, "pads_begin": tuple(begins), "value": value}
     return _nest(operator, "pad", loops, (operator.operand("x", 0, maps),), arguments)
+
+
+def _padded(mode: str, extent: int, begin: int, end: int, loop: Loop) -> DimensionMap:
+    """What a range of padded positions reads.
+
+    Beside the elements under it, those that lie as far inside the tensor as the range may reach out of it: a mirror
+    image of `pad` elements is read up to `2 pad` from its position, the nearest edge up to `pad`. Wrapping reads the
+    other end, so that the dimension is needed whole.
+    """
+    if mode == "constant":
+        return DimensionMap(extent, loop.name, offset=-begin)
+    if min(begin, end) < 0 or (mode == "reflect" and max(begin, end) >= extent):
+        raise Unsplittable(f"mode {mode} with pads {begin} and {end}")
+    if begin == end == 0:
+        return follows(loop)
+    times = 2 if mode == "reflect" else 1
+    if mode == "wrap" or times * (begin + end) >= extent:
+        return fixed(extent)
+    return DimensionMap(extent, loop.name, offset=-begin - times * end, reach=1 + times * (begin + end))
 
 
 def make_concat(operator: OperatorView) -> LoopNest:

@@ -22,7 +22,7 @@ class Read:
     Attributes:
         extent: Elements of the dimension in the operand's view.
         loop: Loop that decides what is read; empty where every core needs the whole dimension.
-        low: First element read at each position of the loop; may lie outside the dimension. Monotone.
+        low: First element read at each position of the loop; may lie outside the dimension.
         high: Last element read at each position, plus one.
         stride: Elements between the reads of two positions.
         anchored: True where the kind counts positions from the beginning of the block, which is then the first element

@@ -201,9 +201,9 @@ def _check_looped(
     positions = len(read.low)
     active = first < positions
     begin = np.minimum(first, positions - 1)
-    end = np.minimum(first + block, positions) - 1
-    low = np.minimum(read.low[begin], read.low[end])
-    high = np.maximum(read.high[begin], read.high[end])
+    blocks = np.arange(0, positions, block)
+    low = np.minimum.reduceat(read.low, blocks)[begin // block]
+    high = np.maximum.reduceat(read.high, blocks)[begin // block]
     anchor = read.low[begin] + min(read.stride, 0) * (block - 1)
     low_inside, high_inside = np.clip(low, 0, read.extent), np.clip(high, 0, read.extent)
     active = active & (low_inside < high_inside)

@@ -12,11 +12,13 @@ import numpy as np
 
 from wsec.runtime.blocks import along, positions
 from wsec.runtime.element_types import Array, element_type, poison
-from wsec.runtime.kernels.arguments import input_sharding, integer, integers, number, output_sharding
+from wsec.runtime.kernels.arguments import input_sharding, integer, integers, number, output_sharding, text
 from wsec.runtime.local_reads import read_dimension, resized
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
     from wsec.compiler.plan import Kernel
     from wsec.runtime.element_types import DType
@@ -52,10 +54,33 @@ def slice_(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
 
 
 def pad(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
-    """Pad with a constant: output `o` reads `x` at `o - pads_begin`, or `value` outside of it."""
-    begins = integers(kernel, "pads_begin")
-    value = number(kernel, "value")
-    return _read_all(kernel, blocks["x"], tuple(-begin for begin in begins), (1,) * len(begins), value)
+    """Pad: output `o` reads `x` at `o - pads_begin`; outside of it `value`, or what the mode says."""
+    begins, mode = integers(kernel, "pads_begin"), text(kernel, "mode")
+    made, held = output_sharding(kernel), input_sharding(kernel, "x")
+    x = blocks["x"]
+    for index, begin in enumerate(begins):
+        dimension = held.dimensions[index]
+        wanted = positions(made.dimensions[index], kernel.mesh) - begin
+        inside = _inside(mode, wanted, dimension.extent)
+        x = read_dimension(x, index, dimension, inside, kernel.mesh, outside=number(kernel, "value"))
+    return x
+
+
+def _inside(mode: str, position: NDArray[np.int64], extent: int) -> NDArray[np.int64]:
+    """The element that stands for each position, in all modes but constant one of the tensor's."""
+    last = extent - 1
+    match mode:
+        case "constant":
+            return position
+        case "reflect":
+            mirrored: NDArray[np.int64] = np.abs(last - np.abs(position))
+            return np.clip(last - mirrored, 0, last)
+        case "edge":
+            return np.clip(position, 0, last)
+        case "wrap":
+            return np.mod(position, extent)
+        case _:
+            raise ValueError(f"mode {mode}")
 
 
 def pad_fill(kernel: Kernel, _role: str, _dtype: DType) -> Any:

@@ -417,7 +417,7 @@ MOVEMENT = [
         XY,
         [activation("x", "x", halo(3, 2, 2, -2, "d0"), halo(9, 4, 4, 1, "d1"))],
         Y,
-        {"pads_begin": (2, -1), "value": -1.5},
+        {"mode": "constant", "pads_begin": (2, -1), "value": -1.5},
         weights={"pads": integers(2, -1, 1, 0), "value": numbers(-1.5)},
     ),
     example(
@@ -427,7 +427,7 @@ MOVEMENT = [
         XY,
         [activation("x", "x", D0, halo(5, 4, 4, -3, "d1"))],
         Y,
-        {"pads_begin": (0, 3), "value": 0.0},
+        {"mode": "constant", "pads_begin": (0, 3), "value": 0.0},
         weights={"pads": integers(3, 0), "axes": integers(-1)},
     ),
     example(

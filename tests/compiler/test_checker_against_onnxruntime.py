@@ -187,6 +187,15 @@ def test_pad(extent: int, begin: int, end: int) -> None:
     assert_reads("pad", node, extent, weights=weights)
 
 
+@given(extents, pads, pads, st.sampled_from(["reflect", "edge", "wrap"]))
+def test_pad_from_the_tensor(extent: int, begin: int, end: int, mode: str) -> None:
+    """What stands beyond the ends is an element of the tensor, and that one is read."""
+    assume(max(begin, end) < extent)
+    weights = {"pads": np.array([0, 0, begin, 0, 0, end], dtype=np.int64)}
+    node = helper.make_node("Pad", ["x", "pads"], ["y"], "node", mode=mode)
+    assert_reads("pad", node, extent, weights=weights)
+
+
 @given(
     extents,
     st.integers(1, 20),

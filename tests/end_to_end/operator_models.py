@@ -128,7 +128,7 @@ OPERATORS = [
     OperatorModel("Trilu", [X, scalar(-1)], {"upper": 0}),
     OperatorModel("ReverseSequence", [X, below(5, 6) + 1], {"time_axis": 0, "batch_axis": 1}),
     OperatorModel("ReverseSequence", [X, below(6, 5) + 1], {"time_axis": 1, "batch_axis": 0}, label="batch first"),
-    OperatorModel("Pad", [X, integers(0, 2, 0, 0, 3, 0)], {"mode": "wrap"}),
+    OperatorModel("Pad", [X, integers(0, -2, 0, 0, 3, 0)], {"mode": "edge"}),
     OperatorModel(
         "Resize", [IMAGE, None, np.array([1, 1, 2, 1], np.float32)], {"mode": "cubic"}
     ),

@@ -149,7 +149,7 @@ def test_pad_and_crop(data: st.DataObject, shape: tuple[int, ...]) -> None:
         "pads": np.array([*begins, *ends], dtype=np.int64),
         "value": np.array(2.5, dtype=np.float32),
     }
-    arguments: dict[str, Argument] = {"pads_begin": begins, "value": 2.5}
+    arguments: dict[str, Argument] = {"mode": "constant", "pads_begin": begins, "value": 2.5}
     check(
         data,
         ("Pad", {}),

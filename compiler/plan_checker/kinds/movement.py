@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from wsec.compiler.plan_checker.expectation import (
     Expectation,
     Loop,
     Operand,
+    Read,
     aligned,
     along,
     broadcast,
@@ -17,7 +20,6 @@ from wsec.compiler.plan_checker.expectation import (
 
 if TYPE_CHECKING:
     from wsec.compiler.plan import Argument
-    from wsec.compiler.plan_checker.expectation import Read
     from wsec.compiler.plan_checker.model_facts import ModelFacts, OperatorFacts
 
 
@@ -77,19 +79,32 @@ def expect_slice(node: OperatorFacts, model: ModelFacts) -> Expectation:
 
 
 def expect_pad(node: OperatorFacts, model: ModelFacts) -> Expectation:
-    """Pad in mode constant: output o is x at o - pads_begin, or the value."""
+    """Pad: output o is x at o - pads_begin; beyond its ends the value, its mirror image, its edge, or its other end."""
     x = model.shape(node.input(0))
+    mode = node.text("mode", "constant")
     pads = _integers(node, model, 1)
     axes = _integers(node, model, 3) or tuple(range(len(x)))
     begins = [0] * len(x)
     for axis, pad in zip(axes, pads[: len(axes)], strict=True):
         begins[axis] = pad
-    value = model.numbers(node.input(2)) or (0.0,)
+    value = (model.numbers(node.input(2)) if mode == "constant" else None) or (0.0,)
     loops = output_loops(model.shape(node.outputs[0]))
-    reads = tuple(
-        strided(loop.name, loop.extent, x[i], stride=1, offset=-begins[i]) for i, loop in enumerate(loops)
-    )
-    return _movement(node, loops, reads, {"pads_begin": tuple(begins), "value": value[0]})
+    reads = tuple(_padded_read(mode, loop, x[i], begins[i]) for i, loop in enumerate(loops))
+    arguments: dict[str, Argument] = {"mode": mode, "pads_begin": tuple(begins), "value": value[0]}
+    return _movement(node, loops, reads, arguments)
+
+
+def _padded_read(mode: str, loop: Loop, extent: int, begin: int) -> Read:
+    if mode == "constant":
+        return strided(loop.name, loop.extent, extent, stride=1, offset=-begin)
+    source = np.arange(loop.extent, dtype=np.int64) - begin
+    if mode == "reflect":
+        period = max(1, 2 * (extent - 1))
+        source = source % period
+        source = np.minimum(source, period - source) if extent > 1 else source * 0
+    else:
+        source = source % extent if mode == "wrap" else np.clip(source, 0, extent - 1)
+    return Read(extent, loop.name, source, source + 1, anchored=False)
 
 
 def expect_concat(node: OperatorFacts, model: ModelFacts) -> Expectation:
