@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -13,6 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 OPSET = 21
 
@@ -30,7 +32,7 @@ class ModelMaker:
         rng = np.random.default_rng([self.seed, len(self.weights)])
         return self.constant((scale * rng.standard_normal(shape)).astype(np.float32))
 
-    def constant(self, value: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> str:
+    def constant(self, value: NDArray[np.generic]) -> str:
         """A weight with this value."""
         name = f"w{len(self.weights)}"
         self.weights.append(numpy_helper.from_array(value, name))
@@ -40,7 +42,7 @@ class ModelMaker:
         """An int64 vector."""
         return self.constant(np.array(values, dtype=np.int64))
 
-    def apply(self, operator: str, *inputs: str, **attributes: object) -> str:
+    def apply(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """A node with one result."""
         name = f"t{len(self.nodes)}"
         self.nodes.append(
@@ -49,7 +51,7 @@ class ModelMaker:
         return name
 
     def conv(
-        self, x: str, channels: tuple[int, int], window: Sequence[int], group: int = 1, **attributes: object
+        self, x: str, channels: tuple[int, int], window: Sequence[int], group: int = 1, **attributes: Any
     ) -> str:
         """A convolution from and to so many channels, with bias."""
         fan_in = channels[0] // group * math.prod(window)
@@ -101,7 +103,7 @@ def shapes_and_pools(folder: Path) -> Path:
     )
     c = m.apply("AveragePool", b, kernel_shape=[3, 2], strides=[2, 3], pads=[1, 0, 1, 1])
     d = m.apply("Resize", c, "", m.constant(np.array([1, 1, 2, 1.5], dtype=np.float32)), mode="linear")
-    e = m.apply("Pad", d, m.integers(0, 1, 2, 0, 0, 0, 1, 3), m.constant(np.float32(0.5).reshape(())))
+    e = m.apply("Pad", d, m.integers(0, 1, 2, 0, 0, 0, 1, 3), m.constant(np.array(0.5, dtype=np.float32)))
     f = m.apply("Slice", e, m.integers(-1, 1), m.integers(-99, 12), m.integers(2, 3), m.integers(-2, 1))
     g = m.apply("Concat", f, m.apply("Sigmoid", f), axis=1)
     h = m.apply(
@@ -129,12 +131,16 @@ def encoder(folder: Path) -> Path:
 
     query, key, value = project("x"), project("x"), project("x")
     scores = m.apply("MatMul", query, m.apply("Transpose", key, perm=[0, 1, 3, 2]))
-    weights = m.apply("Softmax", m.apply("Mul", scores, m.constant(np.float32([0.5]))), axis=-1)
+    weights = m.apply(
+        "Softmax", m.apply("Mul", scores, m.constant(np.array([0.5], dtype=np.float32))), axis=-1
+    )
     mixed = m.apply("Transpose", m.apply("MatMul", weights, value), perm=[0, 2, 1, 3])
     mixed = m.apply("Reshape", mixed, m.integers(1, tokens, width))
     normal = m.apply("LayerNormalization", m.apply("Add", mixed, "x"), m.weight(width), m.weight(width))
     wide = m.apply("MatMul", normal, m.weight(width, 31, scale=0.3))
-    gelu = m.apply("Mul", wide, m.apply("Add", m.apply("Erf", wide), m.constant(np.float32([1]))))
+    gelu = m.apply(
+        "Mul", wide, m.apply("Add", m.apply("Erf", wide), m.constant(np.array([1], dtype=np.float32)))
+    )
     narrow = m.apply("Add", m.apply("MatMul", gelu, m.weight(31, width)), normal)
     mean = m.apply("ReduceMean", narrow, m.integers(1), keepdims=0)
     largest = m.apply("ReduceMax", narrow, m.integers(0, 2), keepdims=1)
@@ -148,7 +154,7 @@ def embedding(folder: Path) -> Path:
     m.nodes.append(helper.make_node("DynamicQuantizeLinear", [rows], ["q", "scale", "zero"], "quantize"))
     again = m.apply("DequantizeLinear", "q", "scale", "zero")
     m.nodes.append(helper.make_node("TopK", [again, m.integers(7)], ["best", "places"], "best", axis=2))
-    ordered = m.apply("CumSum", "best", m.constant(np.int64(1).reshape(())))
+    ordered = m.apply("CumSum", "best", m.constant(np.array(1, dtype=np.int64)))
     wide = m.apply("Expand", m.apply("Unsqueeze", ordered, m.integers(0)), m.integers(3, 2, 5, 7))
     total = m.apply("ReduceLogSumExp", wide, m.integers(2, 3), keepdims=0)
     return m.save(folder / "embedding.onnx", {"ids": [2, 5]}, [total, ordered, "places"], TensorProto.INT64)

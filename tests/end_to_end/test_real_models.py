@@ -12,7 +12,7 @@ from real_models import make_feeds
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import FetchedModel
+    from tests.conftest import FetchedModel
 
 MODELS = ("ppocr2_cls", "basic_pitch", "minilm_l3", "magika", "tab_mlp", "yolox_det")
 

@@ -58,7 +58,8 @@ def test_corners_are_aligned_by_the_exact_size(tmp_path: Path) -> None:
         tmp_path,
     )
     x = np.arange(1, 9, dtype=np.float32).reshape(1, 1, 2, 4)
-    np.testing.assert_allclose(plan.run({"x": x})["y"], [[[[1, 1 + 3 / 1.4]]]], rtol=1e-6)
+    expected = np.array([[[[1, 1 + 3 / 1.4]]]], dtype=np.float32)
+    np.testing.assert_allclose(plan.run({"x": x})["y"].astype(np.float32), expected, rtol=1e-6)
     assert [note for note in plan.record.notes if "aligns corners by the rounded size" in note]
 
 
