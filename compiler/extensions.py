@@ -12,10 +12,10 @@ import sys
 import traceback
 from dataclasses import dataclass
 from functools import cache
+from itertools import dropwhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from types import TracebackType
 
 PASSES_GROUP = "wsec.passes"
@@ -88,11 +88,11 @@ def load_attribute(value: str) -> object:
     return found
 
 
-def code_lines(trace: TracebackType | None, hidden: Collection[str] = ()) -> list[str]:
-    """The last lines of code of a traceback, outermost first, without those of the modules in `hidden`."""
+def code_lines(trace: TracebackType | None) -> list[str]:
+    """The last lines of code of a traceback, outermost first, from where wsec called somebody else's code."""
     lines = [
-        f"{frame.f_globals.get('__name__')}, line {line}, in {frame.f_code.co_name}"
+        (str(frame.f_globals.get("__name__")), f"line {line}, in {frame.f_code.co_name}")
         for frame, line in traceback.walk_tb(trace)
-        if frame.f_globals.get("__name__") not in hidden
     ]
-    return lines[-_SHOWN_LINES:]
+    foreign = dropwhile(lambda line: line[0].startswith(f"{OWN_PACKAGE}."), lines)
+    return [", ".join(line) for line in foreign][-_SHOWN_LINES:]

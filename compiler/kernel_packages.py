@@ -152,7 +152,7 @@ def blamed(kind: str, part: str, where: str, passing: tuple[type[Exception], ...
     except Exception as error:
         if not is_custom_kind(kind) or isinstance(error, (WsecError, *passing)):
             raise
-        lines = [where, *code_lines(error.__traceback__, {__name__})]
+        lines = [where, *code_lines(error.__traceback__)]
         found = f"{type(error).__name__}: {error}".removesuffix(": ")
         expected = "what docs/writing-kernels.md asks of that part"
         raise kernel_failed(kind, part, "\n".join(lines), expected, found) from error

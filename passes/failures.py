@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from wsec.passes.base import Pass
     from wsec.passes.time_limit import TimeLimitExceeded
 
-_MACHINERY = {"wsec.passes.function_pass", "wsec.passes.manager", "wsec.passes.time_limit"}
-
 
 def is_custom(current: Pass) -> bool:
     """Whether the pass is somebody else's; what goes wrong in it is then no bug of wsec."""
@@ -69,6 +67,6 @@ def _place(trace: TracebackType | None) -> list[str]:
         value
         for frame, _ in traceback.walk_tb(trace)
         for value in reversed(frame.f_locals.values())
-        if isinstance(value, ir.Node) and frame.f_globals.get("__name__") not in _MACHINERY
+        if isinstance(value, ir.Node)
     ]
-    return [*map(node_label, nodes[-1:]), *code_lines(trace, _MACHINERY)]
+    return [*map(node_label, nodes[-1:]), *code_lines(trace)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.metadata
 import re
 import tomllib
 from pathlib import Path
@@ -18,6 +19,7 @@ from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.target import (
     DTYPES,
     Target,
+    installed_targets,
     list_targets,
     load_target,
     parse_region,
@@ -26,6 +28,8 @@ from wsec.compiler.target import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.conftest import InstallPackage
 
 SHIPPED = Path(wsec.compiler.targets.__file__).parent
 
@@ -360,3 +364,30 @@ def test_every_target_code_is_documented() -> None:
         assert text.startswith(f"# WSEC{code}: ")
         assert f"error[WSEC{code}]" in text
         assert "## What to do" in text
+
+
+def test_targets_of_other_packages_are_known_by_name(install_package: InstallPackage, tmp_path: Path) -> None:
+    """A package lists a folder of TOML files; each of them is a target."""
+    text = (SHIPPED / "mesh16.toml").read_text(encoding="utf-8")
+    install_package("others", "[wsec.targets]\nothers = machines_of_others\n")
+    folder = tmp_path / "site_of_others" / "machines_of_others"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "mine.toml").write_text(text.replace('name = "mesh16"', 'name = "mine"'), encoding="utf-8")
+    assert installed_targets()["mine"].origin == "others 1.5"
+    assert load_target("mine").name == "mine"
+    (folder / "wse2.toml").write_text(text, encoding="utf-8")
+    version = importlib.metadata.version("wsec")
+    assert _refusal(lambda: load_target("wse1")) == (
+        "error[WSEC207]: the targets of the package others cannot be used\n"
+        "  where:    others 1.5, entry point 'others' of wsec.targets: machines_of_others\n"
+        "  expected: an importable package that holds TOML files with names of their own\n"
+        f"  found:    wse2, which wsec {version} has too\n"
+        "  try:      uninstall one of the two"
+    )
+
+
+def test_a_package_of_targets_that_cannot_be_imported(install_package: InstallPackage) -> None:
+    """It is named, whatever it raises."""
+    install_package("others", "[wsec.targets]\nothers = machines_of_others\n", machines_of_others="1 / 0")
+    assert "found:    ZeroDivisionError: division by zero\n" in _refusal(lambda: load_target("wse2"))

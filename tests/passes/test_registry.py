@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import onnx_ir as ir
+    from tests.conftest import InstallPackage
 
 ROOT = Path(__file__).parents[2]
 REGISTERED: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
@@ -192,28 +193,16 @@ def test_options_that_the_pass_refuses(here: str) -> None:
     )
 
 
-def _install(folder: Path, package: str, entry_points: str) -> None:
-    """Make it look as if a package were installed in the folder."""
-    metadata = folder / f"{package}-1.5.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.5\n")
-    (metadata / "entry_points.txt").write_text(entry_points)
-
-
-def test_passes_of_installed_packages_are_known_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str
-) -> None:
+def test_passes_of_installed_packages_are_known_by_name(install_package: InstallPackage, here: str) -> None:
     """They are listed with their origin without being imported, and imported when they are asked for."""
-    _install(tmp_path, "others", f"[wsec.passes]\nheir = {here}:Heir\nbroken = no_such_package:Pass\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    install_package("others", f"[wsec.passes]\nheir = {here}:Heir\nbroken = no_such_package:Pass\n")
     assert installed_passes()["broken"].origin == "others 1.5"
     assert parse_pass("heir{factor=3}") == Heir(3.0)
 
 
-def test_two_passes_of_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_passes_of_one_name(install_package: InstallPackage) -> None:
     """Which of them runs must not depend on the order of folders."""
-    _install(tmp_path, "others", "[wsec.passes]\nname-nodes = others.names:NameNodes\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    install_package("others", "[wsec.passes]\nname-nodes = others.names:NameNodes\n")
     version = importlib.metadata.version("wsec")
     assert _refusal(lambda: parse_pass("fold-constants")) == (
         "error[WSEC403]: two packages register a pass 'name-nodes'\n"
