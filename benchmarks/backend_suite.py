@@ -84,7 +84,7 @@ class Settings:
     """For what the cases are compiled."""
 
     target: str = "mesh16"
-    region: tuple[int, int] | None = (8, 8)
+    region: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,7 +404,7 @@ def main() -> int:
     parser.add_argument("--failures", action="store_true", help="one line for each case that does not pass")
     parser.add_argument("--json", type=Path, default=None, metavar="FILE")
     parser.add_argument("--target", default="mesh16")
-    parser.add_argument("--region", type=parse_region, default=(8, 8))
+    parser.add_argument("--region", type=parse_region, default=None)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     started = time.perf_counter()

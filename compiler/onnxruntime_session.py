@@ -69,7 +69,12 @@ def run_session(
     Raises:
         SESSION_ERRORS: An input has the wrong name, type or shape, or an operator fails.
     """
-    results: list[np.ndarray[Any, Any]] = session.run(
-        None if outputs is None else list(outputs), dict(inputs)
-    )
+    try:
+        results: list[np.ndarray[Any, Any]] = session.run(
+            None if outputs is None else list(outputs), dict(inputs)
+        )
+    except RuntimeError as error:  # of the binding: an element type that it does not exchange with numpy
+        if isinstance(error, SESSION_ERRORS):
+            raise
+        raise ort_errors.NotImplemented(str(error)) from error
     return results

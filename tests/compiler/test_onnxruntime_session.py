@@ -46,3 +46,13 @@ def test_sessions_are_single_threaded_and_unoptimised() -> None:
     assert not options.enable_cpu_mem_arena
     assert options.graph_optimization_level.name == "ORT_DISABLE_ALL"
     assert options.get_session_config_entry("session.disable_prepacking") == "1"
+
+
+def test_a_type_that_numpy_does_not_get_is_an_error_like_others() -> None:
+    """The binding raises a bare RuntimeError for bfloat16 outputs."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 21]> g (float[2] x) => (bfloat16[2] y) { y = Cast<to=16>(x) }'
+    )
+    session = make_session(model.SerializeToString())
+    with pytest.raises(SESSION_ERRORS, match="bfloat16"):
+        run_session(session, {"x": np.zeros(2, np.float32)})
