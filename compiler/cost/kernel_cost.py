@@ -79,7 +79,8 @@ def split_costs(
     word = target.fabric.word_bytes
     output = _output_bytes(nest, blocks)
     at_work = _output_bytes(nest, walked)
-    weights, held, moved = np.zeros(len(parts)), nest.output_slots * output, np.ceil(output / word)
+    weights = np.full(len(parts), nest.work.resident_bytes, dtype=np.float64)
+    held, moved = nest.output_slots * output, np.ceil(output / word)
     buffers = nest.chain_keeps_a_copy() * at_work + _gathered_bytes(nest, blocks, parts)
     for operand in nest.inputs:
         elements = block_elements(operand, nest, blocks)

@@ -36,6 +36,7 @@ class Batching:
         transcendentals: exp, log, pow ... of the whole operator.
         divisions: Divisions and square roots of the whole operator.
         scalar: True where what is done next depends on the data, so that no vector instruction serves.
+        resident_bytes: Bytes of attributes (trees, coefficients) that every core holds.
     """
 
     inputs: tuple[Labels, ...]
@@ -44,6 +45,7 @@ class Batching:
     transcendentals: float = 0
     divisions: float = 0
     scalar: bool = False
+    resident_bytes: int = 0
 
 
 def make_batched(operator: OperatorView, rules: Mapping[str, Rule]) -> LoopNest:
@@ -80,6 +82,7 @@ def make_batched(operator: OperatorView, rules: Mapping[str, Rule]) -> LoopNest:
             transcendentals=batching.transcendentals / points,
             dtype=dtype_of(made[0][1]),
             vectors=((),) if batching.scalar else (),
+            resident_bytes=batching.resident_bytes,
         ),
     )
 

@@ -111,6 +111,7 @@ class Work:
         weight_reads: How often a serial core reads the weights, which other cores hold; everything else it reads once.
         gathered: Loops of a state that cores gather from each other along the collective loops, so that each has all.
         gathers: How often, for one sample.
+        resident_bytes: Bytes that every core holds beside its blocks: what an operator has in its attributes.
     """
 
     loops: tuple[str, ...]
@@ -124,6 +125,7 @@ class Work:
     weight_reads: int = 1
     gathered: tuple[str, ...] = ()
     gathers: int = 0
+    resident_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

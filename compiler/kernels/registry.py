@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from wsec.compiler.kernels import convolution, matmul, movement, statistics
 from wsec.compiler.kernels.batch_rules import RULES
+from wsec.compiler.kernels.batch_rules_ml import ML_RULES
 from wsec.compiler.kernels.batched import make_batched
 from wsec.compiler.kernels.custom import custom_kinds, make_custom
 from wsec.compiler.kernels.kind import KernelKind
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from wsec.compiler.kernels.operator_view import OperatorView
 
 _NORMALIZATIONS = ("GroupNormalization", "InstanceNormalization", "LayerNormalization", "RMSNormalization")
+
+_BATCHED = RULES | ML_RULES
 
 KINDS: tuple[KernelKind, ...] = (
     KernelKind("concat", ("Concat",), movement.make_concat),
@@ -36,7 +39,7 @@ KINDS: tuple[KernelKind, ...] = (
     KernelKind("softmax", ("LogSoftmax", "Softmax"), statistics.make_softmax),
     KernelKind("transpose", ("Transpose",), movement.make_transpose),
     KernelKind("transposed_convolution", ("ConvTranspose",), convolution.make_transposed_convolution),
-    KernelKind("batched", tuple(RULES), lambda operator: make_batched(operator, RULES)),
+    KernelKind("batched", tuple(_BATCHED), lambda operator: make_batched(operator, _BATCHED)),
 )
 """All kinds but `elementwise`, which the chains make, and `unsplit`. Of two kinds for an operator the first is tried
 first."""

@@ -12,6 +12,7 @@ import pytest
 from operator_models import OPERATORS, OperatorModel
 
 from wsec.compiler.plan_checker.kinds.independence import FAMILIES
+from wsec.compiler.plan_checker.kinds.independence_ml import ML_FAMILIES
 from wsec.compiler.plan_checker.model_facts import ModelFacts, TensorFacts, read_model
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from wsec.compiler.plan_checker.kinds.batched import Family
 
 
-INDEPENDENT = [model for model in OPERATORS if model.operator in FAMILIES and "CastLike" not in model.name]
+RULES = FAMILIES | ML_FAMILIES
+INDEPENDENT = [model for model in OPERATORS if model.operator in RULES and "CastLike" not in model.name]
 
 
 def activations_of(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
@@ -81,7 +83,7 @@ def test_an_index_touches_only_itself(item: OperatorModel, tmp_path: Path) -> No
     before = session.run(None, given)
     known = facts(model, dict(zip([output.name for output in session.get_outputs()], before, strict=True)))
     node = known.operators[0]
-    families = FAMILIES[item.operator](node, known)
+    families = RULES[item.operator](node, known)
     assert families
     for family in families:
         extent = before[0].shape[family.first]

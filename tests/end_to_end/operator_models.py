@@ -60,7 +60,9 @@ class OperatorModel:
         graph = helper.make_graph(
             [node], "one", infos, [onnx.ValueInfoProto(name=name) for name in outputs], weights
         )
-        opsets = [helper.make_opsetid("", self.opset)] + ([helper.make_opsetid(domain, 1)] if domain else [])
+        opsets = [helper.make_opsetid("", self.opset)] + (
+            [helper.make_opsetid(domain, 1 if domain == "com.microsoft" else 3)] if domain else []
+        )
         path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
         return path
 
@@ -98,6 +100,12 @@ def positive(*shape: int) -> NDArray[np.float32]:
 
 X = (5, 6, 7)
 IMAGE = (3, 5, 9, 8)
+
+TREES = {
+    "nodes_nodeids": [0, 1, 2, 3, 4], "nodes_treeids": [0] * 5, "nodes_featureids": [0, 0, 1, 0, 0],
+    "nodes_modes": ["BRANCH_LEQ", "LEAF", "BRANCH_LEQ", "LEAF", "LEAF"], "nodes_values": [0.1, 0.0, -0.3, 0.0, 0.0],
+    "nodes_truenodeids": [1, 0, 3, 0, 0], "nodes_falsenodeids": [2, 0, 4, 0, 0],
+}  # fmt: skip
 
 OPERATORS = [
     OperatorModel("ArgMax", [X], {"axis": 1}),
@@ -198,6 +206,50 @@ OPERATORS = [
         {"hidden_size": 6, "activations": ["Elu", "Tanh", "Relu"]}, outputs=3,
     ),
     OperatorModel("RNN", [(4, 3, 5), normal(1, 6, 5), normal(1, 6, 6)], {"hidden_size": 6, "activations": ["Elu"]}),
+    OperatorModel("ai.onnx.ml.Scaler", [(5, 3)], {"offset": [1.0, 2.0, 3.0], "scale": [0.5, 2.0, 3.0]}),
+    OperatorModel("ai.onnx.ml.Normalizer", [(5, 3)], {"norm": "L2"}),
+    OperatorModel("ai.onnx.ml.Binarizer", [(5, 3)], {"threshold": 0.25}),
+    OperatorModel("ai.onnx.ml.Imputer", [(5, 3)], {"imputed_value_floats": [1.5], "replaced_value_float": 0.0}),
+    OperatorModel(
+        "ai.onnx.ml.LabelEncoder", [(5, 3)],
+        {"keys_int64s": [0, 1, 2, 3], "values_floats": [0.5, 1.5, -2.0, 9.0], "default_float": -1.0}, {0: INT64},
+    ),
+    OperatorModel("ai.onnx.ml.ArrayFeatureExtractor", [(5, 4), integers(3, 0, 1)]),
+    OperatorModel("ai.onnx.ml.OneHotEncoder", [(5, 4)], {"cats_int64s": [0, 1, 2], "zeros": 1}, {0: INT64}),
+    OperatorModel("ai.onnx.ml.FeatureVectorizer", [(5, 2), (5, 3)], {"inputdimensions": [2, 3]}),
+    OperatorModel(
+        "ai.onnx.ml.LinearRegressor", [(6, 3)],
+        {"coefficients": [0.5, 1.0, -2.0, 1.5, 0.25, 3.0], "intercepts": [1.0, 2.0], "targets": 2},
+    ),
+    OperatorModel(
+        "ai.onnx.ml.LinearClassifier", [(6, 3)],
+        {"coefficients": [0.5, 1.0, -2.0, 1.5, 0.25, 3.0], "intercepts": [1.0, 2.0], "classlabels_ints": [4, 7]},
+        outputs=2,
+    ),
+    OperatorModel(
+        "ai.onnx.ml.SVMRegressor", [(6, 2)],
+        {
+            "coefficients": [1.0, -0.5], "support_vectors": [0.0, 1.0, 2.0, -1.0], "rho": [0.25], "n_supports": 2,
+            "kernel_type": "RBF", "kernel_params": [0.5, 0.0, 3.0],
+        },
+    ),
+    OperatorModel(
+        "ai.onnx.ml.SVMClassifier", [(6, 2)],
+        {
+            "coefficients": [1.0, -0.5], "support_vectors": [0.0, 1.0, 2.0, -1.0], "rho": [0.25],
+            "vectors_per_class": [1, 1], "classlabels_ints": [0, 1], "kernel_type": "LINEAR",
+            "kernel_params": [0.0, 0.0, 0.0],
+        },
+        outputs=2,
+    ),
+    OperatorModel("ai.onnx.ml.TreeEnsembleRegressor", [(6, 2)], TREES | {
+        "n_targets": 1, "target_ids": [0, 0, 0], "target_nodeids": [1, 3, 4], "target_treeids": [0, 0, 0],
+        "target_weights": [1.0, 2.0, -3.0],
+    }),
+    OperatorModel("ai.onnx.ml.TreeEnsembleClassifier", [(6, 2)], TREES | {
+        "classlabels_int64s": [3, 5], "class_ids": [0, 1, 0], "class_nodeids": [1, 3, 4], "class_treeids": [0, 0, 0],
+        "class_weights": [1.0, 0.75, 0.25],
+    }, outputs=2),
     OperatorModel("Attention", [(3, 4, 5, 8), (3, 4, 6, 8), (3, 4, 6, 8), (5, 6)], opset=23),
     OperatorModel("Attention", [(3, 4, 5, 8), (3, 2, 6, 8), (3, 2, 6, 8)], opset=23, label="grouped"),
     OperatorModel(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wsec.compiler.plan_checker.kinds.batched import expect_batched
 from wsec.compiler.plan_checker.kinds.independence import FAMILIES
+from wsec.compiler.plan_checker.kinds.independence_ml import ML_FAMILIES
 from wsec.compiler.plan_checker.kinds.matrix import expect_matmul
 from wsec.compiler.plan_checker.kinds.movement import (
     expect_concat,
@@ -53,6 +54,8 @@ class Kind:
 
 _NORMALIZATIONS = ("GroupNormalization", "InstanceNormalization", "LayerNormalization", "RMSNormalization")
 
+_INDEPENDENT = FAMILIES | ML_FAMILIES
+
 KINDS = {
     "convolution": Kind(("Conv",), expect_convolution),
     "transposed_convolution": Kind(("ConvTranspose",), expect_transposed_convolution),
@@ -71,8 +74,8 @@ KINDS = {
     "resize": Kind(("Resize",), expect_resize),
     "recurrent": Kind(RECURRENT, expect_recurrent, several_outputs=True),
     "batched": Kind(
-        tuple(FAMILIES),
-        lambda node, model: expect_batched(node, model, FAMILIES[node.qualified_name]),
+        tuple(_INDEPENDENT),
+        lambda node, model: expect_batched(node, model, _INDEPENDENT[node.qualified_name]),
         several_outputs=True,
     ),
 }
