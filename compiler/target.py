@@ -150,9 +150,16 @@ class Fabric:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The way in and out of the wafer: `bits_per_second` in each direction."""
+    """The way in and out of the wafer.
+
+    Attributes:
+        bits_per_second: What the link is built for, in each direction; estimates take this.
+        measured_bits_per_second: What copies were measured to reach, if anybody did; plans say where it would be the
+            bottleneck.
+    """
 
     bits_per_second: PositiveNumber
+    measured_bits_per_second: PositiveNumber | None = None
 
 
 @dataclass(frozen=True, slots=True)

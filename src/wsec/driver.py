@@ -310,6 +310,7 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     from wsec.compiler.assembly import assemble_kernels, assemble_links, routing_links
     from wsec.compiler.buffer_sizing import size_buffers
     from wsec.compiler.kernels.graph import build_kernel_graph
+    from wsec.compiler.notes import host_notes, unsplit_notes
     from wsec.compiler.routing import route
 
     target = job.target
@@ -339,7 +340,12 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
             item.tensor: item.item_bytes for nest in graph.nests for item in (*nest.inputs, *nest.outputs)
         }
         kernels, links = size_buffers(kernels, links, target, sizes)
-    notes = (*notes, *_unsplit_notes(graph), *_buffer_notes(graph))
+    notes = (
+        *notes,
+        *unsplit_notes(graph),
+        *_buffer_notes(graph),
+        *host_notes(lowered, target, placement.interval),
+    )
     return _record(job, lowered, Phase(kernels, links), placement, notes)
 
 
@@ -383,14 +389,6 @@ def _place(job: _Job, graph: KernelGraph, tables: Sequence[SplitTable]) -> Place
         job.observer(StageEvent("placement", detail=detail))
 
     return replace(place(expected, limits, report), interval_bound=interval_bound(least))
-
-
-def _unsplit_notes(graph: KernelGraph) -> tuple[str, ...]:
-    return tuple(
-        f"operator {nest.name!r} is unsplit, its arithmetic runs on one core: {nest.reason}"
-        for nest in graph.nests
-        if nest.reason
-    )
 
 
 def _buffer_notes(graph: KernelGraph) -> tuple[str, ...]:

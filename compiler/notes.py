@@ -1,0 +1,40 @@
+"""What a plan tells its reader beside its numbers: what was assumed, and where a figure is better than it may be."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from wsec.compiler.kernels.operator_view import item_bytes, shape_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import onnx_ir as ir
+
+    from wsec.compiler.kernels.graph import KernelGraph
+    from wsec.compiler.target import Target
+
+
+def unsplit_notes(graph: KernelGraph) -> Iterator[str]:
+    """Operators whose arithmetic runs on one core, and why."""
+    for nest in graph.nests:
+        if nest.reason:
+            yield f"operator {nest.name!r} is unsplit, its arithmetic runs on one core: {nest.reason}"
+
+
+def host_notes(model: ir.Model, target: Target, interval: int) -> Iterator[str]:
+    """Says so where the host link, at the rate that copies were measured to reach, would be slower than the pipeline."""
+    rate = target.host.measured_bits_per_second
+    if rate is None:
+        return
+    cycles = math.ceil(max(_bits(model.graph.inputs), _bits(model.graph.outputs)) / rate * target.clock_hz)
+    if cycles > interval:
+        yield (
+            f"the host link is taken at {target.host.bits_per_second / 8e9:g} GB/s, as it is built; at the "
+            f"{rate / 8e9:g} GB/s that copies were measured to reach, a sample takes {cycles:,} cycles on it"
+        )
+
+
+def _bits(values: Sequence[ir.Value]) -> int:
+    return sum(8 * math.prod(shape_of(value)) * item_bytes(value) for value in values)
