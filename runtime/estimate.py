@@ -77,6 +77,21 @@ class Bottleneck:
 
 
 @dataclass(frozen=True, slots=True)
+class SplitShare:
+    """How much of a model is computed by kernels that can be cut; the rest is unsplit, serial on one core each.
+
+    Attributes:
+        operators: Nodes of the lowered model that run on the wafer.
+        split_operators: Those of them in kernels of another kind than `unsplit`.
+        arithmetic: Share of the cycles of arithmetic, counted on every core that computes, of those kernels; 0 to 1.
+    """
+
+    operators: int
+    split_operators: int
+    arithmetic: float
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """What a plan is worth on its target.
 
@@ -91,6 +106,7 @@ class Estimate:
         bottleneck: What sets the interval.
         utilisation: Cycles of arithmetic over cycles of all cores that the compiler was given, 0 to 1, as if each core of
             a kernel had as much to do as its busiest.
+        split: How much of the model is split.
         fullest_core_bytes: In use on the fullest core of all.
         fullest_kernel: The kernel it belongs to.
         memory_bytes: In use on all cores, as if each were as full as the fullest of its kernel.
@@ -107,6 +123,7 @@ class Estimate:
     samples_per_second: float
     bottleneck: Bottleneck
     utilisation: float
+    split: SplitShare
     fullest_core_bytes: int
     fullest_kernel: str
     memory_bytes: int
@@ -145,6 +162,7 @@ def estimate(plan: Plan) -> Estimate:
         samples_per_second=plan.target.clock_hz / interval if interval else math.inf,
         bottleneck=bottleneck,
         utilisation=used / available if available else 0.0,
+        split=_split_share(kernels),
         fullest_core_bytes=fullest.memory_bytes if fullest else 0,
         fullest_kernel=fullest.name if fullest else "",
         memory_bytes=sum(kernel.memory_bytes * kernel.cores for kernel in kernels),
@@ -170,6 +188,17 @@ def _kernel_estimate(kernel: Kernel) -> KernelEstimate:
         total_cycles=cycles.total,
         bound_by=max(parts, key=lambda part: parts[part]),
         memory_bytes=kernel.memory.total,
+    )
+
+
+def _split_share(kernels: Sequence[KernelEstimate]) -> SplitShare:
+    split = [kernel for kernel in kernels if kernel.kind != "unsplit"]
+    computing = sum(kernel.compute_cycles * _computing_cores(kernel) for kernel in kernels)
+    of_split = sum(kernel.compute_cycles * kernel.cores for kernel in split)
+    return SplitShare(
+        operators=sum(len(kernel.operators) for kernel in kernels),
+        split_operators=sum(len(kernel.operators) for kernel in split),
+        arithmetic=of_split / computing if computing else 1.0,
     )
 
 

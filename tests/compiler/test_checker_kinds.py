@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from kind_examples import EXAMPLES, Example
+from independent_examples import INDEPENDENT
+from kind_examples import EXAMPLES as KIND_EXAMPLES
+from kind_examples import Example
 
 from wsec.compiler.plan_checker.model_facts import read_model
 from wsec.compiler.plan_checker.operators import check_operators
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from wsec.compiler.plan import Kernel
     from wsec.compiler.plan_checker import Finding
 
+EXAMPLES = (*INDEPENDENT, *KIND_EXAMPLES)
 NAMES = [item.name for item in EXAMPLES]
 
 

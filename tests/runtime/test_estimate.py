@@ -11,7 +11,7 @@ from small_plans import two_products
 
 from wsec.compiler.errors import WsecError
 from wsec.compiler.plan import HOST, Cycles, MemoryLedger, Phase, Rectangle, Route, Wafer
-from wsec.runtime.estimate import estimate
+from wsec.runtime.estimate import SplitShare, estimate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +68,7 @@ def test_serial_arithmetic_keeps_one_core_busy(tmp_path: Path) -> None:
     serial = replace(phase, kernels=(replace(first, kind="unsplit"), second))
     result = estimate(replace(plan, wafers=(Wafer((serial,)),)))
     assert result.utilisation == (300 * 1 + 200 * 4) / (450 * 16 * 16)
+    assert result.split == SplitShare(operators=3, split_operators=1, arithmetic=800 / 1100)
 
 
 def test_each_kernel_and_link_has_its_line(tmp_path: Path) -> None:

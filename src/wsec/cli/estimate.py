@@ -20,6 +20,7 @@ from wsec.cli.output import (
     write_labelled,
     write_table,
 )
+from wsec.cli.summary import split_share
 
 if TYPE_CHECKING:
     from wsec.compiler.plan import Rectangle
@@ -89,5 +90,6 @@ def _facts(result: Estimate) -> list[tuple[str, str]]:
         ("bottleneck", f"{result.bottleneck.kind} {result.bottleneck.name}: {result.bottleneck.reason}"),
         ("latency", f"{count(result.latency_cycles)} cycles, {seconds(result.latency_seconds)}"),
         ("throughput", f"{count(result.samples_per_second)} samples/s at {hertz(result.clock_hz)}"),
+        ("split", split_share(result.split)),
         ("utilisation", f"{percent(result.utilisation)} of the cycles of all cores compute"),
     ]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from wsec.compiler.plan import Plan as PlanRecord
     from wsec.driver import Plan
-    from wsec.runtime.estimate import Bottleneck
+    from wsec.runtime.estimate import Bottleneck, SplitShare
 
 _SHOWN_NAMES = 4
 _SHOWN_NOTES = 8
@@ -51,6 +51,7 @@ class Summary:
         rows: Rows of it that the compiler was given.
         kernels: How many there are.
         links: How many there are.
+        split: Operators on the wafer, those that are split, and their share of the arithmetic.
         unsplit: Operators whose arithmetic runs on one core.
         host_operators: Operators that run on the host.
         cores_used: Cores that belong to a kernel.
@@ -78,6 +79,7 @@ class Summary:
     rows: int
     kernels: int
     links: int
+    split: SplitShare
     unsplit: tuple[str, ...]
     host_operators: tuple[str, ...]
     cores_used: int
@@ -111,6 +113,7 @@ def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> S
         rows=record.region_height,
         kernels=sum(1 for _ in record.kernels()),
         links=sum(1 for _ in record.links()),
+        split=estimate.split,
         unsplit=tuple(
             name for kernel in record.kernels() if kernel.kind == "unsplit" for name in kernel.operators
         ),
@@ -161,6 +164,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     stages = ", ".join(f"{name} {seconds(duration)}" for name, duration in summary.stage_seconds.items())
     facts = [
         ("kernels", f"{plural(summary.kernels, 'kernel')}, {plural(summary.links, 'link')}"),
+        ("split", split_share(summary.split)),
         (
             "cores",
             f"{count(summary.cores_used)} of {count(summary.cores)}, {percent(summary.cores_used / summary.cores)}",
@@ -184,6 +188,12 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     if summary.interrupted:
         facts.append(("interrupted", "the search was stopped; this is the best legal plan it had found"))
     return [*facts, ("took", f"{seconds(total)}: {stages}"), ("plan", summary.plan)]
+
+
+def split_share(share: SplitShare) -> str:
+    """How much of a model is split, in a line."""
+    operators = f"{count(share.split_operators)} of {plural(share.operators, 'operator')}"
+    return f"{operators}, {percent(share.arithmetic)} of the arithmetic"
 
 
 def _slowest_kernel(summary: Summary) -> list[tuple[str, str]]:
