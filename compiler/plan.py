@@ -7,7 +7,9 @@ values only, so msgspec reads, checks and writes them, and their JSON Schema is 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
 
 from wsec.compiler.sharding import Mesh, Sharding
 from wsec.compiler.target import Target
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 PLAN_FORMAT = 1
 HOST = "host"  # source of the links of model inputs, target of the links of model outputs
 
+Slots = Annotated[int, msgspec.Meta(ge=1)]
 Argument = bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 
 
@@ -59,7 +62,7 @@ class KernelInput:
     dtype: str
     constant: bool
     sharding: Sharding
-    slots: int = 1
+    slots: Slots = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class KernelOutput:
     tensor: str
     dtype: str
     sharding: Sharding
-    slots: int = 2
+    slots: Slots = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +210,7 @@ class Link:
     role: str
     sharding: Sharding
     words: int
-    slots: int
+    slots: Slots
     routes: tuple[Route, ...]
     cycles: int
     interval: int

@@ -2,7 +2,7 @@
 
 The dataclasses are the only declaration. Reading accepts exactly what writing gives: an unknown key, a missing one or
 a value of another type is refused with its path. A float that JSON has no number for is written as
-`{"float": "inf"}`, `"-inf"` or `"nan"`, so nothing is lost on the way.
+`{"float": "inf"}`, `"-inf"` or `"nan"`, so nothing is lost on the way. Integers have 64 bits at most.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SCALARS = {bool: "boolean", int: "integer", float: "number", str: "string"}
+_INTEGER_LIMIT = 1 << 63  # what arrays of integers hold
 _NON_FINITE = ("inf", "-inf", "nan")
 
 
@@ -120,6 +121,10 @@ def _typed(value: object, wanted: type, hint: Any, path: str) -> Any:
 
 
 def _scalar(value: object, hint: Any, path: str) -> object:
+    if type(value) is int and not -_INTEGER_LIMIT <= value < _INTEGER_LIMIT:
+        raise SchemaViolationError(
+            path, f"{_words(hint)} of at most 64 bits", f"one of {value.bit_length()} bits"
+        )
     if typing.get_origin(hint) is Literal:
         fits = value in typing.get_args(hint)
     elif hint is float:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
-from google.protobuf.message import DecodeError
 
-from wsec.compiler.errors import WsecError
+from wsec.compiler.lowered_model_file import read_lowered_model, unreadable
 from wsec.runtime.node_sessions import NodeSessions
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ class LoweredModel:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._model = _load(path)
+        self._model = read_lowered_model(path)
         self._nodes = {node.name: node for node in self._model.graph if node.name}
         self._shapes = {value.name: value.shape for value in _values(self._model.graph)}
         self._constants: dict[str, Array] = {}
@@ -56,12 +55,22 @@ class LoweredModel:
             try:
                 self._constants[name] = tensor.numpy()
             except (OSError, ValueError) as error:
-                raise _unreadable(f"{self._path}, weight {name}", error) from error
+                raise unreadable(
+                    f"{self._path}, weight {name}", f"{type(error).__name__}: {error}"
+                ) from error
         return self._constants[name]
 
     def nodes(self, names: tuple[str, ...]) -> list[onnx.NodeProto]:
-        """The nodes of these names. Raises KeyError where there is none."""
-        return [ir.serde.serialize_node(self._nodes[name]) for name in names]
+        """The nodes of these names.
+
+        Raises:
+            KeyError: There is none.
+            WsecError: WSEC567 one is damaged.
+        """
+        try:
+            return [ir.serde.serialize_node(self._nodes[name]) for name in names]
+        except ir.serde.SerdeError as error:
+            raise unreadable(str(self._path), f"{type(error).__name__}: {error}") from error
 
     def node_names(self) -> Iterator[str]:
         """Names of the nodes in the order of the graph."""
@@ -84,24 +93,6 @@ class LoweredModel:
         if shape is None or not shape.is_static():
             raise KeyError(f"the shape of {name} is not known")
         return tuple(int(extent) for extent in shape.numpy())
-
-
-def _load(path: Path) -> ir.Model:
-    try:
-        return ir.load(path)
-    except (OSError, DecodeError, ValueError) as error:
-        raise _unreadable(str(path), error) from error
-
-
-def _unreadable(where: str, error: Exception) -> WsecError:
-    return WsecError(
-        code="WSEC567",
-        what="the lowered model of the plan cannot be read",
-        where=where,
-        expected="the files as `wsec compile` wrote them",
-        found=f"{type(error).__name__}: {error}",
-        hint="a plan is its whole folder: copy it whole, or compile the model again",
-    )
 
 
 def _values(graph: ir.Graph) -> Iterator[ir.Value]:

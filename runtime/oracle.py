@@ -152,7 +152,7 @@ class _Reference:
         while name not in self._values:
             node = next(self._pending, None)
             if node is None:
-                raise KeyError(name)
+                raise _cannot_run("the lowered model", f"no node computes {name}")
             self._compute(node)
         return self._values[name]
 
@@ -166,7 +166,11 @@ class _Reference:
         self._values.update(zip(types, results, strict=True))
 
     def _operand(self, name: str) -> Array:
-        return self._model.constant(name) if self._model.is_initializer(name) else self._values[name]
+        if self._model.is_initializer(name):
+            return self._model.constant(name)
+        if name not in self._values:
+            raise _cannot_run("the lowered model", f"{name} is read before it is computed")
+        return self._values[name]
 
 
 def _divergence(kernel: Kernel, comparison: Comparison) -> Divergence:
@@ -176,10 +180,8 @@ def _divergence(kernel: Kernel, comparison: Comparison) -> Divergence:
 def _random_operators(loaded: LoadedPlan) -> tuple[str, ...]:
     """Operators of the plan that give other numbers in each run."""
     model = LoweredModel(loaded.lowered_path)
-    names = tuple(name for kernel in loaded.plan.kernels() for name in kernel.operators)
-    return tuple(
-        dict.fromkeys(node.op_type for node in model.nodes(names) if node.op_type in NON_DETERMINISTIC)
-    )
+    nodes = model.nodes(tuple(model.node_names()))
+    return tuple(dict.fromkeys(node.op_type for node in nodes if node.op_type in NON_DETERMINISTIC))
 
 
 def _explain(divergence: Divergence | None, random: tuple[str, ...]) -> str:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import onnx_ir
+from wsec.compiler.lowered_model_file import read_lowered_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import onnx_ir
 
     from wsec.compiler.plan import Argument
 
@@ -106,9 +108,13 @@ class ModelFacts:
 
 
 def read_model(lowered: onnx_ir.Model | Path) -> ModelFacts:
-    """The facts of a model, of a model file, or of the `model.onnx` in a plan folder."""
+    """The facts of a model, of a model file, or of the `model.onnx` in a plan folder.
+
+    Raises:
+        WsecError: WSEC567 the file cannot be read.
+    """
     if isinstance(lowered, Path):
-        lowered = onnx_ir.load(lowered / "model.onnx" if lowered.is_dir() else lowered)
+        lowered = read_lowered_model(lowered / "model.onnx" if lowered.is_dir() else lowered)
     graph = lowered.graph
     operators = tuple(_operator(node) for node in graph)
     initializers = {value.name or "": value.const_value for value in graph.initializers.values()}

@@ -305,3 +305,34 @@ def test_the_digest_is_sha256(tmp_path: Path) -> None:
     """The digest in a plan can be compared with what other tools print."""
     (tmp_path / "file").write_bytes(b"wafer")
     assert sha256_of_file(tmp_path / "file") == hashlib.sha256(b"wafer").hexdigest()
+
+
+def test_json_nested_without_end_is_said() -> None:
+    """WSEC503, not an exhausted stack."""
+    assert message(lambda: decode_plan(b"[" * 200_000)) == (
+        "error[WSEC503]: the plan is not valid JSON\n"
+        "  where:    plan.json\n"
+        "  expected: the file as `wsec compile` wrote it\n"
+        "  found:    maximum recursion depth exceeded while deserializing an object\n"
+        "  try:      the file was cut short or changed; compile the model again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected", "found"),
+    [
+        (("rectangle", "width"), 2**70, "integer of at most 64 bits", "one of 71 bits"),
+        (("inputs", 0, "slots"), 0, "integer of at least 1", "0"),
+    ],
+)
+def test_numbers_that_nothing_can_compute_with_are_said(
+    folder: Path, path: tuple[str | int, ...], value: int, expected: str, found: str
+) -> None:
+    """WSEC505 before the checker or the estimate overflows or divides by nothing."""
+    plain = json.loads((folder / "plan.json").read_bytes())
+    record = plain["wafers"][0]["phases"][0]["kernels"][1]
+    for key in path[:-1]:
+        record = record[key]
+    record[path[-1]] = value
+    text = message(lambda: decode_plan(json.dumps(plain).encode()))
+    assert f"  expected: {expected}\n  found:    {found}\n" in text
