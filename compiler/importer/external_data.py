@@ -54,20 +54,15 @@ def _size_of(folder: Path, location: str, tensor: ir.ExternalTensor) -> int:
             "the model's weights lie outside the model's folder",
             where=f"tensor {tensor.name!r}",
             expected=f"a file inside {folder}",
-            found=location if outside else f"{location}, a link to {target}",
+            found=(location or "no name") if outside or not location else f"{location}, a link to {target}",
             hint="copy the weights beside the model and save the model with a relative location",
         )
     try:
         status = target.stat()
     except OSError as error:
-        raise WsecError(
-            "WSEC105",
-            "a weights file of the model is missing",
-            where=f"tensor {tensor.name!r}",
-            expected=str(folder / location),
-            found=error.strerror or type(error).__name__,
-            hint="put the weights file beside the model; exporters write it together with the .onnx file",
-        ) from error
+        raise _missing(folder / location, tensor, error.strerror or type(error).__name__) from error
+    if not target.is_file():
+        raise _missing(folder / location, tensor, "no file, but a folder or a device")
     if status.st_nlink > 1:
         raise WsecError(
             "WSEC107",
@@ -78,6 +73,17 @@ def _size_of(folder: Path, location: str, tensor: ir.ExternalTensor) -> int:
             hint=f"copy it: cp {location} copy && mv copy {location}",
         )
     return status.st_size
+
+
+def _missing(expected: Path, tensor: ir.ExternalTensor, found: str) -> WsecError:
+    return WsecError(
+        "WSEC105",
+        "a weights file of the model is missing",
+        where=f"tensor {tensor.name!r}",
+        expected=str(expected),
+        found=found,
+        hint="put the weights file beside the model; exporters write it together with the .onnx file",
+    )
 
 
 def _check_extent(folder: Path, location: str, tensor: ir.ExternalTensor, size: int) -> None:

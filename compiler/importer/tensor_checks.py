@@ -1,6 +1,6 @@
 """Checks the tensors of a freshly decoded model: a known element type, and as many bytes as type and shape say.
 
-Works on the protobuf, before anything trusts it. Weights in other files are not read here; `external_data` checks those.
+Works on the protobuf, before anything trusts it. Of weights in other files it checks where they say they are; `external_data` looks at the files.
 """
 
 from __future__ import annotations
@@ -41,11 +41,22 @@ def _what_is_wrong(tensor: onnx.TensorProto) -> str | None:
     if tensor.data_type not in _ELEMENT_TYPES:
         return f"element type {tensor.data_type}"
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        return None
+        return _what_is_wrong_outside(tensor)
     try:
         onnx.checker.check_tensor(tensor)
     except onnx.checker.ValidationError as error:
         return str(error).partition("\n")[0]
+    return None
+
+
+def _what_is_wrong_outside(tensor: onnx.TensorProto) -> str | None:
+    for entry in tensor.external_data:
+        if entry.key in {"offset", "length"} and not entry.value.isdecimal():
+            return f"{entry.key} {entry.value!r} of the data in another file"
+        if entry.key == "location" and "\0" in entry.value:
+            return f"location {entry.value!r}"
+    if any(extent < 0 for extent in tensor.dims):
+        return f"shape {list(tensor.dims)}"
     return None
 
 

@@ -63,6 +63,15 @@ def test_a_missing_weights_file(external_model: Callable[[str], Path], refusal: 
     )
 
 
+def test_a_folder_in_place_of_the_weights_file(
+    external_model: Callable[[str], Path], refusal: Refusal
+) -> None:
+    """A folder has several names on disk as well, but is no hard link to warn of."""
+    path = external_model("w.bin")
+    (path.parent / "w.bin").mkdir()
+    assert "  found:    no file, but a folder or a device\n" in refusal(lambda: import_model(path, {}))
+
+
 def test_a_short_weights_file(external_model: Callable[[str], Path], refusal: Refusal) -> None:
     """An interrupted copy is told by its length, before anything maps past the end of the file."""
     path = external_model("w.bin")

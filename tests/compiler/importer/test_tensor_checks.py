@@ -77,3 +77,28 @@ def test_a_broken_constant(tmp_path: Path, refusal: Refusal) -> None:
     message = refusal(lambda: import_model(path, {}))
     assert f"attribute 'value' of node 0 (Constant) in {path}" in message
     assert "element type 77" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "found"),
+    [
+        ("offset", "-4", "offset '-4' of the data in another file"),
+        ("length", "many", "length 'many' of the data in another file"),
+        ("location", "a\0b", "location 'a\\x00b'"),
+    ],
+)
+def test_a_place_in_another_file_that_is_none(
+    tmp_path: Path, refusal: Refusal, key: str, value: str, found: str
+) -> None:
+    """What the model says of its weights files is as little to be trusted as the rest."""
+    model = _model()
+    weight = model.graph.initializer[0]
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    for entry, text in ({"location": "w.bin"} | {key: value}).items():
+        weight.external_data.add(key=entry, value=text)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    message = refusal(lambda: import_model(path, {}))
+    assert f"initializer 'w' in {path}" in message
+    assert f"  found:    {found}\n" in message
