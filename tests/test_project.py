@@ -44,7 +44,7 @@ def _sources() -> list[Path]:
         hidden = [name for name in folders if name.startswith(".") and name != ".ci"]
         folders[:] = sorted({*folders} - {*hidden} - NOT_SOURCES)
         folders[:] = [name for name in folders if not name.endswith(".egg-info")]
-        found += [Path(folder, name) for name in sorted(files) if not name.startswith(".coverage")]
+        found += [Path(folder, name) for name in sorted(files) if not name.startswith((".coverage", ".git"))]
     return found
 
 
