@@ -131,6 +131,24 @@ def test_two_interrupts_leave_at_once_with_nothing_written(tmp_path: Path, small
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_interrupt_while_loading_is_quiet() -> None:
+    """Whoever changes their mind at once sees no traceback of imports."""
+    program = """
+import sys
+from wsec.__main__ import main
+
+class Interrupting:
+    def find_spec(self, name, *arguments):
+        if name == "wsec.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 def _deep_network() -> onnx.ModelProto:
     """Twenty matrix products of different widths, one behind the other, each with a Relu."""
     draw = np.random.default_rng(0).standard_normal
