@@ -82,6 +82,7 @@ def split_costs(
     weights = np.full(len(parts), nest.work.resident_bytes, dtype=np.float64)
     held, moved = nest.output_slots * output, np.ceil(output / word)
     buffers = nest.chain_keeps_a_copy() * at_work + _gathered_bytes(nest, blocks, parts)
+    buffers = buffers + _state_bytes(nest, blocks) * nest.work.partials
     for operand in nest.inputs:
         elements = block_elements(operand, nest, blocks)
         if operand.constant:
@@ -273,11 +274,16 @@ def _collectives(nest: LoopNest, parts: Array, output: Array, target: Target) ->
     words = np.ceil(output / target.fabric.word_bytes)
     statistics = words
     state = np.ceil(_state_bytes(nest, blocks) / target.fabric.word_bytes)
+    whole = np.ceil(_gathered_bytes(nest, blocks, parts) / target.fabric.word_bytes)
     for index, loop in enumerate(nest.loops):
         if loop.role is LoopRole.COLLECTIVE:
             statistics = statistics / np.ceil(loop.extent / parts[:, index])
     for index, loop in reversed(list(enumerate(nest.loops))):
-        if loop.role is LoopRole.REDUCTION:
+        if loop.role is LoopRole.REDUCTION and nest.work.gathers:
+            once = chain_reduce_cycles(state * nest.work.partials, parts[:, index], spacing, target.fabric)
+            once = once + broadcast_cycles(whole, parts[:, index], spacing, target.fabric)
+            cycles = cycles + once * nest.work.gathers
+        elif loop.role is LoopRole.REDUCTION:
             cycles = cycles + chain_reduce_cycles(words, parts[:, index], spacing, target.fabric)
         elif loop.role is LoopRole.COLLECTIVE:
             once = chain_reduce_cycles(statistics, parts[:, index], spacing, target.fabric)

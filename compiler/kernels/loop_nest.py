@@ -110,7 +110,8 @@ class Work:
         serial: True where one core does all of it.
         weight_reads: How often a serial core reads the weights, which other cores hold; everything else it reads once.
         gathered: Loops of a state that cores gather from each other along the collective loops, so that each has all.
-        gathers: How often, for one sample.
+        gathers: How often, for one sample. As often are partial results combined over the reduction loops.
+        partials: Partial results for each element of the state.
         resident_bytes: Bytes that every core holds beside its blocks: what an operator has in its attributes.
     """
 
@@ -125,6 +126,7 @@ class Work:
     weight_reads: int = 1
     gathered: tuple[str, ...] = ()
     gathers: int = 0
+    partials: int = 1
     resident_bytes: int = 0
 
 
@@ -140,6 +142,7 @@ class LoopNest:
         outputs: What it produces; every dimension follows a parallel loop one by one, or is fixed.
         arguments: Formal arguments of the kind.
         work: Its own arithmetic.
+        further_work: More of it, over other loops.
         output_groups: For each dimension of the output tensor, the dimensions of the view that make it up.
         chain: Element-wise operators behind its own.
         chain_work: Arithmetic of the chain.
@@ -156,6 +159,7 @@ class LoopNest:
     outputs: tuple[Operand, ...]
     arguments: dict[str, Argument]
     work: Work
+    further_work: tuple[Work, ...] = ()
     output_groups: tuple[tuple[int, ...], ...] = ()
     chain: tuple[ChainStep, ...] = ()
     chain_work: Work | None = None
@@ -211,7 +215,8 @@ class LoopNest:
 
     def works(self) -> tuple[Work, ...]:
         """Its own arithmetic and that of the chain."""
-        return (self.work,) if self.chain_work is None else (self.work, self.chain_work)
+        own = (self.work, *self.further_work)
+        return own if self.chain_work is None else (*own, self.chain_work)
 
     def points(self, work: Work) -> int:
         """Points of the whole kernel for which `work` counts."""

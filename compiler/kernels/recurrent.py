@@ -1,7 +1,8 @@
 """The kind `recurrent`: LSTM, GRU and RNN that keep their weights on the cores and step in time.
 
 Cut by direction, batch and hidden unit: a core holds the rows of all gates of its units, so after each step every core
-gathers the hidden state that the others computed. Time is never cut.
+gathers the hidden state that the others computed. Where the rows of one unit fit no core, they are cut too, by feature
+and by unit of the state, and the partial sums are combined at every step. Time is never cut.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ def make_recurrent(operator: OperatorView) -> LoopNest:
         raise Unsplittable("it has an empty dimension")
     d, b, t = Loop("d", directions), Loop("b", batch), Loop("t", steps, cuttable=False)
     h = Loop("h", hidden, LoopRole.COLLECTIVE)
-    k = Loop("k", features + hidden, LoopRole.REDUCTION, cuttable=False)  # what a product sums over
+    i, j = Loop("i", features, LoopRole.REDUCTION), Loop("j", hidden, LoopRole.REDUCTION)
     state, gates = tuple(map(follows, (d, b, h))), fixed(cell.gates)
     roles = (
-        ("x", (follows(t), follows(b), fixed(features))),
-        ("w", (follows(d), gates, follows(h), fixed(features))),
-        ("r", (follows(d), gates, follows(h), fixed(hidden))),
+        ("x", (follows(t), follows(b), follows(i))),
+        ("w", (follows(d), gates, follows(h), follows(i))),
+        ("r", (follows(d), gates, follows(h), follows(j))),
         ("bias", (follows(d), fixed(2), gates, follows(h))),
         ("lengths", (follows(b),)),
         ("initial_h", state),
@@ -68,7 +69,7 @@ def make_recurrent(operator: OperatorView) -> LoopNest:
     return LoopNest(
         kind="recurrent",
         operators=(operator.name,),
-        loops=(d, b, t, h, k),
+        loops=(d, b, t, h, i, j),
         inputs=tuple(inputs),
         outputs=tuple(made),
         arguments={
@@ -81,13 +82,25 @@ def make_recurrent(operator: OperatorView) -> LoopNest:
             "outputs": tuple(given),
         },
         work=Work(
-            ("d", "b", "t", "h", "k"),
-            operations=cell.gates + cell.operations / k.extent,
-            transcendentals=cell.transcendentals / k.extent,
+            ("d", "b", "t", "h", "j"),
+            operations=cell.gates,
             dtype=inputs[0].dtype,
-            vectors=(("k",), ("h",)),
+            vectors=(("j",), ("h",)),
             gathered=("d", "b", "h"),
             gathers=steps * exchanged,
+            partials=cell.gates,
+        ),
+        further_work=(
+            Work(
+                ("d", "b", "t", "h", "i"), cell.gates, dtype=inputs[0].dtype, vectors=(("i",), ("t",), ("h",))
+            ),
+            Work(
+                ("d", "b", "t", "h"),
+                operations=cell.operations,
+                transcendentals=cell.transcendentals,
+                dtype=inputs[0].dtype,
+                vectors=(("h",), ("b",)),
+            ),
         ),
     )
 

@@ -110,10 +110,11 @@ def _candidates(nest: LoopNest, target: Target) -> Array:
     if nest.kind == "unsplit":
         return _unsplit_candidates(nest, target, cores)
     lists = [loop_parts(loop.extent) if loop.cuttable else np.ones(1, dtype=np.int64) for loop in nest.loops]
-    lists = [choices[choices <= cores] for choices in lists]
+    longest = max(target.grid.width, target.grid.height)  # a loop's axis lies on one side
+    lists = [choices[choices <= longest] for choices in lists]
     while math.prod(len(choices) for choices in lists) > _MOST_SPLITS:
-        longest = max(range(len(lists)), key=lambda index: len(lists[index]))
-        lists[longest] = _thinned(lists[longest])
+        fullest = max(range(len(lists)), key=lambda index: len(lists[index]))
+        lists[fullest] = _thinned(lists[fullest])
     if not lists:
         return np.ones((1, 0))
     grid = np.meshgrid(*lists, indexing="ij")

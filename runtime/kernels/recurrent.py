@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wsec.runtime.blocks import positions
+from wsec.runtime.collectives import combine
 from wsec.runtime.element_types import Array, accumulator
 from wsec.runtime.kernels.arguments import input_sharding, integer, integers, number, text, texts
 
@@ -57,7 +58,7 @@ class _Layer:
     Attributes:
         kernel: Its record.
         projected: W x_t and the bias of W, [mesh axes, d, t, b, gates, h], each direction in its own order of time.
-        recurrent: [mesh axes, d, hidden, gates * h].
+        recurrent: [mesh axes, d, j, gates * h].
         bias: That of R, [mesh axes, d, 1, gates, h].
         peepholes: [mesh axes, d, 3, h], or None.
         lengths: Steps of each sample, [mesh axes, 1, b, 1].
@@ -127,6 +128,7 @@ def _layer(kernel: Kernel, blocks: Mapping[str, Array]) -> _Layer:
     ordered = _ordered(x, lengths, reverse, axes)
     flat = ordered.reshape(*ordered.shape[: axes + 1], -1, x.shape[-1])
     products = flat @ np.swapaxes(w.reshape(*w.shape[: axes + 1], gates * units, -1), -1, -2)
+    products = combine(products, mesh, input_sharding(kernel, "x").dimensions[2].axes, np.add)
     projected = products.reshape(*products.shape[: axes + 1], steps, -1, gates, units)
     return _Layer(
         kernel=kernel,
@@ -164,22 +166,36 @@ def _in_time(layer: _Layer, sequence: Array, axes: int) -> Array:
 def _gathered(layer: _Layer, state: Array) -> Array:
     """The state of all hidden units, [mesh axes without h, d, b, hidden], on every core."""
     mesh = layer.kernel.mesh
-    held = input_sharding(layer.kernel, "r").dimensions[2]
-    hidden = layer.recurrent.shape[-2]
+    _, _, held, summed = input_sharding(layer.kernel, "r").dimensions
     if not held.axes:
-        return state[..., :hidden]
+        return state[..., : summed.extent]
     position = mesh.index(held.axes[0])
     parts = np.broadcast_to(
         state, (*state.shape[:position], mesh.shape[position], *state.shape[position + 1 :])
     )
     side_by_side = np.moveaxis(parts, position, -2)
     joined = side_by_side.reshape(*side_by_side.shape[:-2], -1)
-    return np.expand_dims(joined, position)[..., :hidden]
+    return np.expand_dims(joined, position)[..., : summed.extent]
+
+
+def _summed(layer: _Layer, state: Array) -> Array:
+    """What of the whole state each core multiplies, [mesh axes, d, b, j]: its own part where `j` is cut."""
+    mesh = layer.kernel.mesh
+    dimension = input_sharding(layer.kernel, "r").dimensions[3]
+    if not dimension.axes:
+        return state
+    position, size = mesh.index(dimension.axes[0]), mesh.size(dimension.axes[0])
+    padded = np.zeros((*state.shape[:-1], size * dimension.block), dtype=state.dtype)
+    padded[..., : dimension.extent] = state
+    parts = np.moveaxis(padded.reshape(*state.shape[:-1], size, dimension.block), -2, position)
+    return np.squeeze(parts, axis=position + 1)
 
 
 def _products(layer: _Layer, state: Array) -> Array:
     """R h, [mesh axes, d, b, gates, h]."""
-    products = _gathered(layer, state) @ layer.recurrent
+    axes = input_sharding(layer.kernel, "r").dimensions[3].axes
+    partial = _summed(layer, _gathered(layer, state)) @ layer.recurrent
+    products = combine(partial, layer.kernel.mesh, axes, np.add)
     gates, units = layer.bias.shape[-2:]
     return products.reshape(*products.shape[:-1], gates, units)
 

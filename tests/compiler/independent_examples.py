@@ -60,6 +60,28 @@ INDEPENDENT = (
         weights={"w": (1, 24, 5), "r": (1, 24, 6), "b": (1, 48)},
     ),
     example(
+        "RNN, sums cut",
+        node("RNN", "x,w,r", hidden_size=6),
+        "recurrent",
+        {"i": 2, "j": 3},
+        [
+            activation("x", "x", whole(3), whole(4), cut(5, 2, ("i",))),
+            weight("w", "w", ONE, ONE, whole(6), cut(5, 2, ("i",))),
+            weight("r", "r", ONE, ONE, whole(6), cut(6, 3, ("j",))),
+        ],
+        result("y", whole(3), ONE, whole(4), whole(6), root=("i", "j")),
+        {
+            "cell": "RNN",
+            "direction": "forward",
+            "activations": ("Tanh",),
+            "clip": 0.0,
+            "linear_before_reset": False,
+            "input_forget": False,
+            "outputs": (0,),
+        },
+        weights={"w": (1, 6, 5), "r": (1, 6, 6)},
+    ),
+    example(
         "GRU, both directions",
         node("GRU", "x,w,r", hidden_size=6, direction="bidirectional", linear_before_reset=1),
         "recurrent",

@@ -95,3 +95,15 @@ def test_hidden_units_are_cut_and_weights_stay(tmp_path: Path) -> None:
     assert kernel.split["h"] > 4
     assert kernel.memory.weights <= -(-64 // kernel.split["h"]) * 4 * 128 * 4
     assert plan.verify().passed
+
+
+def test_rows_too_long_for_a_core_are_summed_in_parts(tmp_path: Path) -> None:
+    """The weights of one hidden unit fit no core: the sum over the features is cut."""
+    model = OperatorModel(
+        "LSTM", [(2, 1, 6000), normal(1, 8, 6000) / 80, normal(1, 8, 2)], {"hidden_size": 2}, outputs=2
+    )
+    plan = wsec.compile(model.save(tmp_path / "layer.onnx"), target="mesh16", effort=0)
+    (kernel,) = plan.record.kernels()
+    assert kernel.split["i"] > 1
+    assert plan.check() == ()
+    assert plan.verify().passed

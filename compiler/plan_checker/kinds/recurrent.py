@@ -1,4 +1,4 @@
-"""The kind `recurrent`: rows of gates by direction and hidden unit; all of a step's features and state on every core."""
+"""The kind `recurrent`: rows of gates by direction and hidden unit, summed over features and the state of a step."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def expect_recurrent(node: OperatorFacts, model: ModelFacts) -> Expectation:
     steps, batch, features = model.shape(node.input(0))
     directions, rows, hidden = model.shape(node.input(2))
     d, b, h = along("d", directions), along("b", batch), along("h", hidden)
-    gates = whole(rows // hidden)
+    gates, i = whole(rows // hidden), along("i", features)
     views = {
-        "x": (whole(steps), b, whole(features)),
-        "w": (d, gates, h, whole(features)),
-        "r": (d, gates, h, whole(hidden)),
+        "x": (whole(steps), b, i),
+        "w": (d, gates, h, i),
+        "r": (d, gates, h, along("j", hidden)),
         "bias": (d, whole(2), gates, h),
         "lengths": (b,),
         "initial_h": (d, b, h),
@@ -39,7 +39,7 @@ def expect_recurrent(node: OperatorFacts, model: ModelFacts) -> Expectation:
             if node.input(index)
         ),
         output=results[given[0]],
-        reductions={},
+        reductions={"i": features, "j": hidden},
         arguments={
             "cell": node.op_type,
             "direction": node.text("direction", "forward"),
