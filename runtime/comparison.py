@@ -10,6 +10,8 @@ import numpy as np
 from wsec.runtime.element_types import is_floating
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from wsec.runtime.element_types import Array
 
 TOLERANCES = {
@@ -46,13 +48,21 @@ class Comparison:
     passed: bool
 
 
-def compare(name: str, found: Array, expected: Array) -> Comparison:
+def narrowest_float(dtypes: Iterable[str]) -> str:
+    """The least exact of the floating types among `dtypes`; empty where there is none."""
+    return max((dtype for dtype in dtypes if dtype in TOLERANCES), key=TOLERANCES.__getitem__, default="")
+
+
+def compare(name: str, found: Array, expected: Array, computed_in: str = "") -> Comparison:
     """The comparison of two arrays; NaN equals NaN and an infinity equals itself, at the same place.
+
+    Floats that were computed in a narrower type (`computed_in`) are held to the tolerance of that type.
 
     Where the range is so small that its share is less than four roundings of a number near 1, these pass, up to a
     hundred times the tolerance: onnxruntime's own sigmoid is no more exact.
     """
-    tolerance = TOLERANCES.get(expected.dtype.name, 0.0)
+    exact_to = narrowest_float((expected.dtype.name, computed_in))
+    tolerance = TOLERANCES[exact_to] if expected.dtype.name in TOLERANCES else 0.0
     if found.shape != expected.shape or found.dtype != expected.dtype:
         return Comparison(name, found.dtype.name, np.inf, np.inf, tolerance, passed=False)
     if not is_floating(expected.dtype):
@@ -65,7 +75,7 @@ def compare(name: str, found: Array, expected: Array) -> Comparison:
     finite = right[np.isfinite(right)]
     span = float(np.max(finite, initial=0.0) - np.min(finite, initial=0.0))
     relative = absolute / span if span > 0 else absolute
-    rounding = _ROUNDINGS * _EPSILONS.get(expected.dtype.name, 0.0)
+    rounding = _ROUNDINGS * _EPSILONS[exact_to]
     passed = relative <= tolerance or (absolute <= rounding and relative <= _RELAXED * tolerance)
     return Comparison(name, expected.dtype.name, absolute, relative, tolerance, passed)
 

@@ -17,13 +17,13 @@ from wsec.compiler.errors import WsecError
 from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session, run_session
 from wsec.compiler.operators import NON_DETERMINISTIC
 from wsec.compiler.plan_io import sha256_of_file
-from wsec.runtime.comparison import Comparison, compare
+from wsec.runtime.comparison import Comparison, compare, narrowest_float
 from wsec.runtime.executor import Executor
 from wsec.runtime.inputs import make_inputs
 from wsec.runtime.lowered_model import LoweredModel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from wsec.compiler.plan import Kernel, Plan
@@ -96,7 +96,8 @@ def verify(
     found = executor.run(given)
     executor_seconds = time.perf_counter() - started
     expected, onnxruntime_seconds = _run_original(loaded.plan, path, given)
-    outputs = tuple(compare(name, found[name], expected[name]) for name in found)
+    narrow = narrowest_float(dtype for kernel in loaded.plan.kernels() for dtype in _dtypes(kernel))
+    outputs = tuple(compare(name, found[name], expected[name], narrow) for name in found)
     passed = all(output.passed for output in outputs)
     divergence = None if passed else find_divergence(loaded, given)
     return Verification(
@@ -120,7 +121,8 @@ def find_divergence(loaded: LoadedPlan, inputs: Mapping[str, Array]) -> Divergen
     kernels = {item.tensor: kernel for kernel in loaded.plan.kernels() for item in kernel.outputs}
 
     def observe(name: str, value: Array) -> None:
-        comparison = compare(name, value.reshape(-1), reference.value(name).reshape(-1))
+        narrow = narrowest_float(_dtypes(kernels[name]))
+        comparison = compare(name, value.reshape(-1), reference.value(name).reshape(-1), narrow)
         if not comparison.passed:
             raise _DivergedError(_divergence(kernels[name], comparison))
 
@@ -129,6 +131,13 @@ def find_divergence(loaded: LoadedPlan, inputs: Mapping[str, Array]) -> Divergen
     except _DivergedError as diverged:
         return diverged.divergence
     return None
+
+
+def _dtypes(kernel: Kernel) -> Iterator[str]:
+    """Element types in which a kernel computes."""
+    yield from (item.dtype for item in kernel.inputs)
+    yield from (item.dtype for item in kernel.outputs)
+    yield from (step.dtype for step in kernel.chain)
 
 
 class _DivergedError(Exception):
