@@ -15,6 +15,7 @@ from wsec.compiler.kernels.loop_nest import (
     follows,
 )
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, operand, shape_of
+from wsec.compiler.kernels.rearrangement import make_depth_and_space, make_tile
 
 if TYPE_CHECKING:
     from wsec.compiler.plan import Argument
@@ -71,7 +72,9 @@ def make_gather(operator: OperatorView) -> LoopNest:
 
 
 def make_transpose(operator: OperatorView) -> LoopNest:
-    """The loop nest of a Transpose node."""
+    """The loop nest of a Transpose node, or of one that is a transpose in another view."""
+    if operator.op_type != "Transpose":
+        return make_depth_and_space(operator)
     rank = len(shape_of(operator.input(0)))
     perm = operator.integers("perm", tuple(reversed(range(rank))))
     loops = _output_loops(operator)
@@ -167,7 +170,9 @@ def make_concat(operator: OperatorView) -> LoopNest:
 
 
 def make_expand(operator: OperatorView) -> LoopNest:
-    """The loop nest of an Expand node."""
+    """The loop nest of an Expand node, or of Tile, which is one in another view."""
+    if operator.op_type == "Tile":
+        return make_tile(operator)
     loops = _output_loops(operator)
     x = shape_of(operator.input(0))
     padded = (1,) * (len(loops) - len(x)) + x

@@ -25,7 +25,7 @@ _BATCHED = RULES | ML_RULES
 KINDS: tuple[KernelKind, ...] = (
     KernelKind("concat", ("Concat",), movement.make_concat),
     KernelKind("convolution", ("Conv",), convolution.make_convolution),
-    KernelKind("expand", ("Expand",), movement.make_expand),
+    KernelKind("expand", ("Expand", "Tile"), movement.make_expand),
     KernelKind("gather", ("Gather",), movement.make_gather),
     KernelKind("matmul", ("MatMul",), matmul.make_matmul),
     KernelKind("normalization", _NORMALIZATIONS, statistics.make_normalization),
@@ -37,7 +37,7 @@ KINDS: tuple[KernelKind, ...] = (
     KernelKind("resize", ("Resize",), movement.make_resize),
     KernelKind("slice", ("Slice",), movement.make_slice),
     KernelKind("softmax", ("LogSoftmax", "Softmax"), statistics.make_softmax),
-    KernelKind("transpose", ("Transpose",), movement.make_transpose),
+    KernelKind("transpose", ("DepthToSpace", "SpaceToDepth", "Transpose"), movement.make_transpose),
     KernelKind("transposed_convolution", ("ConvTranspose",), convolution.make_transposed_convolution),
     KernelKind("batched", tuple(_BATCHED), lambda operator: make_batched(operator, _BATCHED)),
 )

@@ -250,6 +250,10 @@ OPERATORS = [
         "classlabels_int64s": [3, 5], "class_ids": [0, 1, 0], "class_nodeids": [1, 3, 4], "class_treeids": [0, 0, 0],
         "class_weights": [1.0, 0.75, 0.25],
     }, outputs=2),
+    OperatorModel("DepthToSpace", [(2, 12, 3, 5)], {"blocksize": 2}),
+    OperatorModel("DepthToSpace", [(2, 12, 3, 5)], {"blocksize": 2, "mode": "CRD"}, label="columns first"),
+    OperatorModel("SpaceToDepth", [(2, 3, 6, 4)], {"blocksize": 2}),
+    OperatorModel("Tile", [(3, 1, 5), integers(2, 4, 1)]),
     OperatorModel("Attention", [(3, 4, 5, 8), (3, 4, 6, 8), (3, 4, 6, 8), (5, 6)], opset=23),
     OperatorModel("Attention", [(3, 4, 5, 8), (3, 2, 6, 8), (3, 2, 6, 8)], opset=23, label="grouped"),
     OperatorModel(

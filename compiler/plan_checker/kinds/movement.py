@@ -43,12 +43,26 @@ def expect_gather(node: OperatorFacts, model: ModelFacts) -> Expectation:
 
 
 def expect_transpose(node: OperatorFacts, model: ModelFacts) -> Expectation:
-    """Transpose: dimension i of the output is dimension perm[i] of x."""
+    """Transpose and its likes: dimension i of the output's view is dimension perm[i] of that of x."""
     x = model.shape(node.input(0))
-    perm = node.integers("perm", tuple(reversed(range(len(x)))))
-    loops = output_loops(model.shape(node.outputs[0]))
-    reads = tuple(along(loops[perm.index(axis)].name, extent) for axis, extent in enumerate(x))
+    view, perm = x, node.integers("perm", tuple(reversed(range(len(x)))))
+    if node.op_type != "Transpose":
+        view, perm = _blocks_of_images(node, x)
+    loops = output_loops(tuple(view[axis] for axis in perm))
+    reads = tuple(along(loops[perm.index(axis)].name, extent) for axis, extent in enumerate(view))
     return _movement(node, loops, reads, {"perm": perm})
+
+
+def _blocks_of_images(node: OperatorFacts, x: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The view of x and its permutation, as ONNX writes DepthToSpace and SpaceToDepth with Reshape and Transpose."""
+    samples, channels, rows, columns = x
+    size = node.integer("blocksize", 1)
+    if node.op_type == "SpaceToDepth":
+        return (samples, channels, rows // size, size, columns // size, size), (0, 3, 5, 1, 2, 4)
+    few = channels // (size * size)
+    if node.text("mode", "DCR") == "CRD":
+        return (samples, few, size, size, rows, columns), (0, 1, 4, 2, 5, 3)
+    return (samples, size, size, few, rows, columns), (0, 3, 4, 1, 5, 2)
 
 
 def expect_reshape(node: OperatorFacts, model: ModelFacts) -> Expectation:
@@ -126,11 +140,25 @@ def expect_concat(node: OperatorFacts, model: ModelFacts) -> Expectation:
 
 
 def expect_expand(node: OperatorFacts, model: ModelFacts) -> Expectation:
-    """Expand: x at the rank of the output, 1 where it broadcasts."""
-    loops = output_loops(model.shape(node.outputs[0]))
-    extents = aligned(model.shape(node.input(0)), len(loops))
-    reads = tuple(broadcast(loop, extent) for loop, extent in zip(loops, extents, strict=True))
+    """Expand: x at the rank of the output, 1 where it broadcasts. Tile: 1 in front of each dimension it repeats."""
+    x, output = model.shape(node.input(0)), model.shape(node.outputs[0])
+    if node.op_type == "Tile":
+        repeats = [after // before for before, after in zip(x, output, strict=True)]
+        extents = [
+            part for before, count in zip(x, repeats, strict=True) for part in _tiled(before, 1, count)
+        ]
+        output = tuple(
+            part for before, count in zip(x, repeats, strict=True) for part in _tiled(before, count, count)
+        )
+        x = tuple(extents)
+    loops = output_loops(output)
+    reads = tuple(broadcast(loop, extent) for loop, extent in zip(loops, aligned(x, len(loops)), strict=True))
     return _movement(node, loops, reads, {})
+
+
+def _tiled(extent: int, shown: int, repeats: int) -> tuple[int, ...]:
+    """A dimension of a view, with one in front of it where it is repeated."""
+    return (extent,) if repeats == 1 else (shown, extent)
 
 
 def _movement(
