@@ -74,6 +74,10 @@ class NodeSessions:
             self._runners[key] = make_node_runner(model)
         return self._runners[key].run(renamed)
 
+    def deviations(self) -> tuple[str, ...]:
+        """Why `onnx.reference` ran nodes so far, each reason once, in the order of the first runs."""
+        return tuple(dict.fromkeys(runner.reference for runner in self._runners.values() if runner.reference))
+
 
 def _without_names(nodes: Sequence[onnx.NodeProto]) -> tuple[list[onnx.NodeProto], dict[str, str]]:
     """Copies of the nodes without names, so that equal ones share a session; values of subgraphs keep theirs."""

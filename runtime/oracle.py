@@ -15,7 +15,6 @@ import numpy as np
 
 from wsec.compiler.errors import WsecError
 from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session, run_session
-from wsec.compiler.operators import NON_DETERMINISTIC
 from wsec.compiler.plan_io import sha256_of_file
 from wsec.runtime.comparison import Comparison, compare, narrowest_float
 from wsec.runtime.executor import Executor
@@ -99,12 +98,12 @@ def verify(
     narrow = narrowest_float(dtype for kernel in loaded.plan.kernels() for dtype in _dtypes(kernel))
     outputs = tuple(compare(name, found[name], expected[name], narrow) for name in found)
     passed = all(output.passed for output in outputs)
-    divergence = None if passed else find_divergence(loaded, given)
+    divergence, deviations = (None, ()) if passed else _search(loaded, given)
     return Verification(
         outputs=outputs,
         passed=passed,
         divergence=divergence,
-        explanation="" if passed else _explain(divergence, _random_operators(loaded)),
+        explanation="" if passed else _explain(divergence, deviations),
         executor_seconds=executor_seconds,
         onnxruntime_seconds=onnxruntime_seconds,
         ratio=executor_seconds / onnxruntime_seconds,
@@ -117,7 +116,13 @@ def find_divergence(loaded: LoadedPlan, inputs: Mapping[str, Array]) -> Divergen
     Raises:
         WsecError: WSEC566 onnxruntime cannot run a node, and what `execute` raises.
     """
-    reference = _Reference(LoweredModel(loaded.lowered_path), inputs)
+    return _search(loaded, inputs)[0]
+
+
+def _search(loaded: LoadedPlan, inputs: Mapping[str, Array]) -> tuple[Divergence | None, tuple[str, ...]]:
+    """The divergence, and why nodes up to there were not left to onnxruntime."""
+    model = LoweredModel(loaded.lowered_path)
+    reference = _Reference(model, inputs)
     kernels = {item.tensor: kernel for kernel in loaded.plan.kernels() for item in kernel.outputs}
 
     def observe(name: str, value: Array) -> None:
@@ -129,8 +134,8 @@ def find_divergence(loaded: LoadedPlan, inputs: Mapping[str, Array]) -> Divergen
     try:
         Executor(loaded).run(inputs, observe)
     except _DivergedError as diverged:
-        return diverged.divergence
-    return None
+        return diverged.divergence, model.sessions.deviations()
+    return None, model.sessions.deviations()
 
 
 def _dtypes(kernel: Kernel) -> Iterator[str]:
@@ -186,16 +191,10 @@ def _divergence(kernel: Kernel, comparison: Comparison) -> Divergence:
     return Divergence(kernel.name, kernel.operators, comparison)
 
 
-def _random_operators(loaded: LoadedPlan) -> tuple[str, ...]:
-    """Operators of the plan that give other numbers in each run."""
-    model = LoweredModel(loaded.lowered_path)
-    nodes = model.nodes(tuple(model.node_names()))
-    return tuple(dict.fromkeys(node.op_type for node in nodes if node.op_type in NON_DETERMINISTIC))
-
-
-def _explain(divergence: Divergence | None, random: tuple[str, ...]) -> str:
-    if divergence is None and random:
-        return f"the model draws random numbers ({', '.join(random)}): no two runs of it are equal"
+def _explain(divergence: Divergence | None, deviations: tuple[str, ...]) -> str:
+    if divergence is None and deviations:
+        reasons = "; ".join(deviations)
+        return f"every kernel computes what the standard says, onnxruntime may not: {reasons}; or a pass changed the numbers"
     if divergence is None:
         return "every kernel computes what the lowered model says: a pass changed the numbers"
     nodes = ", ".join(divergence.operators)
