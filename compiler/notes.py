@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from wsec.compiler.kernels.graph import KernelGraph
+    from wsec.compiler.planning import Decision
     from wsec.compiler.target import Target
 
 
@@ -21,6 +22,15 @@ def unsplit_notes(graph: KernelGraph) -> Iterator[str]:
     for nest in graph.nests:
         if nest.reason:
             yield f"operator {nest.name!r} is unsplit, its arithmetic runs on one core: {nest.reason}"
+
+
+def buffer_notes(decision: Decision) -> Iterator[str]:
+    """Says so where the region has no room for a full pipeline."""
+    if decision.scarce:
+        yield (
+            f"the region is too small for a full pipeline: split for {decision.graph.samples} buffers a link, kernels "
+            "wait for buffers"
+        )
 
 
 def host_notes(model: ir.Model, target: Target, interval: int) -> Iterator[str]:

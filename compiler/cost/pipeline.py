@@ -16,7 +16,7 @@ from wsec.compiler.plan import HOST
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from wsec.compiler.plan import Kernel, Link
+    from wsec.compiler.plan import Kernel, Link, Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +88,17 @@ def result_interval(kernel: Kernel, sent: Sequence[Link]) -> int:
     """Least cycles between two samples that the buffers of the kernel's results allow."""
     slots = min((output.slots for output in kernel.outputs), default=1)
     return -(-result_cycles(kernel, sent) // slots)
+
+
+def phase_interval(phase: Phase) -> int:
+    """Cycles between two samples of a phase: the slowest of its kernels, links, and buffers. Kernels come in order."""
+    timing = timing_of(phase.kernels, phase.links)
+    sent: dict[str, list[Link]] = {}
+    for link in phase.links:
+        sent.setdefault(link.source, []).append(link)
+    cycles = [max(link.interval, buffered_interval(link, timing)) for link in phase.links]
+    cycles += [
+        max(kernel.cycles.total, result_interval(kernel, sent.get(kernel.name, ())))
+        for kernel in phase.kernels
+    ]
+    return max(cycles, default=0)

@@ -109,12 +109,13 @@ def _with_links(
 def slots_of(link: GraphLink, stages: tuple[int, ...], samples: int) -> int:
     """Samples of the tensor that its consumer holds.
 
-    One that comes in while another is worked on, and one more for each stage that a link skips. The host sends each
-    tensor when it is due.
+    One that comes in while another is worked on, and three for every two stages that a link skips: a stage takes an
+    interval, and the transfers between stages take a part of one. The host sends each tensor when it is due.
     """
     if HOST_INDEX in (link.source, link.target):
         return min(2, samples)
-    return min(stages[link.target] - stages[link.source] + 1, samples)
+    skipped = stages[link.target] - stages[link.source]
+    return min(skipped + 1 + skipped // 2, samples)
 
 
 def _values(graph: ir.Graph) -> list[ir.Value]:

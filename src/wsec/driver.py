@@ -10,13 +10,12 @@ import shutil
 import tempfile
 import time
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsec.compiler.errors import ExitStatus, WsecError
+from wsec.compiler.errors import WsecError
 from wsec.compiler.plan import PLAN_FORMAT, Phase, PlacementSummary, Value, Wafer
 from wsec.compiler.plan import Plan as PlanRecord
 from wsec.compiler.target import Target, load_target
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-    from wsec.compiler.kernels.graph import KernelGraph
-    from wsec.compiler.kernels.splits import SplitTable
     from wsec.compiler.placement import Placement, Progress
     from wsec.compiler.plan_checker import Finding
     from wsec.compiler.plan_io import LoadedPlan
@@ -40,8 +37,6 @@ if TYPE_CHECKING:
 
 
 DEFAULT_PASS_TIMEOUT = 600.0  # seconds; two orders above what the largest models need
-
-_SAMPLES = (1 << 20, 8, 4, 2, 1)  # buffers of a link at most, tried in this order until the kernels fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,96 +302,23 @@ class _NumbersChanged(Exception):  # noqa: N818 - ends a run of the pipeline who
 
 def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     """Split, place and route the lowered model."""
-    from wsec.compiler.assembly import assemble_kernels, assemble_links, routing_links
-    from wsec.compiler.buffer_sizing import size_buffers
-    from wsec.compiler.kernels.graph import build_kernel_graph
-    from wsec.compiler.notes import host_notes, unsplit_notes
-    from wsec.compiler.routing import route
-
-    target = job.target
-    for samples in _SAMPLES:
-        try:
-            with job.stage("kernels"):
-                graph = build_kernel_graph(lowered, target.fabric.word_bytes, samples)
-                tables = split_tables(graph, target)
-            with job.stage("placement"):
-                placement = _place(job, graph, tables)
-                kernels = assemble_kernels(tables, placement, target)
-        except WsecError as error:
-            if samples == _SAMPLES[-1] or error.exit_status is not ExitStatus.DOES_NOT_FIT:
-                raise
-        else:
-            break
-    with job.stage("routing"):
-        routed = route(
-            routing_links(graph, kernels),
-            width=target.grid.width,
-            height=target.grid.height,
-            target=target,
-            interval=placement.interval,
-        )
-        links = assemble_links(graph, kernels, routed)
-        sizes = {
-            item.tensor: item.item_bytes for nest in graph.nests for item in (*nest.inputs, *nest.outputs)
-        }
-        kernels, links = size_buffers(kernels, links, target, sizes)
-    notes = (
-        *notes,
-        *unsplit_notes(graph),
-        *_buffer_notes(graph),
-        *host_notes(lowered, target, placement.interval),
-    )
-    return _record(job, lowered, Phase(kernels, links), placement, notes)
-
-
-def split_tables(graph: KernelGraph, target: Target) -> list[SplitTable]:
-    """The splits of every kernel; equal kernels share one table of shapes and costs."""
-    from wsec.compiler.kernels.splits import enumerate_splits
-
-    known: dict[object, SplitTable] = {}
-    tables = []
-    for nest in graph.nests:
-        key = nest.cost_key()
-        if key not in known:
-            known[key] = enumerate_splits(nest, target)
-        tables.append(replace(known[key], nest=nest))
-    return tables
-
-
-def _place(job: _Job, graph: KernelGraph, tables: Sequence[SplitTable]) -> Placement:
-    """The best placement found; its bound is what no placement of these splits goes below."""
-    from wsec.compiler.kernels.graph import HOST_INDEX
-    from wsec.compiler.placement import Limits, Net, PlacementKernel, PlacementProblem, interval_bound, place
-
-    nets = [
-        Net(link.source, link.target, float(link.words))
-        for link in graph.links
-        if HOST_INDEX not in {link.source, link.target}
-    ]
-    expected, least = (
-        PlacementProblem(
-            width=job.target.grid.width,
-            height=job.target.grid.height,
-            kernels=tuple(PlacementKernel(table.nest.name, shapes(table)) for table in tables),
-            nets=tuple(nets),
-        )
-        for shapes in (attrgetter("shapes"), attrgetter("least"))
-    )
-    limits = Limits(effort=job.options.effort, seed=job.options.seed, stop=job.stop)
+    from wsec.compiler.notes import buffer_notes, host_notes, unsplit_notes
+    from wsec.compiler.placement import Limits
+    from wsec.compiler.planning import Planner
 
     def report(progress: Progress) -> None:
         detail = f"{progress.stage}: interval {progress.incumbent:,}, {progress.gap:.1%} above the bound"
         job.observer(StageEvent("placement", detail=detail))
 
-    return replace(place(expected, limits, report), interval_bound=interval_bound(least))
-
-
-def _buffer_notes(graph: KernelGraph) -> tuple[str, ...]:
-    if graph.samples == _SAMPLES[0]:
-        return ()
-    return (
-        f"the region is too small for a full pipeline: split for {graph.samples} buffers a link, kernels wait for buffers",
+    limits = Limits(effort=job.options.effort, seed=job.options.seed, stop=job.stop)
+    decision = Planner(job.target, limits, job.stage, report).plan(lowered)
+    placement = decision.placement
+    found = (
+        *unsplit_notes(decision.graph),
+        *buffer_notes(decision),
+        *host_notes(lowered, job.target, placement.interval),
     )
+    return _record(job, lowered, decision.phase, placement, (*notes, *found))
 
 
 def _record(

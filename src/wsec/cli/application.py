@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 
 import click
@@ -68,4 +69,6 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         with contextlib.suppress(ValueError):  # it was closed: nobody reads
             sys.stdout.reconfigure(errors="backslashreplace")  # names of tensors need not exist in the locale
+    # Set before numpy loads: small products gain nothing from a second thread, and `run` compares with one thread.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     application(prog_name="wsec")

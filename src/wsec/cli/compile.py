@@ -153,7 +153,7 @@ def _compile(
         def observe(event: StageEvent) -> None:
             interrupts.watch(event)
             if event.seconds is not None:
-                stages[event.stage] = event.seconds
+                stages[event.stage] = stages.get(event.stage, 0.0) + event.seconds
             show(event)
 
         plan = compile_model(model, options, folder, observe, interrupts.stop)

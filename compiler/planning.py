@@ -1,0 +1,150 @@
+"""From the lowered model to a phase on the wafer: split, place, route, size buffers; and again where that falls short.
+
+Kernels that do not fit are split for fewer buffers. A placement whose plan is slower than its slowest kernel, because
+transfers are long and buffers few, is compared with the one of a shorter search: the faster plan is taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from wsec.compiler.assembly import assemble_kernels, assemble_links, routing_links
+from wsec.compiler.buffer_sizing import size_buffers
+from wsec.compiler.cost.pipeline import phase_interval
+from wsec.compiler.errors import ExitStatus, WsecError
+from wsec.compiler.kernels.graph import FULL_PIPELINE, HOST_INDEX, KernelGraph, build_kernel_graph
+from wsec.compiler.kernels.splits import SplitTable, enumerate_splits
+from wsec.compiler.placement import (
+    Limits,
+    Net,
+    Placement,
+    PlacementKernel,
+    PlacementProblem,
+    Progress,
+    interval_bound,
+    place,
+)
+from wsec.compiler.plan import Phase
+from wsec.compiler.routing import route
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    import onnx_ir as ir
+
+    from wsec.compiler.target import Target
+
+_SAMPLES = (FULL_PIPELINE, 8, 4, 2, 1)  # buffers of a link at most, tried in this order until the kernels fit
+_WORTH_ANOTHER_PLACEMENT = 1.02  # cycles of the plan over those of its slowest kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided about a model: its kernels, where they are, and the phase that they make up."""
+
+    graph: KernelGraph
+    placement: Placement
+    phase: Phase
+
+    @property
+    def scarce(self) -> bool:
+        """Whether kernels wait for each other because there is no room for all buffers of a full pipeline."""
+        return self.graph.samples != FULL_PIPELINE
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """How to plan: the machine, how hard to search, and whom to tell.
+
+    Attributes:
+        target: Its grid is all that may be used.
+        limits: Of the placement search.
+        stage: Entered for each stage with its name.
+        report: Hears of the search's progress.
+    """
+
+    target: Target
+    limits: Limits
+    stage: Callable[[str], AbstractContextManager[None]]
+    report: Callable[[Progress], None]
+
+    def plan(self, lowered: ir.Model) -> Decision:
+        """Split, place and route a lowered model.
+
+        Raises:
+            WsecError: WSEC3xx where it does not fit however few buffers it is split for.
+        """
+        graph, tables, placement = self._fit(lowered)
+        decision = self._realise(graph, tables, placement)
+        interval = phase_interval(decision.phase)
+        if interval <= _WORTH_ANOTHER_PLACEMENT * placement.interval or placement.interrupted:
+            return decision
+        with self.stage("placement"):
+            shorter = replace(self.limits, effort=self.limits.effort / 3)
+            second = self._place(graph, tables, shorter)
+        other = self._realise(graph, tables, second)
+        return other if phase_interval(other.phase) < interval else decision
+
+    def _fit(self, lowered: ir.Model) -> tuple[KernelGraph, list[SplitTable], Placement]:
+        """Kernels split for as many buffers as the region has room for, and their placement."""
+        for samples in _SAMPLES:
+            try:
+                with self.stage("kernels"):
+                    graph = build_kernel_graph(lowered, self.target.fabric.word_bytes, samples)
+                    tables = split_tables(graph, self.target)
+                with self.stage("placement"):
+                    return graph, tables, self._place(graph, tables, self.limits)
+            except WsecError as error:
+                if samples == _SAMPLES[-1] or error.exit_status is not ExitStatus.DOES_NOT_FIT:
+                    raise
+        raise AssertionError("the last number of buffers raises")
+
+    def _place(self, graph: KernelGraph, tables: Sequence[SplitTable], limits: Limits) -> Placement:
+        """The best placement found; its bound is what no placement of these splits goes below."""
+        nets = tuple(
+            Net(link.source, link.target, float(link.words))
+            for link in graph.links
+            if HOST_INDEX not in {link.source, link.target}
+        )
+        expected, least = (
+            PlacementProblem(
+                width=self.target.grid.width,
+                height=self.target.grid.height,
+                kernels=tuple(PlacementKernel(table.nest.name, shapes(table)) for table in tables),
+                nets=nets,
+            )
+            for shapes in (attrgetter("shapes"), attrgetter("least"))
+        )
+        return replace(place(expected, limits, self.report), interval_bound=interval_bound(least))
+
+    def _realise(self, graph: KernelGraph, tables: Sequence[SplitTable], placement: Placement) -> Decision:
+        """Routes and buffers for a placement."""
+        with self.stage("routing"):
+            kernels = assemble_kernels(tables, placement, self.target)
+            routed = route(
+                routing_links(graph, kernels),
+                width=self.target.grid.width,
+                height=self.target.grid.height,
+                target=self.target,
+                interval=placement.interval,
+            )
+            links = assemble_links(graph, kernels, routed)
+            sizes = {
+                item.tensor: item.item_bytes for nest in graph.nests for item in (*nest.inputs, *nest.outputs)
+            }
+            return Decision(graph, placement, Phase(*size_buffers(kernels, links, self.target, sizes)))
+
+
+def split_tables(graph: KernelGraph, target: Target) -> list[SplitTable]:
+    """The splits of every kernel; equal kernels share one table of shapes and costs."""
+    known: dict[object, SplitTable] = {}
+    tables = []
+    for nest in graph.nests:
+        key = nest.cost_key()
+        if key not in known:
+            known[key] = enumerate_splits(nest, target)
+        tables.append(replace(known[key], nest=nest))
+    return tables
