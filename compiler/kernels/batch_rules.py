@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Rule = Callable[[OperatorView], Batching]
 
 
-def dimensions(rank: int, whole: Iterable[int] = ()) -> Labels:
+def dimensions(rank: int, whole: Iterable[int] = ()) -> tuple[str, ...]:
     """Every dimension follows the loop of its own number, but for those in `whole`."""
     needed = set(whole)
     return tuple("" if axis in needed else f"d{axis}" for axis in range(rank))
@@ -35,7 +35,8 @@ def results(operator: OperatorView) -> int:
     return max(math.prod(shape_of(value)) for value in operator.node.outputs if value.name)
 
 
-def _rank(operator: OperatorView, index: int = 0) -> int:
+def rank_of(operator: OperatorView, index: int = 0) -> int:
+    """Dimensions of an input."""
     return len(shape_of(operator.input(index)))
 
 
@@ -49,13 +50,13 @@ def _same_shape(
     scalar: bool = False,
 ) -> Batching:
     """One tensor in, one or more out with its rank; independent in all dimensions but `whole`."""
-    labels = dimensions(_rank(operator), whole)
+    labels = dimensions(rank_of(operator), whole)
     outputs = (labels,) * len(operator.node.outputs)
     return Batching((labels,), outputs, operations, transcendentals, divisions, scalar)
 
 
 def _arg_extremum(operator: OperatorView) -> Batching:
-    rank = _rank(operator)
+    rank = rank_of(operator)
     axis = operator.integer("axis", 0) % rank
     if operator.integer("keepdims", 1):
         return _same_shape(operator, (axis,), 2 * elements(operator))
@@ -64,12 +65,12 @@ def _arg_extremum(operator: OperatorView) -> Batching:
 
 
 def _cumulative(operator: OperatorView) -> Batching:
-    axis = operator.constant_integers(1)[0] % _rank(operator)
+    axis = operator.constant_integers(1)[0] % rank_of(operator)
     return _same_shape(operator, (axis,), elements(operator))
 
 
 def _top_k(operator: OperatorView) -> Batching:
-    rank = _rank(operator)
+    rank = rank_of(operator)
     count = operator.constant_integers(1)[0]
     compared = elements(operator) * max(1.0, math.log2(max(1, count)))
     labels = dimensions(rank, (operator.integer("axis", -1) % rank,))
@@ -77,12 +78,12 @@ def _top_k(operator: OperatorView) -> Batching:
 
 
 def _hardmax(operator: OperatorView) -> Batching:
-    axis = operator.integer("axis", -1) % _rank(operator)
+    axis = operator.integer("axis", -1) % rank_of(operator)
     return _same_shape(operator, (axis,), 3 * elements(operator))
 
 
 def _lp_normalization(operator: OperatorView) -> Batching:
-    axis = operator.integer("axis", -1) % _rank(operator)
+    axis = operator.integer("axis", -1) % rank_of(operator)
     count = elements(operator)
     return _same_shape(operator, (axis,), 2 * count, divisions=count)
 
@@ -117,14 +118,14 @@ def _gather_nd(operator: OperatorView) -> Batching:
 
 
 def _scatter_nd(operator: OperatorView) -> Batching:
-    rank, indices = _rank(operator), shape_of(operator.input(1))
+    rank, indices = rank_of(operator), shape_of(operator.input(1))
     labels = dimensions(rank, range(indices[-1]))
     updates = (*("",) * (len(indices) - 1), *labels[indices[-1] :])
     return Batching((labels, (), updates), (labels,), elements(operator) + 2 * elements(operator, 2))
 
 
 def _one_hot(operator: OperatorView) -> Batching:
-    rank = _rank(operator) + 1
+    rank = rank_of(operator) + 1
     axis = operator.integer("axis", -1) % rank
     labels = dimensions(rank)
     return Batching(((*labels[:axis], *labels[axis + 1 :]),), (labels,), results(operator))
@@ -137,16 +138,8 @@ def _local_response(operator: OperatorView) -> Batching:
     )
 
 
-def _images(operator: OperatorView) -> Batching:
-    """Each channel of each sample by itself: pooling of any kind."""
-    labels = dimensions(_rank(operator), range(2, _rank(operator)))
-    window = math.prod(operator.integers("kernel_shape", shape_of(operator.input(0))[2:]))
-    operations = 2 * results(operator) * window
-    return Batching((labels,), (labels,) * len(operator.node.outputs), operations)
-
-
 def _batch_normalization(operator: OperatorView) -> Batching:
-    rank = _rank(operator)
+    rank = rank_of(operator)
     training = operator.integer("training_mode", 0)
     labels = dimensions(rank, (axis for axis in range(rank) if training and axis != 1))
     channel = labels[1:2] if rank > 1 else ()
@@ -155,21 +148,16 @@ def _batch_normalization(operator: OperatorView) -> Batching:
 
 
 def _mean_variance(operator: OperatorView) -> Batching:
-    rank = _rank(operator)
+    rank = rank_of(operator)
     axes = [axis % rank for axis in operator.integers("axes", (0, 2, 3))]
     return _same_shape(operator, axes, 5 * elements(operator), divisions=elements(operator))
 
 
 def _layer_normalization(operator: OperatorView) -> Batching:
-    rank = _rank(operator)
+    rank = rank_of(operator)
     axis = operator.integer("axis", -1) % rank
     labels = dimensions(rank, range(axis, rank))
     return Batching((labels,), (labels,) * len(operator.node.outputs), 6 * elements(operator))
-
-
-def _matrices(operator: OperatorView) -> Batching:
-    rank = _rank(operator)
-    return _same_shape(operator, (rank - 2, rank - 1), elements(operator))
 
 
 def _determinant(operator: OperatorView) -> Batching:
@@ -180,10 +168,18 @@ def _determinant(operator: OperatorView) -> Batching:
 
 
 def _reverse_sequence(operator: OperatorView) -> Batching:
-    rank = _rank(operator)
-    labels = dimensions(rank, (operator.integer("time_axis", 0),))
+    labels = dimensions(rank_of(operator))
+    read = dimensions(rank_of(operator), (operator.integer("time_axis", 0),))
     lengths = (labels[operator.integer("batch_axis", 1)],)
-    return Batching((labels, lengths), (labels,), elements(operator))
+    return Batching((read, lengths), (labels,), elements(operator))
+
+
+def same_output(
+    operator: OperatorView, whole: Iterable[int], operations: float, *, scalar: bool = False
+) -> Batching:
+    """One tensor of the output's rank in, each element out by itself; the input is whole in the dimensions `whole`."""
+    rank = rank_of(operator)
+    return Batching((dimensions(rank, whole),), (dimensions(rank),), operations, scalar=scalar)
 
 
 def _pad(operator: OperatorView) -> Batching:
@@ -195,50 +191,21 @@ def _pad(operator: OperatorView) -> Batching:
         for axis, begin, end in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True)
         if begin or end
     }
-    return _same_shape(operator, padded, results(operator))
-
-
-def _resize(operator: OperatorView) -> Batching:
-    """Independent along dimensions that keep their extent at a scale of exactly 1."""
-    x, output = shape_of(operator.input(0)), shape_of(operator.output)
-    if operator.text("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
-        raise Unsplittable("the region to resize is computed at run time")
-    axes = tuple(axis % len(x) for axis in operator.integers("axes", tuple(range(len(x)))))
-    scales = [1.0] * len(x)
-    for position, axis in enumerate(axes):
-        scales[axis] = output[axis] / x[axis]
-        if operator.has_input(2) and operator.constant(2).size:
-            scales[axis] = float(operator.constant(2).reshape(-1)[position])
-    resized = [axis for axis in range(len(x)) if scales[axis] != 1 or x[axis] != output[axis]]
-    taps = {"nearest": 1, "linear": 2, "cubic": 4}[operator.text("mode", "nearest")]
-    return _same_shape(operator, resized, 2 * results(operator) * taps ** len(resized))
-
-
-def _grid_sample(operator: OperatorView) -> Batching:
-    rank = _rank(operator)
-    labels = dimensions(rank)
-    image = (*labels[:2], *("",) * (rank - 2))
-    taps = 4 if operator.text("mode", "linear") in {"cubic", "bicubic"} else 2
-    operations = 2 * results(operator) * taps ** (rank - 2)
-    return Batching((image, (labels[0], *labels[2:], "")), (labels,), operations, scalar=True)
-
-
-def _regions(operator: OperatorView) -> Batching:
-    """RoiAlign, MaxRoiPool: each region and each channel by itself."""
-    out = shape_of(operator.output)
-    samples = operator.integer("sampling_ratio", 0) or 2
-    operations = 8 * math.prod(out) * samples**2
-    labels = ("d0", "d1", "", "")
-    return Batching((("", "d1", "", ""), ("d0", ""), ("d0",)), (labels,), operations, scalar=True)
+    return same_output(operator, padded, results(operator))
 
 
 def _fourier(operator: OperatorView) -> Batching:
-    x = shape_of(operator.input(0))
+    """Fast where there is more than one transform; a single one is cut by frequency, each a sum over the signal."""
+    x, output = shape_of(operator.input(0)), shape_of(operator.output)
     given = operator.constant_integers(2)[0] if operator.has_input(2) else -2
     axis = operator.integer("axis", given) % len(x)
-    length = max(2, shape_of(operator.output)[axis], x[axis])
-    operations = 5 * math.prod(x) / x[axis] * length * math.log2(length)
-    return _same_shape(operator, (axis, len(x) - 1), operations, scalar=True)
+    length = max(2, output[axis], x[axis])
+    transforms = math.prod(x[:-1]) // x[axis]
+    if transforms > 1:
+        operations = 5 * transforms * length * math.log2(length)
+        return _same_shape(operator, (axis, len(x) - 1), operations, scalar=True)
+    labels = dimensions(len(x), (len(x) - 1,))
+    return Batching((dimensions(len(x), (axis, len(x) - 1)),), (labels,), 4 * length * output[axis])
 
 
 def _short_fourier(operator: OperatorView) -> Batching:
@@ -270,7 +237,7 @@ def _einsum(operator: OperatorView) -> Batching:
 
 def _quantization(operator: OperatorView) -> Batching:
     """QuantizeLinear, DequantizeLinear: a scale for the tensor, for an index of an axis, or for a block of them."""
-    rank, scale = _rank(operator), shape_of(operator.input(1))
+    rank, scale = rank_of(operator), shape_of(operator.input(1))
     axis = operator.integer("axis", 1) % max(1, rank)
     blocked = len(scale) == rank and bool(operator.integer("block_size", 0))
     labels = dimensions(rank, (axis,) if blocked else ())
@@ -295,7 +262,7 @@ def _integer_product(operator: OperatorView) -> Batching:
     operations = math.prod(shape_of(operator.output)) * a[-1]
 
     def scale(index: int, label: str) -> Labels:
-        return _parameter(operator, index, label)
+        return parameter(operator, index, label)
 
     if quantized:
         inputs = (left, scale(1, row), scale(2, row), right, scale(4, column), scale(5, column))
@@ -303,41 +270,13 @@ def _integer_product(operator: OperatorView) -> Batching:
     return Batching((left, right, scale(2, row), scale(3, column)), (labels,), operations)
 
 
-def _parameter(operator: OperatorView, index: int, label: str) -> Labels:
+def parameter(operator: OperatorView, index: int, label: str) -> Labels:
     """A scale or zero point: one for all, or one for each index of a loop."""
     if not operator.has_input(index) or elements(operator, index) == 1:
         return ()
-    if _rank(operator, index) != 1:
-        raise Unsplittable(f"input {index} has {_rank(operator, index)} dimensions")
+    if rank_of(operator, index) != 1:
+        raise Unsplittable(f"input {index} has {rank_of(operator, index)} dimensions")
     return (label,)
-
-
-def _integer_convolution(operator: OperatorView) -> Batching:
-    """ConvInteger, QLinearConv: samples, and output channels where they are not in groups."""
-    quantized = operator.op_type == "QLinearConv"
-    weights = 3 if quantized else 1
-    rank, w = _rank(operator), shape_of(operator.input(weights))
-    whole = ("",) * (rank - 2)
-    channel = "d1" if operator.integer("group", 1) == 1 else ""
-    x, y, k = ("d0", "", *whole), ("d0", channel, *whole), (channel, "", *whole)
-    operations = math.prod(shape_of(operator.output)) * math.prod(w[1:])
-
-    if not quantized:
-        return Batching((x, k, (), _parameter(operator, 3, channel)), (y,), operations)
-    scale, zero, bias = (_parameter(operator, index, channel) for index in (4, 5, 8))
-    return Batching((x, (), (), k, scale, zero, (), (), bias), (y,), operations)
-
-
-def _deformable(operator: OperatorView) -> Batching:
-    rank, w = _rank(operator), shape_of(operator.input(1))
-    sample = ("d0", *("",) * (rank - 1))
-    operations = 8 * math.prod(shape_of(operator.output)) * math.prod(w[1:])
-    return Batching((sample, (), sample, (), sample), (sample,), operations)
-
-
-def _columns_to_image(operator: OperatorView) -> Batching:
-    out = ("d0", *("",) * (len(shape_of(operator.output)) - 1))
-    return Batching((("d0", "", ""),), (out,), elements(operator))
 
 
 def _every_element(operator: OperatorView) -> Batching:
@@ -352,17 +291,17 @@ def _affine_grid(operator: OperatorView) -> Batching:
 
 def _center_crop(operator: OperatorView) -> Batching:
     x, output = shape_of(operator.input(0)), shape_of(operator.output)
-    return _same_shape(operator, [i for i in range(len(x)) if x[i] != output[i]], results(operator))
+    return same_output(operator, [i for i in range(len(x)) if x[i] != output[i]], results(operator))
 
 
 def _tensor_scatter(operator: OperatorView) -> Batching:
-    rank = _rank(operator)
+    rank = rank_of(operator)
     labels = dimensions(rank, (operator.integer("axis", -2) % rank,))
     return Batching((labels, labels, labels[:1]), (labels,), elements(operator))
 
 
 def _rotary(operator: OperatorView) -> Batching:
-    rank = _rank(operator)
+    rank = rank_of(operator)
     labels = dimensions(rank, (rank - 1,))
     positions = (labels[0], labels[2] if rank == 4 else labels[1])
     cache = () if operator.has_input(3) else (*positions, "")
@@ -372,7 +311,7 @@ def _rotary(operator: OperatorView) -> Batching:
 def _attention(operator: OperatorView) -> Batching:
     """Attention: samples, queries, and heads where each has keys and values of its own."""
     q, k = shape_of(operator.input(0)), shape_of(operator.input(1))
-    if operator.has_input(3) and _rank(operator, 3) not in {2, 3, 4}:
+    if operator.has_input(3) and rank_of(operator, 3) not in {2, 3, 4}:
         raise Unsplittable("its mask has another rank")
     heads = len(q) == 4 and q[1] == k[1]
     head = "d1" if heads else ""
@@ -380,7 +319,7 @@ def _attention(operator: OperatorView) -> Batching:
     queries = ("d0", head, row, "") if len(q) == 4 else ("d0", row, "")
     keys = ("d0", head, "", "") if len(k) == 4 else ("d0", "", "")
     past = ("d0", head, "", "")
-    mask = ("d0", head, row, "")[4 - _rank(operator, 3) :] if operator.has_input(3) else ()
+    mask = ("d0", head, row, "")[4 - rank_of(operator, 3) :] if operator.has_input(3) else ()
     total = shape_of(operator.input(4))[2] if operator.has_input(4) else 0
     scores = math.prod(q[:-1]) * (k[-2] + total)
     many = 1 if len(q) == 4 else operator.integer("q_num_heads", 1)
@@ -408,50 +347,38 @@ RULES: dict[str, Rule] = {
     "ArgMax": _arg_extremum,
     "ArgMin": _arg_extremum,
     "Attention": _attention,
-    "AveragePool": _images,
     "BatchNormalization": _batch_normalization,
     "BitCast": _every_element,
     "CastLike": _every_element,
     "CenterCropPad": _center_crop,
-    "Col2Im": _columns_to_image,
-    "ConvInteger": _integer_convolution,
     "CumProd": _cumulative,
     "CumSum": _cumulative,
     "DFT": _fourier,
-    "DeformConv": _deformable,
     "DequantizeLinear": _quantization,
     "Det": _determinant,
     "Einsum": _einsum,
     "GRU": _recurrent,
     "GatherElements": _gather_elements,
     "GatherND": _gather_nd,
-    "GlobalLpPool": _images,
-    "GridSample": _grid_sample,
     "Hardmax": _hardmax,
     "LRN": _local_response,
     "LSTM": _recurrent,
     "LayerNormalization": _layer_normalization,
     "LpNormalization": _lp_normalization,
-    "LpPool": _images,
     "MatMulInteger": _integer_product,
-    "MaxPool": _images,
-    "MaxRoiPool": _regions,
     "MeanVarianceNormalization": _mean_variance,
     "OneHot": _one_hot,
     "Pad": _pad,
-    "QLinearConv": _integer_convolution,
     "QLinearMatMul": _integer_product,
     "QuantizeLinear": _quantization,
     "RNN": _recurrent,
-    "Resize": _resize,
     "ReverseSequence": _reverse_sequence,
-    "RoiAlign": _regions,
     "RotaryEmbedding": _rotary,
     "STFT": _short_fourier,
     "ScatterElements": _scatter_elements,
     "ScatterND": _scatter_nd,
     "TensorScatter": _tensor_scatter,
     "TopK": _top_k,
-    "Trilu": _matrices,
+    "Trilu": _every_element,
 }
 """Operator of `ai.onnx` -> its rule."""

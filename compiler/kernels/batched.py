@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     Rule = Callable[[OperatorView], "Batching"]
 
-Labels = tuple[str, ...]
-"""The loop that each dimension of a tensor follows, empty for a dimension that is needed whole. None at all: whole."""
+Labels = tuple[str | DimensionMap, ...]
+"""The loop that each dimension of a tensor follows one by one, empty for a dimension that is needed whole, or what a
+range of a loop reads of it. None at all: everything is needed whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +104,12 @@ def _loops(tensors: list[tuple[ir.Value, Labels]]) -> tuple[Loop, ...]:
         if 0 in shape:
             raise Unsplittable(f"{value.name} is empty")
         for label, extent in zip(labels, shape, strict=True):
-            known = extents.setdefault(label, extent) if label else extent
+            if not label or isinstance(label, DimensionMap):
+                continue
+            known = extents.setdefault(label, extent)
             if 1 not in (known, extent) and known != extent:
                 raise Unsplittable(f"{value.name} has shape {list(shape)}, another tensor {known} there")
-            if label:
-                extents[label] = max(known, extent)
+            extents[label] = max(known, extent)
     loops = tuple(Loop(name, extents[name]) for name in sorted(extents, key=lambda name: int(name[1:])))
     if all(loop.extent == 1 for loop in loops):
         raise Unsplittable("nothing in it is longer than 1 and independent")
@@ -117,8 +119,12 @@ def _loops(tensors: list[tuple[ir.Value, Labels]]) -> tuple[Loop, ...]:
 def _operand(role: str, value: ir.Value, labels: Labels, loops: tuple[Loop, ...]) -> Operand:
     """A scalar is viewed as one element."""
     extents = {loop.name: loop.extent for loop in loops}
-    maps = tuple(
-        DimensionMap(extent, label) if label and extent == extents[label] else fixed(extent)
-        for label, extent in zip(labels, shape_of(value), strict=True)
-    )
-    return operand(role, value, maps or (fixed(1),))
+    maps = []
+    for label, extent in zip(labels, shape_of(value), strict=True):
+        if isinstance(label, DimensionMap):
+            maps.append(label)
+        elif label and extent == extents[label]:
+            maps.append(DimensionMap(extent, label))
+        else:
+            maps.append(fixed(extent))
+    return operand(role, value, tuple(maps) or (fixed(1),))

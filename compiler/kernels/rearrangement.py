@@ -21,7 +21,8 @@ def make_depth_and_space(operator: OperatorView) -> LoopNest:
     size = operator.integer("blocksize", 1)
     if operator.op_type == "SpaceToDepth":
         view = (n, c, h // size, size, w // size, size)
-        return _transposed(operator, view, (0, 3, 5, 1, 2, 4), ((0,), (1, 2, 3), (4,), (5,)))
+        order = (0, 1, 3, 5, 2, 4) if operator.text("mode", "DCR") == "CRD" else (0, 3, 5, 1, 2, 4)
+        return _transposed(operator, view, order, ((0,), (1, 2, 3), (4,), (5,)))
     groups = ((0,), (1,), (2, 3), (4, 5))
     if operator.text("mode", "DCR") == "DCR":
         return _transposed(operator, (n, size, size, c // size**2, h, w), (0, 3, 4, 1, 5, 2), groups)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from wsec.compiler.kernels import convolution, matmul, movement, statistics
 from wsec.compiler.kernels.batch_rules import RULES
+from wsec.compiler.kernels.batch_rules_images import IMAGE_RULES
 from wsec.compiler.kernels.batch_rules_ml import ML_RULES
 from wsec.compiler.kernels.batched import make_batched
 from wsec.compiler.kernels.custom import custom_kinds, make_custom
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _NORMALIZATIONS = ("GroupNormalization", "InstanceNormalization", "LayerNormalization", "RMSNormalization")
 
-_BATCHED = RULES | ML_RULES
+_BATCHED = RULES | IMAGE_RULES | ML_RULES
 
 KINDS: tuple[KernelKind, ...] = (
     KernelKind("concat", ("Concat",), movement.make_concat),

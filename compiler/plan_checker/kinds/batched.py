@@ -28,11 +28,13 @@ class Family:
         first: Its dimension of the first output; the loop is called `d` and this number.
         inputs: Number of an input -> its dimension.
         outputs: Number of another output -> its dimension.
+        reads: Number of an input -> what is read of its dimension, where that is not one element a position.
     """
 
     first: int
     inputs: Mapping[int, int] = field(default_factory=dict)
     outputs: Mapping[int, int] = field(default_factory=dict)
+    reads: Mapping[int, Read] = field(default_factory=dict)
 
 
 def expect_batched(node: OperatorFacts, model: ModelFacts, rule: Rule) -> Expectation:
@@ -57,19 +59,24 @@ def expect_batched(node: OperatorFacts, model: ModelFacts, rule: Rule) -> Expect
 def _extent(node: OperatorFacts, model: ModelFacts, family: Family) -> int:
     given = {0: family.first, **family.outputs}
     places = [(name, given[index]) for index, name in enumerate(node.outputs) if index in given]
-    places += [(node.input(index), at) for index, at in family.inputs.items()]
+    places += [(node.input(index), at) for index, at in family.inputs.items() if index not in family.reads]
     return max(model.shape(name)[at] for name, at in places if name)
 
 
 def _reads(
     shape: tuple[int, ...], index: int, families: Iterable[Family], extents: Mapping[int, int]
 ) -> tuple[Read, ...]:
-    walked = {family.inputs[index]: family.first for family in families if index in family.inputs}
-    reads = [
-        along(f"d{walked[at]}", extent) if at in walked and extent == extents[walked[at]] else whole(extent)
-        for at, extent in enumerate(shape)
-    ]
+    walked = {family.inputs[index]: family for family in families if index in family.inputs}
+    reads = [_read(index, extent, walked.get(at), extents) for at, extent in enumerate(shape)]
     return tuple(reads) or (whole(1),)
+
+
+def _read(index: int, extent: int, family: Family | None, extents: Mapping[int, int]) -> Read:
+    if family is not None and index in family.reads:
+        return family.reads[index]
+    if family is None or extent != extents[family.first]:
+        return whole(extent)
+    return along(f"d{family.first}", extent)
 
 
 def _result(shape: tuple[int, ...], walked: Mapping[int | None, int]) -> tuple[Loop, ...]:

@@ -28,6 +28,13 @@ def aligned_dimensions(
     ]
 
 
+def elementwise_but(node: OperatorFacts, model: ModelFacts, but: Iterable[int]) -> list[Family]:
+    """Every dimension of the output; those in `but` are made of all of the input's."""
+    rank = len(model.shape(node.input(0)))
+    whole = {axis + rank if axis < 0 else axis for axis in but}
+    return [Family(at, {} if at in whole else {0: at}) for at in range(rank)]
+
+
 def _constant(node: OperatorFacts, model: ModelFacts, index: int) -> tuple[int, ...]:
     """A constant input; empty where it is not given, and then nothing can be said of what depends on it."""
     return tuple(int(item) for item in model.numbers(node.input(index)) or ())
@@ -92,10 +99,6 @@ def _one_hot(node: OperatorFacts, model: ModelFacts) -> list[Family]:
     return [Family(at, {} if at == axis else {0: at - (at > axis)}) for at in range(rank)]
 
 
-def _samples_and_channels(node: OperatorFacts, model: ModelFacts) -> list[Family]:
-    return aligned_dimensions(node, model, range(2, len(model.shape(node.input(0)))))
-
-
 def _batch_normalization(node: OperatorFacts, model: ModelFacts) -> list[Family]:
     rank = len(model.shape(node.input(0)))
     channels = Family(
@@ -115,13 +118,9 @@ def _leading_of_normalized(node: OperatorFacts, model: ModelFacts) -> list[Famil
     return aligned_dimensions(node, model, range(node.integer("axis", -1) % rank, rank))
 
 
-def _leading_of_matrices(node: OperatorFacts, model: ModelFacts) -> list[Family]:
-    return aligned_dimensions(node, model, [-1, -2])
-
-
 def _reverse_sequence(node: OperatorFacts, model: ModelFacts) -> list[Family]:
     batch = node.integer("batch_axis", 1)
-    families = aligned_dimensions(node, model, [node.integer("time_axis", 0)])
+    families = elementwise_but(node, model, [node.integer("time_axis", 0)])
     return [Family(f.first, {**f.inputs, 1: 0}) if f.first == batch else f for f in families]
 
 
@@ -130,29 +129,7 @@ def _unpadded(node: OperatorFacts, model: ModelFacts) -> list[Family]:
     pads = _constant(node, model, 1)
     axes = _constant(node, model, 3) or tuple(range(rank))
     padded = [axis for i, axis in enumerate(axes) if pads[i] or pads[i + len(axes)]] if pads else range(rank)
-    return aligned_dimensions(node, model, padded)
-
-
-def _unresized(node: OperatorFacts, model: ModelFacts) -> list[Family]:
-    """Dimensions of the same extent, whose scale is given as 1, or not given, or that `axes` leaves out."""
-    x, out = model.shape(node.input(0)), model.shape(node.outputs[0])
-    if node.text("coordinate_transformation_mode", "") == "tf_crop_and_resize":
-        return []
-    scales = model.numbers(node.input(2)) or ()
-    axes = [axis % len(x) for axis in node.integers("axes", tuple(range(len(x))))]
-    scaled = [axis for axis, scale in zip(axes, scales, strict=False) if scale != 1]
-    changed = [at for at in range(len(x)) if x[at] != out[at]]
-    return aligned_dimensions(node, model, [*scaled, *changed])
-
-
-def _grid_sample(_node: OperatorFacts, model: ModelFacts) -> list[Family]:
-    spatial = range(2, len(model.shape(_node.outputs[0])))
-    return [Family(0, {0: 0, 1: 0}), Family(1, {0: 1}), *(Family(at, {1: at - 1}) for at in spatial)]
-
-
-def _regions(_node: OperatorFacts, _model: ModelFacts) -> list[Family]:
-    """Regions and channels; RoiAlign has the sample of each region as a third input."""
-    return [Family(0, {1: 0, 2: 0}), Family(1, {0: 1})]
+    return elementwise_but(node, model, padded)
 
 
 def _fourier(node: OperatorFacts, model: ModelFacts) -> list[Family]:
@@ -160,7 +137,10 @@ def _fourier(node: OperatorFacts, model: ModelFacts) -> list[Family]:
     if node.input(2) and not given:
         return []
     axis = given[0] if given else node.integer("axis", -2)
-    return aligned_dimensions(node, model, [axis, -1])
+    families = aligned_dimensions(node, model, [axis, -1])
+    if any(model.shape(node.outputs[0])[family.first] > 1 for family in families):
+        return families
+    return [*families, Family(axis % len(model.shape(node.input(0))))]
 
 
 def _short_fourier(_node: OperatorFacts, _model: ModelFacts) -> list[Family]:
@@ -215,25 +195,6 @@ def _integer_product(node: OperatorFacts, model: ModelFacts) -> list[Family]:
     return [*batch, rows, columns]
 
 
-def _integer_convolution(node: OperatorFacts, model: ModelFacts) -> list[Family]:
-    """Samples; output channels, each with its filter, scale, zero point and bias, where a core needs all of x."""
-    quantized = node.op_type == "QLinearConv"
-    samples = Family(0, {0: 0})
-    if node.integer("group", 1) != 1:
-        return [samples]
-    parameters = (4, 5, 8) if quantized else (3,)
-    vectors = [i for i in parameters if node.input(i) and len(model.shape(node.input(i))) == 1]
-    return [samples, Family(1, {3 if quantized else 1: 0, **dict.fromkeys(vectors, 0)})]
-
-
-def _deformable(_node: OperatorFacts, _model: ModelFacts) -> list[Family]:
-    return [Family(0, {0: 0, 2: 0, 4: 0})]
-
-
-def _samples(_node: OperatorFacts, _model: ModelFacts) -> list[Family]:
-    return [Family(0, {0: 0})]
-
-
 def _every_element(node: OperatorFacts, model: ModelFacts) -> list[Family]:
     return aligned_dimensions(node, model, ())
 
@@ -245,7 +206,7 @@ def _affine_grid(node: OperatorFacts, model: ModelFacts) -> list[Family]:
 
 def _center_crop(node: OperatorFacts, model: ModelFacts) -> list[Family]:
     x, out = model.shape(node.input(0)), model.shape(node.outputs[0])
-    return aligned_dimensions(node, model, [at for at in range(len(x)) if x[at] != out[at]])
+    return elementwise_but(node, model, [at for at in range(len(x)) if x[at] != out[at]])
 
 
 def _tensor_scatter(node: OperatorFacts, model: ModelFacts) -> list[Family]:
@@ -294,50 +255,38 @@ FAMILIES: dict[str, Rule] = {
     "ArgMax": _arg_extremum,
     "ArgMin": _arg_extremum,
     "Attention": _attention,
-    "AveragePool": _samples_and_channels,
     "BatchNormalization": _batch_normalization,
     "BitCast": _every_element,
     "CastLike": _every_element,
     "CenterCropPad": _center_crop,
-    "Col2Im": _samples,
-    "ConvInteger": _integer_convolution,
     "CumProd": _cumulative,
     "CumSum": _cumulative,
     "DFT": _fourier,
-    "DeformConv": _deformable,
     "DequantizeLinear": _quantization,
     "Det": _determinant,
     "Einsum": _einsum,
     "GRU": _recurrent,
     "GatherElements": _gather_elements,
     "GatherND": _gather_nd,
-    "GlobalLpPool": _samples_and_channels,
-    "GridSample": _grid_sample,
     "Hardmax": _all_but_axis(-1),
     "LRN": lambda node, model: aligned_dimensions(node, model, [1]),
     "LSTM": _recurrent,
     "LayerNormalization": _leading_of_normalized,
     "LpNormalization": _all_but_axis(-1),
-    "LpPool": _samples_and_channels,
     "MatMulInteger": _integer_product,
-    "MaxPool": _samples_and_channels,
-    "MaxRoiPool": _regions,
     "MeanVarianceNormalization": _mean_variance,
     "OneHot": _one_hot,
     "Pad": _unpadded,
-    "QLinearConv": _integer_convolution,
     "QLinearMatMul": _integer_product,
     "QuantizeLinear": _quantization,
     "RNN": _recurrent,
-    "Resize": _unresized,
     "ReverseSequence": _reverse_sequence,
-    "RoiAlign": _regions,
     "RotaryEmbedding": _rotary,
     "STFT": _short_fourier,
     "ScatterElements": _scatter_elements,
     "ScatterND": _scatter_nd,
     "TensorScatter": _tensor_scatter,
     "TopK": _all_but_axis(-1),
-    "Trilu": _leading_of_matrices,
+    "Trilu": _every_element,
 }
 """Operator of `ai.onnx` -> its families."""

@@ -58,7 +58,8 @@ def _blocks_of_images(node: OperatorFacts, x: tuple[int, ...]) -> tuple[tuple[in
     samples, channels, rows, columns = x
     size = node.integer("blocksize", 1)
     if node.op_type == "SpaceToDepth":
-        return (samples, channels, rows // size, size, columns // size, size), (0, 3, 5, 1, 2, 4)
+        order = (0, 1, 3, 5, 2, 4) if node.text("mode", "DCR") == "CRD" else (0, 3, 5, 1, 2, 4)
+        return (samples, channels, rows // size, size, columns // size, size), order
     few = channels // (size * size)
     if node.text("mode", "DCR") == "CRD":
         return (samples, few, size, size, rows, columns), (0, 1, 4, 2, 5, 3)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wsec.compiler.plan_checker.kinds.batched import expect_batched
 from wsec.compiler.plan_checker.kinds.independence import FAMILIES
+from wsec.compiler.plan_checker.kinds.independence_images import IMAGE_FAMILIES
 from wsec.compiler.plan_checker.kinds.independence_ml import ML_FAMILIES
 from wsec.compiler.plan_checker.kinds.matrix import expect_matmul
 from wsec.compiler.plan_checker.kinds.movement import (
@@ -54,7 +55,7 @@ class Kind:
 
 _NORMALIZATIONS = ("GroupNormalization", "InstanceNormalization", "LayerNormalization", "RMSNormalization")
 
-_INDEPENDENT = FAMILIES | ML_FAMILIES
+_INDEPENDENT = FAMILIES | IMAGE_FAMILIES | ML_FAMILIES
 
 KINDS = {
     "convolution": Kind(("Conv",), expect_convolution),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class _Window:
+class Window:
     """Extent, stride, dilation and padding of a window by spatial dimension."""
 
     size: Extents
@@ -30,8 +30,8 @@ def expect_convolution(node: OperatorFacts, model: ModelFacts) -> Expectation:
     """Conv: x [n, g, c, D], w [g, k, c, window], bias [g, k]; output [n, g, k, D]."""
     x, weights, output = model.shape(node.input(0)), model.shape(node.input(1)), model.shape(node.outputs[0])
     group = node.integer("group", 1)
-    window = _window(node, x[2:], weights[2:])
-    reads = _window_reads(window, x[2:], output[2:])
+    window = window_of(node, x[2:], weights[2:])
+    reads = window_reads(window, x[2:], output[2:])
     ends = (group, weights[0] // group, weights[1])
     return _contraction(node, (x[0], *ends), output[2:], reads, window, transposed=False)
 
@@ -55,8 +55,8 @@ def expect_transposed_convolution(node: OperatorFacts, model: ModelFacts) -> Exp
 def expect_pooling(node: OperatorFacts, model: ModelFacts) -> Expectation:
     """MaxPool, AveragePool: x [n, c, D]; output [n, c, D]."""
     x, output = model.shape(node.input(0)), model.shape(node.outputs[0])
-    window = _window(node, x[2:], node.integers("kernel_shape", ()))
-    reads = _window_reads(window, x[2:], output[2:])
+    window = window_of(node, x[2:], node.integers("kernel_shape", ()))
+    reads = window_reads(window, x[2:], output[2:])
     return Expectation(
         operands=(Operand("x", node.input(0), (along("n", x[0]), along("c", x[1]), *reads)),),
         output=(Loop("n", x[0]), Loop("c", x[1]), *_spatial(output[2:])),
@@ -78,7 +78,7 @@ def _contraction(
     extents: tuple[int, int, int, int],
     spatial: Extents,
     reads: tuple[Read, ...],
-    window: _Window,
+    window: Window,
     *,
     transposed: bool,
 ) -> Expectation:
@@ -107,7 +107,8 @@ def _spatial(extents: Extents) -> tuple[Loop, ...]:
     return tuple(Loop(f"d{i}", extent) for i, extent in enumerate(extents))
 
 
-def _window_reads(window: _Window, extents: Extents, outputs: Extents) -> tuple[Read, ...]:
+def window_reads(window: Window, extents: Extents, outputs: Extents) -> tuple[Read, ...]:
+    """What the output positions d0, d1 ... read of an input of these extents."""
     reads = []
     for i, (extent, positions) in enumerate(zip(extents, outputs, strict=True)):
         low = np.arange(positions, dtype=np.int64) * window.strides[i] - window.begins[i]
@@ -116,7 +117,7 @@ def _window_reads(window: _Window, extents: Extents, outputs: Extents) -> tuple[
     return tuple(reads)
 
 
-def _window(node: OperatorFacts, extents: Extents, size: Extents) -> _Window:
+def window_of(node: OperatorFacts, extents: Extents, size: Extents) -> Window:
     """The window of a convolution or pooling; `auto_pad` resolved as the operators' definition says."""
     ones = (1,) * len(extents)
     strides, dilations = node.integers("strides", ones), node.integers("dilations", ones)
@@ -124,7 +125,7 @@ def _window(node: OperatorFacts, extents: Extents, size: Extents) -> _Window:
     if not auto_pad.startswith("SAME"):
         none = (0,) * 2 * len(extents)
         pads = node.integers("pads", none) if auto_pad == "NOTSET" else none
-        return _Window(size, strides, dilations, pads[: len(extents)], pads[len(extents) :])
+        return Window(size, strides, dilations, pads[: len(extents)], pads[len(extents) :])
     spans = [(taps - 1) * dilation + 1 for taps, dilation in zip(size, dilations, strict=True)]
     totals = [
         max(0, (-(-extent // stride) - 1) * stride + span - extent)
@@ -132,17 +133,17 @@ def _window(node: OperatorFacts, extents: Extents, size: Extents) -> _Window:
     ]
     less, more = tuple(total // 2 for total in totals), tuple(total - total // 2 for total in totals)
     begins, ends = (less, more) if auto_pad == "SAME_UPPER" else (more, less)
-    return _Window(size, strides, dilations, begins, ends)
+    return Window(size, strides, dilations, begins, ends)
 
 
-def _transposed_window(node: OperatorFacts, extents: Extents, outputs: Extents, size: Extents) -> _Window:
+def _transposed_window(node: OperatorFacts, extents: Extents, outputs: Extents, size: Extents) -> Window:
     """The window of a transposed convolution; the pads follow from the output where that is what is given."""
     ones = (1,) * len(extents)
     strides, dilations = node.integers("strides", ones), node.integers("dilations", ones)
     auto_pad = node.text("auto_pad", "NOTSET")
     if auto_pad == "NOTSET" and "output_shape" not in node.attributes:
         pads = node.integers("pads", (0,) * 2 * len(extents))
-        return _Window(size, strides, dilations, pads[: len(extents)], pads[len(extents) :])
+        return Window(size, strides, dilations, pads[: len(extents)], pads[len(extents) :])
     extra = node.integers("output_padding", (0,) * len(extents))
     totals = [
         max(0, stride * (extent - 1) + added + (taps - 1) * dilation + 1 - output)
@@ -152,4 +153,4 @@ def _transposed_window(node: OperatorFacts, extents: Extents, outputs: Extents, 
     ]
     less, more = tuple(total // 2 for total in totals), tuple(total - total // 2 for total in totals)
     begins, ends = (less, more) if auto_pad == "SAME_UPPER" else (more, less)
-    return _Window(size, strides, dilations, begins, ends)
+    return Window(size, strides, dilations, begins, ends)
