@@ -89,11 +89,37 @@ class Planner:
         return other if phase_interval(other.phase) < interval else decision
 
     def _fit(self, lowered: ir.Model) -> tuple[KernelGraph, list[SplitTable], Placement]:
+        """Kernels and their placement; batched operators whose parts fit no core are unsplit, if nothing else fits."""
+        try:
+            return self._fit_kernels(lowered, frozenset())
+        except WsecError as error:
+            unsplit = (
+                self._oversized(lowered) if error.exit_status is ExitStatus.DOES_NOT_FIT else frozenset()
+            )
+            if not unsplit:
+                raise
+        return self._fit_kernels(lowered, unsplit)
+
+    def _oversized(self, lowered: ir.Model) -> frozenset[str]:
+        """Batched operators that need the whole of a dimension and, with the fewest buffers, fit no core."""
+        graph = build_kernel_graph(lowered, self.target.fabric.word_bytes, _SAMPLES[-1])
+        names = []
+        for nest in graph.nests:
+            try:
+                if nest.kind == "batched":
+                    enumerate_splits(nest, self.target)
+            except WsecError:
+                names.append(nest.name)
+        return frozenset(names)
+
+    def _fit_kernels(
+        self, lowered: ir.Model, unsplit: frozenset[str]
+    ) -> tuple[KernelGraph, list[SplitTable], Placement]:
         """Kernels split for as many buffers as the region has room for, and their placement."""
         for samples in _SAMPLES:
             try:
                 with self.stage("kernels"):
-                    graph = build_kernel_graph(lowered, self.target.fabric.word_bytes, samples)
+                    graph = build_kernel_graph(lowered, self.target.fabric.word_bytes, samples, unsplit)
                     tables = split_tables(graph, self.target)
                 with self.stage("placement"):
                     return graph, tables, self._place(graph, tables, self.limits)

@@ -46,18 +46,21 @@ class KernelGraph:
     samples: int
 
 
-def build_kernel_graph(model: ir.Model, word_bytes: int, samples: int = FULL_PIPELINE) -> KernelGraph:
+def build_kernel_graph(
+    model: ir.Model, word_bytes: int, samples: int = FULL_PIPELINE, unsplit: frozenset[str] = frozenset()
+) -> KernelGraph:
     """The kernels of a lowered model and the links between them.
 
     Args:
         model: After the passes.
         word_bytes: Bytes of a word of the fabric.
         samples: The most samples that a link or a result may hold; fewer need less memory and make kernels wait.
+        unsplit: Names of nodes that are not cut, as their parts fit no core.
 
     Raises:
         WsecError: WSEC117 no operator is left.
     """
-    nests = [nest for group in _groups(model.graph) for nest in _nests_of(group)]
+    nests = [nest for group in _groups(model.graph) for nest in _nests_of(group, unsplit)]
     if not nests:
         raise _nothing_to_compute(model)
     producer = {operand.tensor: index for index, nest in enumerate(nests) for operand in nest.outputs}
@@ -137,7 +140,7 @@ def _groups(graph: ir.Graph) -> list[list[ir.Node]]:
     return [groups[label] for label in sorted(groups, key=lambda label: last[label])]
 
 
-def _nests_of(group: list[ir.Node]) -> list[LoopNest]:
+def _nests_of(group: list[ir.Node], unsplit: frozenset[str]) -> list[LoopNest]:
     """One kernel for a group; where its first operator cannot be cut, that one is unsplit and the rest a chain."""
     first, rest = group[0], group[1:]
     if is_elementwise(first.domain, first.op_type):
@@ -145,11 +148,14 @@ def _nests_of(group: list[ir.Node]) -> list[LoopNest]:
             return [make_elementwise(group)]
         except Unsplittable as reason:
             return [make_unsplit(OperatorView(node), str(reason)) for node in group]
-    try:
-        return [with_chain(loop_nest_of(OperatorView(first)), first.outputs[0], rest)]
-    except Unsplittable as reason:
-        alone = make_unsplit(OperatorView(first), str(reason))
-        return [alone, *_nests_of(rest)] if rest else [alone]
+    reason = "its parts fit no core"
+    if first.name not in unsplit:
+        try:
+            return [with_chain(loop_nest_of(OperatorView(first)), first.outputs[0], rest)]
+        except Unsplittable as refusal:
+            reason = str(refusal)
+    alone = make_unsplit(OperatorView(first), reason)
+    return [alone, *_nests_of(rest, unsplit)] if rest else [alone]
 
 
 def _stages(kernels: int, links: list[GraphLink]) -> tuple[int, ...]:

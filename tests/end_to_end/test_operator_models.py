@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from operator_models import OPERATORS, OperatorModel
+from operator_models import OPERATORS, OperatorModel, scalar
 
 import wsec
 from wsec.compiler.kernels.batch_rules import RULES
@@ -39,3 +39,14 @@ def test_every_rule_has_a_model() -> None:
         "ai.onnx.ml.TreeEnsemble",
         "TensorScatter",
     }
+
+
+def test_a_part_that_fits_no_core_leaves_the_operator_unsplit(tmp_path: Path) -> None:
+    """One row is longer than a core's memory: the data is spread, and the plan says why."""
+    model = OperatorModel("CumSum", [(2, 20_000), scalar(1)])
+    plan = wsec.compile(model.save(tmp_path / "one.onnx"), target="mesh16", effort=0)
+    assert [kernel.kind for kernel in plan.record.kernels()] == ["unsplit"]
+    note = "operator 'node' is unsplit, its arithmetic runs on one core: CumSum: its parts fit no core"
+    assert plan.record.notes == (note,)
+    assert plan.check() == ()
+    assert plan.verify().passed
