@@ -148,13 +148,13 @@ def _nests_of(group: list[ir.Node], unsplit: frozenset[str]) -> list[LoopNest]:
             return [make_elementwise(group)]
         except Unsplittable as reason:
             return [make_unsplit(OperatorView(node), str(reason)) for node in group]
-    reason = "its parts fit no core"
+    why = "its parts fit no core"
     if first.name not in unsplit:
         try:
             return [with_chain(loop_nest_of(OperatorView(first)), first.outputs[0], rest)]
         except Unsplittable as refusal:
-            reason = str(refusal)
-    alone = make_unsplit(OperatorView(first), reason)
+            why = str(refusal)
+    alone = make_unsplit(OperatorView(first), why)
     return [alone, *_nests_of(rest, unsplit)] if rest else [alone]
 
 
