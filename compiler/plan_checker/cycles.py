@@ -24,7 +24,9 @@ def check_cycles(kernel: Kernel, target: Target) -> Iterator[Finding]:
         expected = f"at least {words} cycles, for the words of the activations on a core"
         found = f"{kernel.cycles.communication} cycles"
         yield Finding(CYCLES, rule, f"{where}, communication", expected, found)
-    lanes = target.core.lanes.get(kernel.inputs[0].dtype) if kernel.inputs else None  # a chain may cast the result
+    lanes = (
+        target.core.lanes.get(kernel.inputs[0].dtype) if kernel.inputs else None
+    )  # a chain may cast the result
     work = _multiply_adds(kernel)
     if lanes is not None and kernel.cycles.compute < math.floor(work / lanes):
         rule = "a lane does one multiply-add a cycle"
