@@ -120,9 +120,12 @@ def test_reductions_name_their_axes(apply: Apply, node: str, axes: tuple[int, ..
 
 def test_a_reduction_over_no_axes_stays(apply: Apply) -> None:
     """With noop_with_empty_axes it reduces nothing."""
-    apply(
+    model = apply(
         CanonicalizeShapes(), "g (float[2, 3] x) => (float[] y) { y = ReduceSum<noop_with_empty_axes=1>(x) }"
     )
+    (node,) = model.graph
+    assert node.op_type == "ReduceSum"
+    assert node.attributes["noop_with_empty_axes"].as_int() == 1
 
 
 def test_empty_tensors_stay(build: Callable[[str], ir.Model]) -> None:

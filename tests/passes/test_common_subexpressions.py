@@ -28,11 +28,12 @@ def test_equal_nodes_are_merged_through_equal_constants(apply: Apply, operators:
 
 def test_constants_of_other_types_and_shapes_are_different(apply: Apply) -> None:
     """The same bytes are not the same constant."""
-    apply(
+    model = apply(
         EliminateCommonSubexpressions(),
         """g (float[2, 1] x, int32[2, 1] i) => (float[] y, int32[] z) <float[1] a = {0}, float[1, 1] b = {0}, int32[1] c = {0}> {
         p = Add(x, a) y = Sub(p, b) z = Add(i, c) }""",
     )
+    assert sorted(model.graph.initializers) == ["a", "b", "c"]
 
 
 def test_attributes_and_random_numbers_make_a_difference(
