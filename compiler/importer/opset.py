@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
-TARGET_OPSET = 21
+TARGET_OPSET = 23  # the first with RMSNormalization and RotaryEmbedding
+HELD_BACK_OPSET = 21
+HELD_BACK = frozenset({"GlobalLpPool", "MaxRoiPool", "RoiAlign"})
+"""Operators of which onnxruntime has no version of opset 22; a model that holds one stays at `HELD_BACK_OPSET`."""
+
 _NODE_METADATA_IR_VERSION = 10
 
 
@@ -35,7 +39,10 @@ def normalise_opset(model: ir.Model) -> bool:
         if "ai.onnx" in scope.opset_imports:
             scope.opset_imports.setdefault("", scope.opset_imports.pop("ai.onnx"))
     versions = [scope.opset_imports[""] for scope in scopes if "" in scope.opset_imports]
-    target = max([TARGET_OPSET, *versions])
+    held_back = any(
+        node.op_type in HELD_BACK for scope in scopes for node in scope.all_nodes() if not node.domain
+    )
+    target = max([HELD_BACK_OPSET if held_back else TARGET_OPSET, *versions])
     changed = False
     problems: list[str] = []
     for scope in scopes:

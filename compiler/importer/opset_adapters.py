@@ -1,4 +1,4 @@
-"""How each operator of ai.onnx is brought over the opsets that changed it, from 7 to 21.
+"""How each operator of ai.onnx is brought over the opsets that changed it, from 7 to 23.
 
 `COMPATIBLE` lists the changes that leave an existing node as it is: more types, negative axes, new attributes with
 the old behaviour as default. `ADAPTERS` rewrites a node in place, keeping its name, metadata and outputs. What is in
@@ -15,7 +15,7 @@ import onnx_ir as ir
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_EVERY_COMPATIBLE = range(7, 22)
+_EVERY_COMPATIBLE = range(7, 24)
 
 
 class NotAdaptableError(Exception):
@@ -334,19 +334,26 @@ ADAPTERS: dict[tuple[str, int], Callable[[ir.Node], None]] = {
 COMPATIBLE: dict[str, tuple[int, ...]] = {
     name: tuple(step for step in _EVERY_COMPATIBLE if (name, step) not in ADAPTERS)
     for name in (
-        "Abs", "Add", "And", "ArgMax", "ArgMin", "AveragePool", "BatchNormalization", "BitShift", "Cast",
-        "CastLike", "Ceil", "Clip", "Compress", "Concat", "Constant", "ConstantOfShape", "Conv", "ConvTranspose",
-        "CumSum", "DepthToSpace", "DequantizeLinear", "Det", "Div", "Dropout", "Equal", "Erf", "Exp", "Expand",
-        "Flatten", "Floor", "GRU", "Gather", "GatherElements", "GatherND", "Gemm", "Greater", "GreaterOrEqual",
-        "Hardmax", "Identity", "If", "IsInf", "IsNaN", "LRN", "LSTM", "LeakyRelu", "Less", "LessOrEqual", "Log",
-        "LogSoftmax", "Loop", "LpPool", "MatMul", "Max", "MaxPool", "MaxUnpool", "Mean",
-        "MeanVarianceNormalization", "Min", "Mod", "Mul", "Neg", "NegativeLogLikelihoodLoss",
-        "NonMaxSuppression", "NonZero", "OneHot", "Or", "PRelu", "Pad", "Pow", "QLinearMatMul", "QuantizeLinear", "RNN",
-        "Reciprocal", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
-        "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Resize", "ScatterElements",
-        "ScatterND", "Shape", "Sigmoid", "Sign", "Size", "Slice", "Softmax", "SpaceToDepth", "Split", "Sqrt",
-        "Squeeze", "Sub", "Sum", "Tanh", "Tile", "TopK", "Transpose", "Unsqueeze", "Where", "Xor",
-        "SoftmaxCrossEntropyLoss", "OptionalGetElement", "OptionalHasElement",
+        "Abs", "Acos", "Acosh", "Add", "And", "ArgMax", "ArgMin", "Asin", "Asinh", "Atan", "Atanh",
+        "AveragePool", "BatchNormalization", "Bernoulli", "BitShift", "Cast", "CastLike", "Ceil",
+        "Clip", "Compress", "Concat", "Constant", "ConstantOfShape", "Conv", "ConvTranspose", "Cos",
+        "Cosh", "CumSum", "DeformConv", "DepthToSpace", "DequantizeLinear", "Det", "Div", "Dropout",
+        "Elu", "Equal", "Erf", "Exp", "Expand", "EyeLike", "Flatten", "Floor", "GRU", "Gather",
+        "GatherElements", "GatherND", "Gemm", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool",
+        "Greater", "GreaterOrEqual", "HardSigmoid", "HardSwish", "Hardmax", "Identity", "If",
+        "InstanceNormalization", "IsInf", "IsNaN", "LRN", "LSTM", "LeakyRelu", "Less",
+        "LessOrEqual", "Log", "LogSoftmax", "Loop", "LpNormalization", "LpPool", "MatMul", "Max",
+        "MaxPool", "MaxRoiPool", "MaxUnpool", "Mean", "MeanVarianceNormalization", "Min", "Mish",
+        "Mod", "Mul", "Multinomial", "Neg", "NegativeLogLikelihoodLoss", "NonMaxSuppression",
+        "NonZero", "OneHot", "OptionalGetElement", "OptionalHasElement", "Or", "PRelu", "Pad",
+        "Pow", "QLinearMatMul", "QuantizeLinear", "RNN", "RandomNormal", "RandomNormalLike",
+        "RandomUniform", "RandomUniformLike", "Reciprocal", "ReduceL1", "ReduceL2", "ReduceLogSum",
+        "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
+        "ReduceSumSquare", "Relu", "Reshape", "Resize", "RoiAlign", "Round", "ScatterElements",
+        "ScatterND", "Selu", "Shape", "Sigmoid", "Sign", "Sin", "Sinh", "Size", "Slice", "Softmax",
+        "SoftmaxCrossEntropyLoss", "Softplus", "Softsign", "SpaceToDepth", "Split", "Sqrt",
+        "Squeeze", "Sub", "Sum", "Tan", "Tanh", "ThresholdedRelu", "Tile", "TopK", "Transpose",
+        "Unsqueeze", "Where", "Xor",
     )
-} | {"GridSample": (), "Scan": (11, 16, 19, 21), "Upsample": (), "DFT": ()}  # fmt: skip
+} | {"GridSample": (22,), "Scan": (11, 16, 19, 21, 23), "Upsample": (), "DFT": ()}  # fmt: skip
 """By operator, the opsets of the change log whose change leaves a node as it is."""
