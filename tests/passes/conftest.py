@@ -13,12 +13,13 @@ from wsec.compiler.importer import infer_shapes
 from wsec.compiler.importer.constants import lift_constants
 from wsec.compiler.importer.naming import name_nodes
 from wsec.compiler.onnxruntime_session import make_session, run_session
-from wsec.passes import Pass, run_pipeline
+from wsec.passes import Pass, default_pipeline, run_pipeline
+from wsec.passes.pipeline import ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HEAD = '<ir_version: 10, opset_import: ["" : 21, "local" : 1, "com.microsoft" : 1]>'
+HEAD = '<ir_version: 10, opset_import: ["" : 23, "local" : 1, "com.microsoft" : 1]>'
 
 
 def _build(text: str) -> ir.Model:
@@ -75,6 +76,35 @@ def apply() -> Callable[..., ir.Model]:
         run_pipeline(again, [pass_])
         assert _bytes(again) == after
         return model
+
+    return run
+
+
+def _legal_order(seed: int) -> list[Pass]:
+    """Each pass of the default pipeline once, in a random order that its rules allow."""
+    rng = np.random.default_rng(seed)
+    waiting = {current.name: current for current in default_pipeline()}
+    order: list[Pass] = []
+    while waiting:
+        after = {later for earlier, later, _ in ORDER if earlier in waiting}
+        free = [name for name in waiting if name not in after]
+        order.append(waiting.pop(free[rng.integers(len(free))]))
+    return order
+
+
+@pytest.fixture
+def survives_any_order() -> Callable[..., None]:
+    """Runs all passes on a model given as text in several random legal orders; the numbers stay."""
+
+    def run(text: str, *, tolerance: float = 1e-5, orders: int = 3) -> None:
+        expected = _results(_build(text))
+        for seed in range(orders):
+            model = _build(text)
+            run_pipeline(model, _legal_order(seed))
+            for old, new in zip(expected, _results(model), strict=True):
+                assert (old.dtype, old.shape) == (new.dtype, new.shape)
+                scale = float(np.abs(old.astype(np.float64)).max(initial=0.0))
+                np.testing.assert_allclose(new, old, rtol=0, atol=tolerance * scale, equal_nan=True)
 
     return run
 

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 FUNCTIONS = """
-<domain: "local", opset_import: ["" : 21, "local" : 1]> outer <scale> (a) => (b) {
+<domain: "local", opset_import: ["" : 23, "local" : 1]> outer <scale> (a) => (b) {
     c = Constant<value_float: float = @scale>()
     d = local.inner(a)
     b = Mul(d, c)
 }
-<domain: "local", opset_import: ["" : 21]> inner (a) => (b) { n = Neg(a) b = Relu(n) }"""
+<domain: "local", opset_import: ["" : 23]> inner (a) => (b) { n = Neg(a) b = Relu(n) }"""
 
 
 def test_nested_calls_are_inlined(
