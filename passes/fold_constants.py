@@ -17,7 +17,7 @@ from onnxscript.optimizer import FOLDED_FROM_KEY, fold_constants_ir
 
 from wsec.compiler.importer.constants import lift_constants
 from wsec.compiler.importer.naming import name_nodes
-from wsec.compiler.importer.shapes import infer_shapes, static_shape
+from wsec.compiler.importer.shapes import infer_open_shapes, static_shape
 from wsec.compiler.operators import NON_DETERMINISTIC
 from wsec.passes.base import Pass, PassResult
 from wsec.passes.rewriting import Array, Rewriter, constant_of, is_cheap
@@ -57,7 +57,7 @@ class FoldConstants(Pass):
         return PassResult(modified=modified)
 
     def _round(self, model: ir.Model) -> bool:
-        changed = infer_shapes(model)
+        changed = infer_open_shapes(model)
         if any(node.op_type in _NOT_FOLDABLE for node in model.graph.all_nodes()):
             return changed
         folded = fold_constants_ir(

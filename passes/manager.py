@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from wsec.compiler.errors import WsecError
 from wsec.compiler.importer.naming import name_nodes
-from wsec.compiler.importer.shapes import infer_shapes, unshaped_values
+from wsec.compiler.importer.shapes import infer_open_shapes
 from wsec.passes.base import PassResult
 from wsec.passes.failures import is_custom, pass_failed, pass_took_too_long, wrong_result
 from wsec.passes.time_limit import TimeLimitExceeded, time_limit
@@ -116,8 +116,7 @@ def _settle(
         if is_custom(current):
             name_nodes(model)
         _check(model, current, index, verify_signature(model, before))
-        if any(True for _ in unshaped_values(model)):
-            infer_shapes(model)
+        infer_open_shapes(model)
     except Exception as error:  # the model may be broken beyond what can be checked
         if isinstance(error, WsecError) or not is_custom(current):
             raise

@@ -14,7 +14,7 @@ from wsec.compiler.importer.external_data import check_external_data
 from wsec.compiler.importer.graph_checks import check_graph
 from wsec.compiler.importer.model_file import read_model_proto
 from wsec.compiler.importer.naming import name_nodes
-from wsec.compiler.importer.opset import normalise_opset
+from wsec.compiler.importer.opset import adaptation_reads_shapes, normalise_opset
 from wsec.compiler.importer.shape_measurement import measure_custom_operators
 from wsec.compiler.importer.shapes import contradictions, forget_shapes, infer_shapes
 from wsec.compiler.importer.tensor_checks import check_tensors
@@ -58,13 +58,13 @@ def import_model(path: Path, dims: Mapping[str, int]) -> ImportedModel:
     notes += bind_dimensions(model, dims)
     _state_defaults(model)
     declared = forget_shapes(model)
-    infer_shapes(model)
-    opsets = dict(model.opset_imports)
-    if normalise_opset(model) or model.opset_imports != opsets:
-        forget_shapes(
-            model
-        )  # inference of the older opset may know them otherwise, and would not be corrected
+    if adaptation_reads_shapes(model):
         infer_shapes(model)
+        normalise_opset(model)
+        forget_shapes(model)  # inference of the older opset may know them otherwise, and is not corrected
+    else:
+        normalise_opset(model)
+    infer_shapes(model)
     lift_constants(model)
     name_nodes(model)
     while measure_custom_operators(model):

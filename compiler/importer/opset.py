@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import onnx
 
 from wsec.compiler.errors import WsecError
-from wsec.compiler.importer.opset_adapters import ADAPTERS, COMPATIBLE, NotAdaptableError
+from wsec.compiler.importer.opset_adapters import ADAPTERS, COMPATIBLE, READS_SHAPES, NotAdaptableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,10 +34,7 @@ def normalise_opset(model: ir.Model) -> bool:
     Raises:
         WsecError: WSEC114, which lists every operator that cannot be brought over.
     """
-    scopes: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
-    for scope in scopes:
-        if "ai.onnx" in scope.opset_imports:
-            scope.opset_imports.setdefault("", scope.opset_imports.pop("ai.onnx"))
+    scopes = _scopes(model)
     versions = [scope.opset_imports[""] for scope in scopes if "" in scope.opset_imports]
     held_back = any(
         node.op_type in HELD_BACK for scope in scopes for node in scope.all_nodes() if not node.domain
@@ -61,6 +58,26 @@ def normalise_opset(model: ir.Model) -> bool:
         )
     model.ir_version = max(model.ir_version, _NODE_METADATA_IR_VERSION)
     return changed
+
+
+def adaptation_reads_shapes(model: ir.Model) -> bool:
+    """Whether `normalise_opset` has to know shapes or element types; of most models it has not."""
+    oldest = min(
+        (scope.opset_imports.get("", TARGET_OPSET) for scope in _scopes(model)), default=TARGET_OPSET
+    )
+    readers = {op_type for op_type, step in READS_SHAPES if oldest < step}
+    return any(
+        node.op_type in readers for scope in _scopes(model) for node in scope.all_nodes() if not node.domain
+    )
+
+
+def _scopes(model: ir.Model) -> list[ir.Graph | ir.Function]:
+    """What has opsets of its own; `ai.onnx` is there under its other name, the empty one."""
+    scopes: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for scope in scopes:
+        if "ai.onnx" in scope.opset_imports:
+            scope.opset_imports.setdefault("", scope.opset_imports.pop("ai.onnx"))
+    return scopes
 
 
 def _adapt_all(nodes: Iterable[ir.Node], start: int, target: int, problems: list[str]) -> bool:

@@ -331,6 +331,14 @@ ADAPTERS: dict[tuple[str, int], Callable[[ir.Node], None]] = {
     )
 }  # fmt: skip
 
+_SHAPE_READERS = frozenset(
+    {_broadcast_7, _clip_11, _group_normalization_21, _pad_11, _prelu_7, _softmax_13}
+)  # and of element types
+READS_SHAPES: frozenset[tuple[str, int]] = frozenset(
+    change for change, adapter in ADAPTERS.items() if adapter in _SHAPE_READERS
+)
+"""The adapters that have to know the shapes or the element types of the operands."""
+
 COMPATIBLE: dict[str, tuple[int, ...]] = {
     name: tuple(step for step in _EVERY_COMPATIBLE if (name, step) not in ADAPTERS)
     for name in (

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 
 from wsec.compiler.importer import import_model, infer_shapes, shape_oracle
-from wsec.compiler.importer.shapes import static_shape, unshaped_values
+from wsec.compiler.importer.shapes import infer_open_shapes, static_shape, unshaped_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +42,19 @@ def test_a_true_declaration_is_not_noted(model_file: Callable[[str], Path]) -> N
     """A symbol contradicts no number."""
     path = model_file(f"{HEAD} g (float[batch, 3] x) => (float[batch, 3] y) {{ y = Relu(x) }}")
     assert import_model(path, {"batch": 4}).notes == ()
+
+
+def test_open_shapes_are_inferred_in_bodies_too() -> None:
+    """A pass that leaves an inner value open has it inferred; a second time there is nothing left to do."""
+    model = _model("""g (bool c, float[2, 3] x) => (float[2, 3] y) {
+        y = If (c) <then_branch = t () => (float[2, 3] r) { a = Neg(x) \n r = Abs(a) },
+                    else_branch = e () => (float[2, 3] s) { s = Neg(x) }> }""")
+    assert infer_open_shapes(model)
+    assert not infer_open_shapes(model)
+    inner = next(value for node in model.graph.all_nodes() for value in node.outputs if value.name == "a")
+    inner.shape = None
+    assert infer_open_shapes(model)
+    assert static_shape(inner) == (2, 3)
 
 
 def test_declared_inner_shapes_are_forgotten(model_file: Callable[[str], Path]) -> None:
