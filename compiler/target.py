@@ -179,6 +179,37 @@ class WaferLink:
 
 
 @dataclass(frozen=True, slots=True)
+class Overheads:
+    """Cycles that instructions and steps of hand-written core programs were measured to take, `cost/programs.py`.
+
+    Attributes:
+        simd_word_cycles: A multiply-add of one 64-bit word of elements inside a vector instruction; 1 without bank conflicts.
+        narrow_multiply_add_cycles: One fp16 multiply-add inside a vector instruction that does not use 64-bit words.
+        issue_cycles: A vector instruction of a loop over vectors.
+        outer_loop_cycles: An iteration of the loop around that loop.
+        scalar_loop_cycles: A vector instruction that a scalar loop sets up anew.
+        collective_start_cycles: Before the first word of a collective and after its last.
+        step_cycles: From one task of a layer, or one step of a product whose operands shift, to the next.
+        multicast_step_cycles: One step of a product whose operands are multicast.
+        library_step_cycles: The same by a library of collectives.
+        library_reduce_cycles: A reduction and a broadcast of that library, their start and end.
+        chain_step_cycles: One core of a chain that adds in a scalar loop.
+    """
+
+    simd_word_cycles: PositiveNumber
+    narrow_multiply_add_cycles: PositiveNumber
+    issue_cycles: PositiveNumber
+    outer_loop_cycles: PositiveNumber
+    scalar_loop_cycles: PositiveNumber
+    collective_start_cycles: PositiveNumber
+    step_cycles: PositiveNumber
+    multicast_step_cycles: PositiveNumber
+    library_step_cycles: PositiveNumber
+    library_reduce_cycles: PositiveNumber
+    chain_step_cycles: PositiveNumber
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A machine, as far as the compiler and the estimates need to know it.
 
@@ -196,6 +227,7 @@ class Target:
     power_watts: PositiveNumber | None = None
     external_memory: ExternalMemory | None = None
     wafer_link: WaferLink | None = None
+    overheads: Overheads | None = None
 
     def with_region(self, width: int, height: int) -> Target:
         """The same machine with only `width` columns and `height` rows of it given to the compiler.

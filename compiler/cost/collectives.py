@@ -41,3 +41,27 @@ def broadcast_cycles(
     """Broadcast along a line by multicast: `B + hop * spacing * P + 2 T_R`; nothing for one core."""
     distance = fabric.hop_cycles * spacing * cores
     return np.where(cores > 1, words + distance + 2 * fabric.ramp_cycles, 0.0)
+
+
+def two_level_all_reduce_cycles(
+    words: int, cores: int, group: int, switch_cycles: int, fabric: Fabric
+) -> float:
+    """All-reduce along a line in groups: each group adds towards its middle, the middles towards theirs, then a broadcast.
+
+    `3 B + hop * P + (2 T_R + 1 + switch) * steps`: the words pass a core three times; the way to the middle of the line
+    and back is its length; each core on the longest way waits for its neighbour and switches to the task that adds. Two
+    halves of a group work at once, so that its longest way has half of its cores.
+
+    Args:
+        words: B, of each core.
+        cores: P.
+        group: Cores of a group.
+        switch_cycles: Of a task switch.
+        fabric: Hops and ramps.
+    """
+    if cores <= 1:
+        return 0.0
+    inside = -(-(min(group, cores) - 1) // 2)
+    between = -(-(-(-cores // group) - 1) // 2)
+    step = 2 * fabric.ramp_cycles + 1 + switch_cycles
+    return float(3 * words + fabric.hop_cycles * cores + step * (inside + between))

@@ -70,7 +70,7 @@ def test_every_number_names_its_source(name: str) -> None:
     """A reader can tell a measured value from an assumed one, on every line that holds a number."""
     for line in (SHIPPED / f"{name}.toml").read_text(encoding="utf-8").splitlines():
         if re.match(r"\w+ = [0-9]", line):
-            assert re.search(r" # (\[(HW|VEND|DER|PAPER)\] |assumption: )\S", line), line
+            assert re.search(r" # (\[(HW|FIT|VEND|DER|PAPER)\] |assumption: )\S", line), line
 
 
 @pytest.mark.parametrize("name", list_targets())
@@ -298,7 +298,7 @@ def test_sections_of_the_wrong_kind_are_named() -> None:
         "error[WSEC204]: the target description has 4 entries that cannot be used\n"
         "  where:    my.toml\n"
         "  found:    zzz: unknown key, known are name, description, clock_hz, grid, core, fabric, host, "
-        "power_watts, external_memory, wafer_link\n"
+        "power_watts, external_memory, wafer_link, overheads\n"
         '            core.lanes = "four": a table is allowed\n'
         "            host = 3: a table is allowed\n"
         "            power_watts = a table: a number above 0 is allowed\n"

@@ -1,0 +1,108 @@
+"""Fits the measured overheads of the target files to the tables under `benchmarks/data`, and prints them as TOML.
+
+    python benchmarks/fit_cycles.py [--data DIR]
+
+Prediction is linear in the overheads but for a maximum of computing and moving words, so Gauss-Newton steps on the
+relative errors converge at once. No row of the prefill table takes part in any fit. Beside the overheads stands the error
+on each grid size when its rows are left out of the fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from measured_cycles import BadTable, Measurement, read_measurements
+from wsec.compiler.target import Overheads, Target, load_target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FITTED: dict[str, tuple[str, ...]] = {
+    "wse3": tuple(field.name for field in dataclasses.fields(Overheads)),
+    "wse2": ("narrow_multiply_add_cycles", "step_cycles"),
+}
+"""By target, the overheads that were fitted on its own measurements; wse2 takes the others from wse3."""
+
+UNSEEN = ("wse3_prefill_layer.csv",)
+"""Tables of which no row is fitted."""
+
+DATA = Path(__file__).parent / "data"
+_STEPS = 4
+
+
+def fitted(target: Target, names: Sequence[str], rows: Sequence[Measurement]) -> Target:
+    """The target with the overheads `names` that fit `rows` best, in the least squares of the relative error."""
+    for _ in range(_STEPS):
+        overheads = _overheads(target)
+        start = np.array([getattr(overheads, name) for name in names])
+        base = _relative(target, rows)
+        slopes = np.stack(
+            [
+                _relative(_with(target, {name: 1 + value}), rows) - base
+                for name, value in zip(names, start, strict=True)
+            ],
+            axis=1,
+        )
+        change, *_ = np.linalg.lstsq(slopes, 1 - base, rcond=None)
+        values = np.maximum(start + change, 1e-3)
+        target = _with(target, {name: float(value) for name, value in zip(names, values, strict=True)})
+    return target
+
+
+def left_out(
+    target: Target, names: Sequence[str], rows: Sequence[Measurement]
+) -> dict[tuple[str, int], float]:
+    """Worst relative error on the rows of each file and grid size after a fit without that size."""
+    errors: dict[tuple[str, int], float] = {}
+    for side in sorted({row.grid_side for row in rows}):
+        tested = [row for row in rows if row.grid_side == side]
+        model = fitted(target, names, [row for row in rows if row.grid_side != side])
+        for row in tested:
+            key = (row.file, side)
+            errors[key] = max(errors.get(key, 0.0), abs(row.predict(model) / row.cycles - 1))
+    return errors
+
+
+def _relative(target: Target, rows: Sequence[Measurement]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.array([row.predict(target) / row.cycles for row in rows])
+
+
+def _overheads(target: Target) -> Overheads:
+    if target.overheads is None:
+        raise BadTable(f"target {target.name} has no table [overheads] to start from")
+    return target.overheads
+
+
+def _with(target: Target, values: dict[str, float]) -> Target:
+    return dataclasses.replace(target, overheads=dataclasses.replace(_overheads(target), **values))
+
+
+def main() -> None:
+    """Fit every target and print its overheads."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the tables")
+    arguments = parser.parse_args()
+    try:
+        measurements = read_measurements(arguments.data)
+    except (BadTable, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
+    for name, overheads in FITTED.items():
+        rows = [row for row in measurements if row.target == name and row.file not in UNSEEN]
+        model = fitted(load_target(name), overheads, rows)
+        print(f"# {name}: {len(overheads)} overheads fitted to {len(rows)} measurements\n[overheads]")
+        for key in overheads:
+            print(f"{key} = {getattr(_overheads(model), key):.4g}")
+        print("# worst error on grid sizes that are left out of the fit")
+        for (file, side), worst in sorted(left_out(model, overheads, rows).items()):
+            print(f"# {file:32} {side:4} {worst:7.2%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Cycles of whole programs: their structure, and what they need of a target."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsec.compiler.cost.collectives import two_level_all_reduce_cycles
+from wsec.compiler.cost.programs import (
+    gemv_cycles,
+    library_summa_cycles,
+    mesh_gemm_cycles,
+    summa_cycles,
+    vector_loop_cycles,
+)
+from wsec.compiler.errors import WsecError
+from wsec.compiler.target import load_target
+
+WSE3 = load_target("wse3")
+
+
+def test_a_vector_loop_counts_whole_words_of_the_write_port() -> None:
+    """Halves come four to a word of 64 bits: three cost what four cost, five what eight do."""
+    assert vector_loop_cycles(2, 3, 3, WSE3) == vector_loop_cycles(2, 3, 4, WSE3)
+    assert vector_loop_cycles(2, 3, 5, WSE3) == vector_loop_cycles(2, 3, 8, WSE3)
+    assert WSE3.overheads is not None
+    step = vector_loop_cycles(2, 3, 8, WSE3) - vector_loop_cycles(2, 3, 4, WSE3)
+    assert step == pytest.approx(6 * WSE3.overheads.simd_word_cycles)
+
+
+@given(words=st.integers(1, 500), cores=st.integers(2, 1000))
+def test_an_all_reduce_is_no_faster_than_its_way(words: int, cores: int) -> None:
+    """Words go to the middle and back; groups as long as the line are the case of one level."""
+    cycles = two_level_all_reduce_cycles(words, cores, 15, 10, WSE3.fabric)
+    assert cycles >= 3 * words + WSE3.fabric.hop_cycles * cores
+    one_level = two_level_all_reduce_cycles(words, cores, cores, 10, WSE3.fabric)
+    assert one_level == 3 * words + WSE3.fabric.hop_cycles * cores + 15 * (cores // 2)
+
+
+def test_one_core_reduces_nothing() -> None:
+    """No words move."""
+    assert two_level_all_reduce_cycles(100, 1, 15, 10, WSE3.fabric) == 0
+
+
+def test_a_product_that_is_bound_by_its_words_takes_their_time() -> None:
+    """With cores that compute at once, a step lasts as long as the words of the larger block."""
+    assert WSE3.overheads is not None
+    fast = dataclasses.replace(
+        WSE3.overheads, simd_word_cycles=1e-9, issue_cycles=1e-9, outer_loop_cycles=1e-9
+    )
+    target = dataclasses.replace(WSE3, overheads=fast)
+    step = 20 * 30 + 2 * WSE3.fabric.hop_cycles + fast.step_cycles
+    assert mesh_gemm_cycles(100, 10, 20, 30, target) == pytest.approx(100 * step)
+
+
+def test_a_library_costs_more_than_multicasts() -> None:
+    """The order of the three ways to multiply that was measured at tiles of 12."""
+    assert mesh_gemm_cycles(360, 12, 12, 12, WSE3) < library_summa_cycles(360, 12, WSE3)
+    assert summa_cycles(360, 12, WSE3) < library_summa_cycles(360, 12, WSE3)
+
+
+def test_a_target_without_overheads_is_refused() -> None:
+    """Nobody measured the meshes."""
+    with pytest.raises(WsecError) as error:
+        gemv_cycles(16, 8, load_target("mesh16"))
+    assert str(error.value) == (
+        "error[WSEC208]: the target has no measured overheads of instructions\n"
+        "  where:    target mesh16\n"
+        "  expected: a table [overheads]\n"
+        "  found:    none\n"
+        "  try:      take a target that has one (wse2, wse3), or add the table; docs/targets.md describes it"
+    )
