@@ -84,6 +84,9 @@ SHAPE_OPERANDS: dict[str, tuple[int, ...]] = {
 KERNEL_KEY = "wsec.kernel"
 """Node metadata: the name of the fused group that the node belongs to (see the pass `fuse-elementwise`)."""
 
+UNSPLIT_KEY = "wsec.unsplit"
+"""Node metadata: why the pass `legalize-operators` had to leave a node as it is."""
+
 
 def is_elementwise(domain: str, op_type: str) -> bool:
     """Whether the operator is an element-wise one of `ai.onnx`."""

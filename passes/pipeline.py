@@ -16,6 +16,7 @@ PIPELINE: tuple[tuple[str, str], ...] = (
     ("inline-functions", "a kernel is made of operators, not of functions"),
     ("fold-constants", "exporters compute shapes in the graph; folded, every shape is static"),
     ("eliminate-dead-code", "what folding has orphaned must not count as a user"),
+    ("legalize-operators", "standard operators have kernels, and are what the passes behind look for"),
     ("remove-identities", "an identity between convolution and normalisation would hide the pair"),
     ("fold-batch-normalization", "normalisation at inference is a scale that the weights can carry"),
     ("canonicalize-gemm", "MatMul and Add are the same computation with kernels of their own"),
@@ -34,6 +35,8 @@ PIPELINE: tuple[tuple[str, str], ...] = (
 
 ORDER: tuple[tuple[str, str, str], ...] = (
     ("inline-functions", "fold-constants", "shapes inside a function depend on its caller"),
+    ("legalize-operators", "fold-constants", "its masks and positions are often constants"),
+    ("legalize-operators", "canonicalize-gemm", "it writes FusedGemm as Gemm"),
     ("remove-identities", "fold-batch-normalization", "the pair must be adjacent"),
     ("fold-batch-normalization", "canonicalize-gemm", "a Gemm has a bias that takes the shift"),
     ("canonicalize-gemm", "fold-constants", "its transposed weights are folded"),

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
+from wsec.compiler.importer.shapes import static_shape
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -138,6 +140,30 @@ class Rewriter:
             self.graph.remove(node, safe=True)
         self.modified = True
         return True
+
+    def replace(self, node: ir.Node, values: Sequence[ir.Value | None]) -> None:
+        """Let the users of each output of `node` read the value at its place, and remove the node.
+
+        Outputs of the model keep their names: a value that has one of its own already is copied. None stands for an
+        output that nothing reads.
+        """
+        renamed: list[tuple[ir.Value, str | None]] = []
+        for output, value in zip(node.outputs, values, strict=False):
+            if value is None:
+                continue
+            source = value
+            if output.is_graph_output():
+                taken = any(source is given for given, _ in renamed)
+                if source.producer() is None or source.is_graph_output() or taken:
+                    source = self.insert_before(
+                        node, "Identity", [value], shape=static_shape(value), role="copy", dtype=value.dtype
+                    )
+                renamed.append((source, output.name))
+            output.replace_all_uses_with(source, replace_graph_outputs=True)
+        self.graph.remove(node, safe=True)
+        for source, name in renamed:
+            source.name = name
+        self.modified = True
 
     def _register(self, name: str, tensor: ir.TensorProtocol) -> ir.Value:
         value = ir.Value(

@@ -13,7 +13,7 @@ from wsec.compiler.kernels.custom import custom_kinds, make_custom
 from wsec.compiler.kernels.kind import KernelKind
 from wsec.compiler.kernels.operator_view import Unsplittable
 from wsec.compiler.kernels.recurrent import RECURRENT, make_recurrent
-from wsec.compiler.operators import REDUCTIONS
+from wsec.compiler.operators import REDUCTIONS, UNSPLIT_KEY
 
 if TYPE_CHECKING:
     from wsec.compiler.kernels.loop_nest import LoopNest
@@ -67,4 +67,5 @@ def loop_nest_of(operator: OperatorView) -> LoopNest:
             return make_custom(custom, operator)
         except Unsplittable as reason:
             reasons.append(str(reason))
-    raise Unsplittable("; ".join(reasons) or "no distributed kernel for this operator")
+    left_alone = operator.node.metadata_props.get(UNSPLIT_KEY, "no distributed kernel for this operator")
+    raise Unsplittable("; ".join(reasons) or left_alone)
