@@ -18,7 +18,7 @@ export PIP_NO_INPUT := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install links demo test check lint types format models bench backend-suite clean
+.PHONY: help install links demo test check lint types format models bench backend-suite operators-page clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,10 @@ bench: $(INSTALLED) models $(DEMO_MODEL) ## compile every model and print what i
 
 backend-suite: $(INSTALLED) ## run the ONNX backend suite through wsec and print a table by operator
 	$(BIN)/python benchmarks/backend_suite.py --workers $(WORKERS) --json build/backend-suite.json
+
+operators-page: $(INSTALLED) ## make docs/operators.md again, from the tables that the compiler works by
+	$(BIN)/python -m wsec.operator_support > docs/operators.md.new
+	mv docs/operators.md.new docs/operators.md
 
 clean: ## remove what was built, except .venv
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

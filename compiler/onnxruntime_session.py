@@ -78,3 +78,13 @@ def run_session(
             raise
         raise ort_errors.NotImplemented(str(error)) from error
     return results
+
+
+def operators_of_onnxruntime() -> tuple[list[Any], frozenset[tuple[str, str]]]:
+    """The schemas that onnxruntime knows, and which operators, by domain and name, its CPU build has code for."""
+    implemented = frozenset(
+        (kernel.domain, kernel.op_name)
+        for kernel in ort_errors.get_all_opkernel_def()
+        if kernel.provider == "CPUExecutionProvider"
+    )
+    return list(ort_errors.get_all_operator_schema()), implemented

@@ -36,9 +36,12 @@ class Pass(abc.ABC):
 
     Attributes:
         name: In kebab case; what the command line and messages call the pass.
+        rewrites: Operators of which the pass leaves none, in their usual form, named `domain.Name`, those of `ai.onnx`
+            by the name alone. docs/operators.md is made of it; nothing else depends on it.
     """
 
     name: ClassVar[str]
+    rewrites: ClassVar[tuple[str, ...]] = ()
 
     @abc.abstractmethod
     def run(self, model: ir.Model) -> PassResult:

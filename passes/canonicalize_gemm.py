@@ -20,6 +20,7 @@ class CanonicalizeGemm(Pass):
     """Replaces alpha A B + beta C by a MatMul and an Add, folding transposed weights and the factors."""
 
     name: ClassVar[str] = "canonicalize-gemm"
+    rewrites: ClassVar[tuple[str, ...]] = ("Gemm",)
 
     def run(self, model: ir.Model) -> PassResult:
         """Each Gemm of the main graph whose shapes are known."""

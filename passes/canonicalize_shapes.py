@@ -28,6 +28,14 @@ class CanonicalizeShapes(Pass):
     """Writes flattening, squeezing, splitting and global pooling as Reshape, Slice and reductions."""
 
     name: ClassVar[str] = "canonicalize-shapes"
+    rewrites: ClassVar[tuple[str, ...]] = (
+        "Flatten",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "Split",
+        "Squeeze",
+        "Unsqueeze",
+    )
 
     def run(self, model: ir.Model) -> PassResult:
         """Each such node of the main graph whose shapes are known."""

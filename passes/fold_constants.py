@@ -42,6 +42,7 @@ class FoldConstants(Pass):
     """
 
     name: ClassVar[str] = "fold-constants"
+    rewrites: ClassVar[tuple[str, ...]] = ("Constant", "ConstantOfShape", "Shape", "Size")
     input_bytes: int = 1 << 24
     file_bytes: int = 1 << 14
     output_bytes: int = 1 << 24

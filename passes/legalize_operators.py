@@ -65,6 +65,9 @@ class LegalizeOperators(Pass):
     """Writes operators of com.microsoft, attention and dynamic quantisation in standard operators."""
 
     name: ClassVar[str] = "legalize-operators"
+    rewrites: ClassVar[tuple[str, ...]] = tuple(
+        f"{domain}.{name}" if domain else name for domain, name in REWRITES
+    )
 
     def run(self, model: ir.Model) -> PassResult:
         """Each node of the main graph that `REWRITES` lists and whose shapes are known."""

@@ -20,6 +20,7 @@ class RemoveIdentities(Pass):
     """Removes Identity, Dropout at inference, and casts, reshapes, slices, pads ... that do nothing."""
 
     name: ClassVar[str] = "remove-identities"
+    rewrites: ClassVar[tuple[str, ...]] = ("Dropout", "Identity")
 
     def run(self, model: ir.Model) -> PassResult:
         """Only the main graph; an identity that gives a model output its name stays where nothing else can."""
