@@ -72,10 +72,13 @@ def _ints_to_input(name: str, index: int) -> Callable[[ir.Node], None]:
     return adapt
 
 
-def _forbid_used_outputs(first: int, why: str) -> Callable[[ir.Node], None]:
+def _drop_outputs(first: int, why: str) -> Callable[[ir.Node], None]:
+    """Further outputs that changed: a node loses those that nobody reads, and cannot say the others."""
+
     def adapt(node: ir.Node) -> None:
         if any(out.uses() or out.is_graph_output() for out in node.outputs[first:]):
             raise NotAdaptableError(why)
+        node.resize_outputs(first)
 
     return adapt
 
@@ -130,13 +133,6 @@ def _batch_normalization_9(node: ir.Node) -> None:
     spatial = _take(node, "spatial")
     if spatial is not None and spatial.as_int() != 1:
         raise NotAdaptableError("normalises each element by itself (spatial=0)")
-
-
-def _batch_normalization_14(node: ir.Node) -> None:
-    """Up to opset 9 the presence of the further outputs asked for training."""
-    if any(out.uses() or out.is_graph_output() for out in node.outputs[1:]):
-        raise NotAdaptableError("is in training mode")
-    node.resize_outputs(1)
 
 
 def _clip_11(node: ir.Node) -> None:
@@ -288,11 +284,11 @@ _axes_to_input = _ints_to_input("axes", 1)
 ADAPTERS: dict[tuple[str, int], Callable[[ir.Node], None]] = {
     ("BatchNormalization", 7): _batch_normalization_7,
     ("BatchNormalization", 9): _batch_normalization_9,
-    ("BatchNormalization", 14): _batch_normalization_14,
+    ("BatchNormalization", 14): _drop_outputs(1, "is in training mode"),
     ("Clip", 11): _clip_11,
     ("DFT", 20): _dft_20,
     ("Dropout", 7): _drop_attributes("is_test"),
-    ("Dropout", 10): _forbid_used_outputs(1, "its mask is used, which was not boolean before opset 10"),
+    ("Dropout", 10): _drop_outputs(1, "its mask is used, which was not boolean before opset 10"),
     ("Dropout", 12): _dropout_12,
     ("GRU", 7): _drop_attributes("output_sequence"),
     ("Gemm", 7): _drop_attributes("broadcast"),

@@ -227,6 +227,16 @@ def test_all_operators_that_cannot_be_brought_over_are_listed(
     )
 
 
+def test_a_mask_that_nobody_reads_is_dropped(model_file: Callable[[str], Path]) -> None:
+    """Before opset 10 the mask of Dropout was of floats: its old type must not meet the new rule."""
+    text = (
+        '<ir_version: 8, opset_import: ["" : 9]> g (float[2, 4] x) => (float[2, 4] y) '
+        "{ y, m = Dropout<ratio=0.5>(x) }"
+    )
+    model = import_model(model_file(text), {}).model
+    assert [len(node.outputs) for node in model.graph] == [1]
+
+
 def test_training_normalisation_and_unknown_scales_are_refused() -> None:
     """Further reasons, each from its adapter."""
     for opset, body, reason in (
