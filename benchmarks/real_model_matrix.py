@@ -91,7 +91,7 @@ def measure(name: str, place: str, effort: float, folder: Path) -> Row:
     try:
         plan = wsec.compile(path, target="wse2", region=PLACES[place], dims=dims, effort=effort)
     except wsec.WsecError as error:
-        return Row(name, place, failure=f"{error.code} {str(error).splitlines()[0]}")
+        return Row(name, place, failure=str(error).splitlines()[0])
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     if place == "untouched":
@@ -182,8 +182,11 @@ def run_cases(cases: Sequence[tuple[str, str]], effort: float) -> Iterable[Row]:
         with tempfile.TemporaryDirectory() as folder:
             if name not in list_real_models() and place != "untouched":
                 write_network(name, Path(folder))
-            with context.Pool(1) as pool:
-                row = pool.apply(measure, (name, place, effort, Path(folder)))
+            try:
+                with context.Pool(1) as pool:
+                    row = pool.apply(measure, (name, place, effort, Path(folder)))
+            except Exception as error:  # noqa: BLE001 - a bug met in one case must not hide what the others do
+                row = Row(name, place, failure=f"crashed: {type(error).__name__}: {error}")
         state = row.failure or ("good" if row.good else "NOT GOOD")
         print(f"{name} on {place}: {state}, {row.seconds:.1f} s", file=sys.stderr, flush=True)
         yield row
