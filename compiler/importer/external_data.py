@@ -87,6 +87,15 @@ def _missing(expected: Path, tensor: ir.ExternalTensor, found: str) -> WsecError
 
 
 def _check_extent(folder: Path, location: str, tensor: ir.ExternalTensor, size: int) -> None:
+    if tensor.length is not None and tensor.length != tensor.nbytes:
+        raise WsecError(
+            "WSEC106",
+            "a weights file of the model has another number of bytes for a tensor than it needs",
+            where=f"tensor {tensor.name!r} in {folder / location}",
+            expected=f"{tensor.nbytes:,} bytes for {tensor.dtype.name.lower()} {list(tensor.shape.numpy())}",
+            found=f"length {tensor.length:,}",
+            hint="save the model and its weights again, together",
+        )
     offset = tensor.offset or 0
     needed = max(tensor.length or 0, tensor.nbytes)
     if offset >= 0 and offset + needed <= size:

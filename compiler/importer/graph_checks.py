@@ -26,9 +26,22 @@ def check_graph(proto: onnx.ModelProto) -> None:
         WsecError: WSEC102 a name that is no text, WSEC108 opset missing or unknown, WSEC109 a name defined twice,
             WSEC110 a name used before or without its definition, or an input without one.
     """
+    _check_ir_version(proto)
     _check_opsets(proto)
     _check_domains(proto)
-    _check_names(proto.graph, frozenset())
+    check_names(proto.graph, frozenset())
+
+
+def _check_ir_version(proto: onnx.ModelProto) -> None:
+    if proto.ir_version > onnx.IR_VERSION:
+        raise WsecError(
+            "WSEC108",
+            "the model is of an IR version that this installation does not know",
+            where="ir_version",
+            expected=f"3 to {onnx.IR_VERSION}",
+            found=str(proto.ir_version),
+            hint="install a newer onnx package, or export the model with an older one",
+        )
 
 
 def _check_opsets(proto: onnx.ModelProto) -> None:
@@ -76,14 +89,21 @@ def _check_domains(proto: onnx.ModelProto) -> None:
         )
 
 
-def _check_names(graph: onnx.GraphProto, outer: frozenset[str]) -> None:
-    """Names are text, defined once and before their use, through nested graphs."""
+def check_names(graph: onnx.GraphProto, outer: frozenset[str]) -> None:
+    """Check that names are text, defined once and before their use, through nested graphs.
+
+    Args:
+        graph: The graph.
+        outer: Names that are visible from around it.
+
+    Raises:
+        WsecError: WSEC102, WSEC109, WSEC110.
+    """
     _check_text(graph)
     defined: dict[str, str] = {}
     for kind, names in (
         ("input", [value.name for value in graph.input]),
         ("initializer", [tensor.name for tensor in graph.initializer]),
-        ("sparse initializer", [tensor.values.name for tensor in graph.sparse_initializer]),
     ):
         for name in names:
             if not name and kind == "input":
@@ -148,7 +168,7 @@ def _check_node(
     if bodies:
         visible = outer | defined.keys()
         for body in bodies:
-            _check_names(body, visible)
+            check_names(body, visible)
     for name in node.output:
         if name in defined:
             raise _defined_twice(name, defined[name], f"output of {_label(node, index)}")

@@ -11,12 +11,17 @@ from wsec.compiler.errors import WsecError
 from wsec.compiler.importer.constants import lift_constants
 from wsec.compiler.importer.dimensions import bind_dimensions
 from wsec.compiler.importer.external_data import check_external_data
+from wsec.compiler.importer.function_checks import check_functions
 from wsec.compiler.importer.graph_checks import check_graph
+from wsec.compiler.importer.loop_checks import check_loops
 from wsec.compiler.importer.model_file import read_model_proto
 from wsec.compiler.importer.naming import name_nodes
+from wsec.compiler.importer.node_checks import check_nodes
+from wsec.compiler.importer.operand_checks import check_operands
 from wsec.compiler.importer.opset import adaptation_reads_shapes, normalise_opset
 from wsec.compiler.importer.shape_measurement import measure_custom_operators
 from wsec.compiler.importer.shapes import contradictions, forget_shapes, infer_shapes
+from wsec.compiler.importer.sparse_initializers import fill_sparse_initializers
 from wsec.compiler.importer.tensor_checks import check_tensors
 
 if TYPE_CHECKING:
@@ -51,10 +56,10 @@ def import_model(path: Path, dims: Mapping[str, int]) -> ImportedModel:
         dims: Sizes of dimensions, by name or by `input:axis`.
 
     Raises:
-        WsecError: WSEC101 to WSEC114; each has a page in docs/errors.
+        WsecError: WSEC101 to WSEC114, WSEC119 to WSEC121; each has a page in docs/errors.
     """
-    model = _load(path)
-    notes = _drop_initializer_inputs(model)
+    model, notes = _load(path)
+    notes += _drop_initializer_inputs(model)
     notes += bind_dimensions(model, dims)
     _state_defaults(model)
     declared = forget_shapes(model)
@@ -67,8 +72,10 @@ def import_model(path: Path, dims: Mapping[str, int]) -> ImportedModel:
     infer_shapes(model)
     lift_constants(model)
     name_nodes(model)
+    check_loops(model)
     while measure_custom_operators(model):
         infer_shapes(model)
+    check_operands(model)
     notes += contradictions(model, declared)
     return ImportedModel(model=model, path=path, notes=notes)
 
@@ -80,10 +87,13 @@ def _state_defaults(model: ir.Model) -> None:
             node.attributes.setdefault(name, ir.AttrInt64(name, value))
 
 
-def _load(path: Path) -> ir.Model:
+def _load(path: Path) -> tuple[ir.Model, tuple[str, ...]]:
     proto = read_model_proto(path)
     check_tensors(proto, path)
+    notes = fill_sparse_initializers(proto, path)
     check_graph(proto)
+    check_functions(proto)
+    check_nodes(proto)
     try:
         model = ir.serde.deserialize_model(proto)
     except ir.serde.SerdeError as error:
@@ -98,7 +108,7 @@ def _load(path: Path) -> ir.Model:
     # An absolute folder: with an empty one onnx_ir would skip its own check of where the weights lie.
     ir.external_data.set_base_dir(model.graph, path.parent.resolve())
     check_external_data(model, path)
-    return model
+    return model, notes
 
 
 def _root_cause(error: BaseException) -> str:

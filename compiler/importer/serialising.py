@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx_ir as ir
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def serialise_without_weights(
     }
     inputs = len(graph.inputs)
     for value in values:
+        if value.const_value is not None and str(value.name) not in large:
+            value.const_value = in_memory(value.const_value)
         if str(value.name) in large:
             del graph.initializers[str(value.name)]
             value.const_value = None
@@ -44,3 +47,12 @@ def serialise_without_weights(
             value.const_value = tensor
             graph.initializers.add(value)
     return proto, large
+
+
+def in_memory(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+    """A small tensor without the file that it lies in, which a model of bytes alone could not find."""
+    if not isinstance(tensor, ir.ExternalTensor):
+        return tensor
+    copy = ir.Tensor(np.array(tensor.numpy()), dtype=tensor.dtype, name=tensor.name)
+    tensor.release()  # the map of the file, so that later readers decide on their own
+    return copy

@@ -13,6 +13,8 @@ import onnx
 import onnx_ir as ir
 import onnx_shape_inference as symbolic
 
+from wsec.compiler.importer.bounded_inference import infer_bounded
+from wsec.compiler.importer.extents import check_extents
 from wsec.compiler.importer.serialising import serialise_without_weights
 from wsec.compiler.importer.shape_sources import computed_shapes, deciding_inputs, varying_values
 
@@ -34,9 +36,13 @@ def infer_shapes(model: ir.Model) -> bool:
     """Infer shapes and types of all values in place; says whether any changed.
 
     First onnx's own inference; where a value stays open, the one of onnx-shape-inference, which knows com.microsoft.
+
+    Raises:
+        WsecError: WSEC120 a tensor is larger than any machine holds, or has a negative extent.
     """
     before = _snapshot(model)
     _fill_initializers(model)
+    check_extents(model.graph)
     _infer_by_onnx(model)
     opened = set(unshaped_values(model))
     if opened:
@@ -46,6 +52,7 @@ def infer_shapes(model: ir.Model) -> bool:
         _forget_symbols(model)
         for value, shape in shapes.items():
             value.shape = shape
+    check_extents(model.graph)
     return before != _snapshot(model)
 
 
@@ -160,9 +167,7 @@ def _infer_by_onnx(model: ir.Model) -> None:
         if entry.domain == "" and entry.version == _POOLING_OPSET - 1:
             entry.version = _POOLING_OPSET  # which only widened types otherwise
     try:
-        inferred = onnx.shape_inference.infer_shapes(
-            proto, check_type=False, strict_mode=False, data_prop=True
-        )
+        inferred = infer_bounded(proto)
     except onnx.shape_inference.InferenceError:
         return  # it gives up on the whole model; what stays open is reported with its nodes later
     _adopt(model.graph, inferred.graph)

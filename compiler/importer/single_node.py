@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from wsec.compiler.importer.serialising import in_memory
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,7 +30,7 @@ def single_node_model(node: ir.Node, model: ir.Model) -> tuple[bytes, dict[str, 
         name = str(value.name)
         copies[name] = ir.Value(name=name, type=value.type, shape=value.shape)
         if value.const_value is not None and value.const_value.nbytes <= _SMALL_CONSTANT_BYTES:
-            copies[name].const_value = value.const_value
+            copies[name].const_value = in_memory(value.const_value)
         else:
             originals[name] = value
     alone = ir.Node(
