@@ -8,6 +8,7 @@ the weight is read, so that a compilation reads no weights.
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,20 +21,22 @@ from wsec.compiler.importer.naming import name_nodes
 from wsec.compiler.importer.shapes import infer_open_shapes, static_shape
 from wsec.compiler.operators import NON_DETERMINISTIC
 from wsec.passes.base import Pass, PassResult
+from wsec.passes.inline_conditionals import inline_taken_branches
 from wsec.passes.rewriting import Array, Rewriter, constant_of, is_cheap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _MAX_ROUNDS = 16
 _DEFERRED_BYTES = 1 << 16
+_HIDDEN_DOMAIN = "wsec.hidden"
 _NOT_FOLDABLE = frozenset({"SplitToSequence"})
 """The folder fails on sequences cut in ones; a model with sequences is refused later, with all of its reasons."""
 
 
 @dataclass(frozen=True)
 class FoldConstants(Pass):
-    """Folds constant expressions and shape computations, in rounds with shape inference.
+    """Folds constant expressions, shape computations and conditionals, in rounds with shape inference.
 
     Attributes:
         input_bytes: Operators with a larger constant input than this are not folded.
@@ -61,13 +64,15 @@ class FoldConstants(Pass):
         changed = infer_open_shapes(model)
         if any(node.op_type in _NOT_FOLDABLE for node in model.graph.all_nodes()):
             return changed
-        folded = fold_constants_ir(
-            model,
-            onnx_shape_inference=False,
-            input_size_limit=self.input_bytes,
-            output_size_limit=self.output_bytes,
-            should_fold=self._should_fold,
-        )
+        changed |= inline_taken_branches(model)
+        with _conditionals_hidden(model):
+            folded = fold_constants_ir(
+                model,
+                onnx_shape_inference=False,
+                input_size_limit=self.input_bytes,
+                output_size_limit=self.output_bytes,
+                should_fold=self._should_fold,
+            )
         changed |= folded.modified
         changed |= lift_constants(model)
         changed |= _copy_constant_outputs(model)
@@ -91,6 +96,19 @@ class FoldConstants(Pass):
             return False
         limit = _DEFERRED_BYTES if node.op_type in _DEFERRED else self.output_bytes
         return all(_bytes_of(value) <= limit for value in node.outputs)
+
+
+@contextmanager
+def _conditionals_hidden(model: ir.Model) -> Iterator[None]:
+    """The folder would inline branches, and breaks the model where a branch gives one value twice."""
+    hidden = [node for node in model.graph.all_nodes() if node.op_type == "If" and node.domain == ""]
+    for node in hidden:
+        node.domain = _HIDDEN_DOMAIN
+    try:
+        yield
+    finally:
+        for node in hidden:
+            node.domain = ""
 
 
 def _bytes_of(value: ir.Value) -> int:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 PIPELINE: tuple[tuple[str, str], ...] = (
     ("inline-functions", "a kernel is made of operators, not of functions"),
     ("fold-constants", "exporters compute shapes in the graph; folded, every shape is static"),
+    ("unroll-loops", "a loop of known length is a pipeline of its steps"),
+    ("inline-conditionals", "a wafer loads no other program for a sample: both branches have cores"),
     ("eliminate-dead-code", "what folding has orphaned must not count as a user"),
     ("legalize-operators", "standard operators have kernels, and are what the passes behind look for"),
     ("remove-identities", "an identity between convolution and normalisation would hide the pair"),
@@ -38,6 +40,9 @@ ORDER: tuple[tuple[str, str, str], ...] = (
     ("inline-functions", "fold-constants", "shapes inside a function depend on its caller"),
     ("legalize-operators", "fold-constants", "its masks and positions are often constants"),
     ("legalize-operators", "canonicalize-gemm", "it writes FusedGemm as Gemm"),
+    ("fold-constants", "unroll-loops", "numbers of steps and conditions are computed from shapes"),
+    ("unroll-loops", "inline-conditionals", "a condition on the number of the step is constant in each step"),
+    ("inline-conditionals", "canonicalize-gemm", "operators in branches become operators of the graph"),
     ("remove-identities", "fold-batch-normalization", "the pair must be adjacent"),
     ("fold-batch-normalization", "canonicalize-gemm", "a Gemm has a bias that takes the shift"),
     ("canonicalize-gemm", "fold-constants", "its transposed weights are folded"),

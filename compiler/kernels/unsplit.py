@@ -47,19 +47,22 @@ def captured_values(node: ir.Node) -> list[ir.Value]:
     """Values of the outer graph that the node's subgraphs use, in order of first use."""
     captured: dict[ir.Value, None] = {}
     for attribute in node.attributes.values():
-        for graph in _subgraphs(attribute):
+        for graph in subgraphs(attribute):
             inner: set[ir.Value] = set(graph.inputs) | set(graph.initializers.values())
             for inside in graph.all_nodes():
                 inner.update(inside.outputs)
                 for attributes in inside.attributes.values():
-                    for nested in _subgraphs(attributes):
+                    for nested in subgraphs(attributes):
                         inner |= set(nested.inputs) | set(nested.initializers.values())
             used = [value for inside in graph.all_nodes() for value in inside.inputs] + list(graph.outputs)
             captured.update({value: None for value in used if value is not None and value not in inner})
     return list(captured)
 
 
-def _subgraphs(attribute: ir.Attr) -> list[ir.Graph]:
+def subgraphs(attribute: ir.Attr) -> list[ir.Graph]:
+    """The graphs that an attribute holds; none where it is a parameter of a function."""
+    if attribute.is_ref():
+        return []
     if attribute.type.name == "GRAPH":
         return [attribute.as_graph()]
     return list(attribute.as_graphs()) if attribute.type.name == "GRAPHS" else []
