@@ -119,7 +119,7 @@ class Fabric:
     """The routers and what joins them.
 
     Attributes:
-        hop_cycles: From one router to its neighbour.
+        hop_cycles: From one router to its neighbour; with dead cores between them, on average.
         ramp_cycles: From router to core, or back.
         link_words_per_cycle: Words per cycle and direction between two routers.
         word_bytes: Payload of one wavelet.
@@ -131,7 +131,7 @@ class Fabric:
         queue_words: Depth of a queue.
     """
 
-    hop_cycles: PositiveCount
+    hop_cycles: PositiveNumber
     ramp_cycles: Count
     link_words_per_cycle: PositiveCount
     word_bytes: PositiveCount

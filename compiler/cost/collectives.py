@@ -6,6 +6,7 @@ collective written out: `hop` cycles for each of `spacing` hops. All arguments m
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.target import Fabric
+
+
+def flight_cycles(hops: int, fabric: Fabric) -> int:
+    """Cycles of one word over that many hops, both ramps included."""
+    return math.ceil(fabric.hop_cycles * hops) + 2 * fabric.ramp_cycles
 
 
 def chain_reduce_cycles(

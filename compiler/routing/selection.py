@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wsec.compiler.cost.collectives import flight_cycles
 from wsec.compiler.plan import Rectangle
 from wsec.compiler.routing.bundles import Demand, all_bundles, first_bundles, single_passages
 from wsec.compiler.routing.fitting import fit
@@ -96,7 +97,7 @@ class Selection:
 
     def flight_cycles(self, routes: Sequence[Route]) -> int:
         """Cycles of one word on the longest lane, both ramps included."""
-        return self._fabric.hop_cycles * max(map(longest_lane, routes)) + 2 * self._fabric.ramp_cycles
+        return flight_cycles(max(map(longest_lane, routes)), self._fabric)
 
     def _relieve(self, number: int) -> bool:
         """Give the link other routes if that lowers the cycles by which it exceeds the interval."""
@@ -140,7 +141,7 @@ class Selection:
     def _demand(self, number: int, narrowness: int) -> Demand:
         if narrowness == NARROWEST:
             return Demand(wanted=1, enough=1, packed=True)
-        flight = self._fabric.hop_cycles * distance(*self._ends[number]) + 2 * self._fabric.ramp_cycles
+        flight = flight_cycles(distance(*self._ends[number]), self._fabric)
         cycles = (max(flight, self._interval // _SMALL_PART), self._interval // 2, self._interval)
         return Demand(
             wanted=self._lanes(number, cycles[narrowness]),

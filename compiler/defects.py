@@ -1,0 +1,175 @@
+"""Dead cores and rows, and the smaller whole grid that programs see instead.
+
+The hardware's own way: a row shifts past its dead cores onto spare columns. All rows that are used get the same number
+of columns; rows with fewer living cores are left out. Which number gives most cores is found by trying all. Where a row has
+more living cores than it needs, those it skips are chosen so that its cores stay close to those of the rows beside it.
+
+A router beside a dead core reaches the next living one over the links of the dead one's router, a hop for each core
+passed: neighbours of the smaller grid may lie several hops apart.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsec.compiler.errors import WsecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Columns = NDArray[np.int64]
+
+_KEYS = ("rows", "columns", "cores")
+
+
+@dataclass(frozen=True, slots=True)
+class DefectMap:
+    """Which cores of a wafer a plan uses, as its grid has dead ones.
+
+    Attributes:
+        width: Columns of the wafer, dead cores and all.
+        height: Rows of it.
+        dead: Dead cores, (column, row), sorted.
+        rows: The rows that are used, in order: row `i` of the grid lies in row `rows[i]` of the wafer.
+        skipped: For each of them, the columns of the wafer that it does not use, in order.
+        row_hops: Hops between neighbours of a row, on average.
+        column_hops: Hops between neighbours of a column, on average.
+    """
+
+    width: int
+    height: int
+    dead: tuple[tuple[int, int], ...]
+    rows: tuple[int, ...]
+    skipped: tuple[tuple[int, ...], ...]
+    row_hops: float
+    column_hops: float
+
+    @property
+    def columns(self) -> int:
+        """Columns of the grid that programs see."""
+        return self.width - len(self.skipped[0])
+
+
+def read_defects(path: Path, width: int, height: int) -> tuple[tuple[int, int], ...]:
+    """The dead cores that a TOML file lists, (column, row), sorted.
+
+    Args:
+        path: Of a file with any of `rows = [row, ...]`, `columns = [column, ...]`, `cores = [[column, row], ...]`.
+        width: Columns of the wafer.
+        height: Rows of it.
+
+    Raises:
+        WsecError: WSEC209 the file cannot be read, or names something else than cores of the wafer.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _bad_map(str(path), f"a TOML file with {', '.join(_KEYS)}", str(error)) from error
+    problems = [f"{name}: unknown key" for name in data if name not in _KEYS]
+    rows, columns = (_numbers(data, *axis, problems) for axis in (("rows", height), ("columns", width)))
+    cores = list(_cores(data, width, height, problems))
+    if problems:
+        expected = f"columns from 0 to {width - 1} and rows from 0 to {height - 1}"
+        raise _bad_map(str(path), expected, "\n".join(problems[:20]))
+    whole_rows = {(column, row) for row in rows for column in range(width)}
+    whole_columns = {(column, row) for column in columns for row in range(height)}
+    return tuple(sorted(whole_rows | whole_columns | set(cores)))
+
+
+def map_defects(dead: Iterable[tuple[int, int]], width: int, height: int) -> DefectMap:
+    """The largest whole grid around the dead cores of a wafer of `width` columns and `height` rows.
+
+    Raises:
+        WsecError: WSEC209 no living core is left.
+    """
+    dead = tuple(sorted(set(dead)))
+    alive = np.ones((height, width), dtype=bool)
+    if dead:
+        columns, rows = np.array(dead, dtype=np.int64).T
+        alive[rows, columns] = False
+    living = alive.sum(axis=1)
+    wanted = np.arange(width + 1)
+    cores = wanted * (living[:, None] >= wanted).sum(axis=0)
+    used = int(cores.argmax())
+    if used == 0:
+        raise _bad_map("the wafer", "a living core", f"all of {width} x {height} cores are dead")
+    kept = np.flatnonzero(living >= used)
+    chosen = _choose(alive[kept], used)
+    mask = np.zeros((len(kept), width), dtype=bool)
+    np.put_along_axis(mask, chosen, values=True, axis=1)
+    skipped = tuple(tuple(int(column) for column in np.flatnonzero(~row)) for row in mask)
+    row_hops, column_hops = _mean_hops(chosen, kept)
+    return DefectMap(width, height, dead, tuple(map(int, kept)), skipped, row_hops, column_hops)
+
+
+def _choose(alive: NDArray[np.bool_], used: int) -> Columns:
+    """Columns of the wafer for each column of the grid, [rows, used].
+
+    Each row follows the straight line from the first to the last column as closely as its dead cores let it: a column of
+    the grid takes the first living core at or behind the line, as long as enough of them are left for the rest.
+    """
+    rows, width = alive.shape
+    ranks = np.cumsum(alive, axis=1)  # living cores up to a column, with it
+    columns = np.full((rows, int(ranks[:, -1].max())), width, dtype=np.int64)  # column of each living core
+    row, column = np.nonzero(alive)
+    columns[row, ranks[row, column] - 1] = column
+    spare = ranks[:, -1] - used
+    chosen = np.empty((rows, used), dtype=np.int64)
+    passed = np.zeros(rows, dtype=np.int64)  # living cores skipped so far
+    lanes = np.arange(rows)
+    for index in range(used):
+        line = index * width // used
+        behind = ranks[:, line] - alive[:, line]  # living cores in front of the line
+        passed = np.clip(behind - index, passed, spare)
+        chosen[:, index] = columns[lanes, index + passed]
+    return chosen
+
+
+def _mean_hops(chosen: Columns, kept: NDArray[np.int64]) -> tuple[float, float]:
+    """Hops between neighbours of a row and of a column, on average; 1 where there are no neighbours."""
+    along_rows = np.diff(chosen, axis=1)
+    along_columns = np.diff(kept)[:, None] + np.abs(np.diff(chosen, axis=0))
+    return tuple(float(hops.mean()) if hops.size else 1.0 for hops in (along_rows, along_columns))  # type: ignore[return-value]
+
+
+def _numbers(data: Mapping[str, object], name: str, limit: int, problems: list[str]) -> list[int]:
+    listed = data.get(name, [])
+    if not isinstance(listed, list):
+        problems.append(f"{name} = {listed}: a list of whole numbers is needed")
+        return []
+    bad = [item for item in listed if type(item) is not int or not 0 <= item < limit]
+    problems += [f"{name}: {item}" for item in bad]
+    return [item for item in listed if item not in bad]
+
+
+def _cores(
+    data: Mapping[str, object], width: int, height: int, problems: list[str]
+) -> Iterable[tuple[int, int]]:
+    listed = data.get("cores", [])
+    if not isinstance(listed, list):
+        problems.append(f"cores = {listed}: a list of [column, row] is needed")
+        return
+    for item in listed:
+        whole = isinstance(item, list) and len(item) == 2 and all(type(part) is int for part in item)
+        if whole and 0 <= item[0] < width and 0 <= item[1] < height:
+            yield item[0], item[1]
+        else:
+            problems.append(f"cores: {item}")
+
+
+def _bad_map(where: str, expected: str, found: str) -> WsecError:
+    return WsecError(
+        "WSEC209",
+        "the list of dead cores cannot be used",
+        where=where,
+        expected=expected,
+        found=found,
+        hint="docs/targets.md describes the file",
+    )
