@@ -65,6 +65,7 @@ def _kernel(table: SplitTable, option: int, x: int, y: int, target: Target) -> K
         chain=nest.chain,
         memory=ledger_of(table, option, target),
         cycles=cycles_of(table, option),
+        body=nest.body,
     )
 
 

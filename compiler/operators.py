@@ -81,8 +81,17 @@ SHAPE_OPERANDS: dict[str, tuple[int, ...]] = {
 } | dict.fromkeys(sorted(REDUCTIONS), (1,))
 """By operator, the inputs whose values decide the shape of an output."""
 
+ATTENTION_STEPS: frozenset[str] = frozenset(
+    {"Add", "Cast", "Clip", "Div", "IsNaN", "Max", "Min", "Mul", "Neg", "Not", "Sub", "Tanh", "Where"}
+)
+"""Element-wise operators that a fused attention applies to its scores and probabilities, block by block."""
+
 KERNEL_KEY = "wsec.kernel"
 """Node metadata: the name of the fused group that the node belongs to (see the pass `fuse-elementwise`)."""
+
+KIND_KEY = "wsec.kind"
+"""Node metadata: the kind of kernel that several nodes of a group make up together (see the pass `fuse-attention`)."""
+
 
 UNSPLIT_KEY = "wsec.unsplit"
 """Node metadata: why the pass `legalize-operators` had to leave a node as it is."""

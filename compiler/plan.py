@@ -77,7 +77,7 @@ class KernelOutput:
 
 @dataclass(frozen=True, slots=True)
 class ChainStep:
-    """One element-wise operator that a kernel applies to its result, block by block.
+    """One operator of a kernel that has several: an element-wise one behind its own, or one of its body.
 
     `inputs` are roles of the kernel's inputs, names of earlier steps' outputs, `"result"` for the result of the
     kernel's own operator, or `""` for an optional input that is not given.
@@ -137,6 +137,7 @@ class Kernel:
         chain: Element-wise operators fused behind the kernel's own.
         memory: Bytes on the fullest core.
         cycles: Cycles of one sample.
+        body: The kernel's own operators in order, for a kind that is made of several (docs/kernels.md).
     """
 
     name: str
@@ -152,6 +153,7 @@ class Kernel:
     memory: MemoryLedger
     cycles: Cycles
     turns: dict[str, int] = field(default_factory=dict)
+    body: tuple[ChainStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from wsec.compiler.target import Target
 
 _SAMPLES = (FULL_PIPELINE, 8, 4, 2, 1)  # buffers of a link at most, tried in this order until the kernels fit
+_TAKEN_APART = frozenset({"attention", "batched"})  # kinds that need some dimension whole on each core
 _WORTH_ANOTHER_PLACEMENT = 1.02  # cycles of the plan over those of its slowest kernel
 
 
@@ -89,7 +90,7 @@ class Planner:
         return other if phase_interval(other.phase) < interval else decision
 
     def _fit(self, lowered: ir.Model) -> tuple[KernelGraph, list[SplitTable], Placement]:
-        """Kernels and their placement; batched operators whose parts fit no core are unsplit, if nothing else fits."""
+        """Kernels and their placement; where nothing fits, batched operators whose parts fit no core are unsplit, attention its operators."""
         try:
             return self._fit_kernels(lowered, frozenset())
         except WsecError as error:
@@ -101,12 +102,12 @@ class Planner:
         return self._fit_kernels(lowered, unsplit)
 
     def _oversized(self, lowered: ir.Model) -> frozenset[str]:
-        """Batched operators that need the whole of a dimension and, with the fewest buffers, fit no core."""
+        """Kernels of these kinds that, with the fewest buffers, fit no core."""
         graph = build_kernel_graph(lowered, self.target.fabric.word_bytes, _SAMPLES[-1])
         names = []
         for nest in graph.nests:
             try:
-                if nest.kind == "batched":
+                if nest.kind in _TAKEN_APART:
                     enumerate_splits(nest, self.target)
             except WsecError:
                 names.append(nest.name)

@@ -7,6 +7,8 @@ broadcasts to it. Since only the last value leaves, merging a group into one ker
 
 Grown greedily in the order of the graph: from a value, readers are taken in until a single value is open again, which
 admits branches such as x * sigmoid(x). The search is bounded, so the pass is linear in the nodes.
+
+Nodes that another pass has made one kernel (`wsec.kind`) stay together: a chain may grow behind the last of them.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar
 from wsec.compiler.importer.shapes import static_shape
 from wsec.compiler.kernels.custom import custom_kinds
 from wsec.compiler.kernels.operator_view import OperatorView
-from wsec.compiler.operators import ANCHORS, KERNEL_KEY, is_elementwise
+from wsec.compiler.operators import ANCHORS, KERNEL_KEY, KIND_KEY, is_elementwise
 from wsec.passes.base import Pass, PassResult
 
 if TYPE_CHECKING:
@@ -39,16 +41,20 @@ class FuseElementwise(Pass):
     group_limit: int = 64
 
     def run(self, model: ir.Model) -> PassResult:
-        """Annotate from scratch; earlier annotations are replaced."""
+        """Annotate from scratch; earlier annotations are replaced, but for nodes that `wsec.kind` keeps together."""
         nodes = list(model.graph)
         positions = {node: index for index, node in enumerate(nodes)}
-        member_of: dict[ir.Node, str] = {}
+        member_of = {
+            node: node.metadata_props[KERNEL_KEY] for node in nodes if KIND_KEY in node.metadata_props
+        }
+        last = {label: node for node, label in member_of.items()}
         for node in _by_start(nodes):
-            if node in member_of or not _may_start(node):
+            made = member_of.get(node)
+            if not (_may_start(node) if made is None else last.get(made) is node):
                 continue
             group = self._grow(node, positions, member_of)
             if len(group) > 1:
-                member_of.update(dict.fromkeys(group, str(node.name)))
+                member_of.update(dict.fromkeys(group, made or str(node.name)))
         modified = False
         for node in nodes:
             label = member_of.get(node)

@@ -32,6 +32,7 @@ PIPELINE: tuple[tuple[str, str], ...] = (
     ("eliminate-common-subexpressions", "exporters repeat masks and slices in each layer"),
     ("eliminate-dead-code", "weights that were replaced need no core memory"),
     ("name-nodes", "groups, plans and messages refer to operators by name"),
+    ("fuse-attention", "one kernel keeps the scores where they are computed, a few rows at a time"),
     ("fuse-elementwise", "a chain behind an operator costs no transport when its kernel computes it"),
 )
 """Name of the pass and why it stands there."""
@@ -55,6 +56,8 @@ ORDER: tuple[tuple[str, str, str], ...] = (
     ("recognize-activations", "fuse-elementwise", "what is left of its arithmetic joins no group"),
     ("eliminate-dead-code", "fuse-elementwise", "a dead user would keep a value out of its group"),
     ("eliminate-common-subexpressions", "fuse-elementwise", "merging nodes later would tear groups apart"),
+    ("name-nodes", "fuse-attention", "a group is called after its first node"),
+    ("fuse-attention", "fuse-elementwise", "a chain would take the scaling or the mask away from the scores"),
     ("name-nodes", "fuse-elementwise", "a group is called after its first node"),
 )
 """(a, b, why): the last b stands after some a. Checked by `check_order`."""

@@ -40,7 +40,7 @@ def apply_chain(steps: Sequence[ChainStep], values: Mapping[str, Array], session
     output = ""
     for index, step in enumerate(steps):
         operands = [known[name] if name else None for name in step.inputs]
-        known[step.output] = _apply(step, operands, sessions)
+        known[step.output] = apply_step(step, operands, sessions)
         output = step.output
         for name in step.inputs:
             if name and last_use[name] == index and name != output:
@@ -48,7 +48,10 @@ def apply_chain(steps: Sequence[ChainStep], values: Mapping[str, Array], session
     return known[output]
 
 
-def _apply(step: ChainStep, operands: Sequence[Array | None], sessions: NodeSessions) -> Array:
+def apply_step(
+    step: ChainStep, operands: Sequence[Array | None], sessions: NodeSessions | None = None
+) -> Array:
+    """The output of one step. Raises ValueError where numpy has not its operator and there are no sessions."""
     dtype = element_type(step.dtype)
     function = _FUNCTIONS.get(step.operator)
     given = [operand for operand in operands if operand is not None]
@@ -58,6 +61,8 @@ def _apply(step: ChainStep, operands: Sequence[Array | None], sessions: NodeSess
         return _clip(operands, step.attributes).astype(dtype, copy=False)
     if function is not None:
         return function(given, step.attributes).astype(dtype, copy=False)
+    if sessions is None:
+        raise ValueError(f"{step.operator} is no step of a kernel's body")
     shape = np.broadcast_shapes(*(operand.shape for operand in given))
     flat = [None if item is None else _flat(item, shape) for item in operands]
     result = sessions.run_operator(step.operator, step.attributes, flat, step.dtype)
@@ -178,6 +183,7 @@ _FUNCTIONS: dict[str, Function] = {
         args[0] * _hard_sigmoid(args[0], args[0].dtype.type(1 / 6), args[0].dtype.type(0.5))
     ),
     "Identity": _of(1, np.asarray),
+    "IsNaN": _of(1, np.isnan),
     "LeakyRelu": lambda args, attributes: np.where(
         args[0] >= 0, args[0], _number(attributes, "alpha", 0.01, args[0]) * args[0]
     ),

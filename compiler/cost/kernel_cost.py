@@ -82,7 +82,7 @@ def split_costs(
     weights = np.full(len(parts), nest.work.resident_bytes, dtype=np.float64)
     held, moved = nest.output_slots * output, np.ceil(output / word)
     buffers = nest.chain_keeps_a_copy() * at_work + _gathered_bytes(nest, blocks, parts)
-    buffers = buffers + _state_bytes(nest, blocks) * nest.work.partials
+    buffers = buffers + _state_bytes(nest, blocks) * nest.work.partials + _interim_bytes(nest, walked)
     for operand in nest.inputs:
         elements = block_elements(operand, nest, blocks)
         if operand.constant:
@@ -103,7 +103,9 @@ def split_costs(
         activations=held,
         buffers=buffers + reduced * at_work,
         compute=np.ceil(compute) + started,
-        communication=np.ceil(moved + _collectives(nest, parts, output, target)),
+        communication=np.ceil(
+            moved + _collectives(nest, parts, output, target) + _statistics(nest, parts, turns, target)
+        ),
         memory=np.ceil(
             sum((_memory(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))
         ),
@@ -133,6 +135,14 @@ def _state_bytes(nest: LoopNest, blocks: Array) -> Array:
     for name in nest.work.gathered:
         state = state * blocks[:, nest.position(name)]
     return state
+
+
+def _interim_bytes(nest: LoopNest, walked: Array) -> Array:
+    """Bytes of the intermediate results of a turn; every core has room for one element."""
+    held = np.full(len(walked), nest.work.interim_bytes, dtype=np.float64)
+    for name in nest.work.interim:
+        held = held * walked[:, nest.position(name)]
+    return held
 
 
 def passing_cycles(
@@ -179,6 +189,25 @@ def _line(operand: Operand, nest: LoopNest, parts: Array, side: NDArray[np.bool_
         else:
             groups, span = np.where(count > 1, inside, groups), np.where(count > 1, length, span)
     return groups, span
+
+
+def _statistics(nest: LoopNest, parts: Array, turns: NDArray[np.int64] | int, target: Target) -> Array:
+    """Statistics all-reduced along the reduction loops, in every turn: a chain and a broadcast each."""
+    cycles, spacing = np.zeros(len(parts)), np.ones(len(parts))
+    if not nest.work.statistics:
+        return cycles
+    elements = np.ones(len(parts))
+    for name in nest.work.statistics:
+        index = nest.position(name)
+        elements = elements * np.ceil(nest.loops[index].extent / parts[:, index])
+    words = np.ceil(elements / turns) * nest.work.interim_bytes / target.fabric.word_bytes
+    for index, loop in reversed(list(enumerate(nest.loops))):
+        if loop.role is LoopRole.REDUCTION:
+            once = chain_reduce_cycles(words, parts[:, index], spacing, target.fabric)
+            once = once + broadcast_cycles(words, parts[:, index], spacing, target.fabric)
+            cycles = cycles + once * nest.work.collectives * turns
+            spacing = spacing * parts[:, index]
+    return cycles
 
 
 def _copies(operand: Operand, nest: LoopNest, parts: Array) -> Array:

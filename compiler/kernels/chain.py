@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 RESULT = "result"
 
-_TRANSCENDENTAL = frozenset(
+TRANSCENDENTAL = frozenset(
     {
         "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Celu", "Cos", "Cosh", "Elu", "Erf", "Exp", "Gelu", "Log",
         "Mish", "Pow", "Selu", "Sigmoid", "Sin", "Sinh", "Softplus", "Swish", "Tan", "Tanh",
     }
 )  # fmt: skip
-_DIVIDING = frozenset({"Div", "Mod", "Reciprocal", "Sigmoid", "Softsign", "Sqrt", "Swish"})
+DIVIDING = frozenset({"Div", "Mod", "Reciprocal", "Sigmoid", "Softsign", "Sqrt", "Swish"})
 
 
 def make_elementwise(nodes: Sequence[ir.Node]) -> LoopNest:
@@ -98,7 +98,7 @@ def _chain_work(nest: LoopNest, steps: Sequence[ChainStep]) -> Work:
     return Work(
         loops=loops,
         operations=sum(max(1, sum(map(bool, step.inputs)) - 1) for step in steps),  # of two operands each
-        divisions=sum(step.operator in _DIVIDING for step in steps),
-        transcendentals=sum(step.operator in _TRANSCENDENTAL for step in steps),
+        divisions=sum(step.operator in DIVIDING for step in steps),
+        transcendentals=sum(step.operator in TRANSCENDENTAL for step in steps),
         dtype=nest.outputs[0].dtype,
     )

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wsec.compiler.errors import WsecError
+from wsec.compiler.kernels.attention import make_attention
 from wsec.compiler.kernels.chain import make_elementwise, with_chain
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, item_bytes, shape_of
 from wsec.compiler.kernels.registry import loop_nest_of
 from wsec.compiler.kernels.unsplit import make_unsplit
-from wsec.compiler.operators import KERNEL_KEY, is_elementwise
+from wsec.compiler.operators import KERNEL_KEY, KIND_KEY, is_elementwise
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -141,6 +142,14 @@ def _groups(graph: ir.Graph) -> list[list[ir.Node]]:
 
 
 def _nests_of(group: list[ir.Node], unsplit: frozenset[str]) -> list[LoopNest]:
+    """The kernels of a group."""
+    own = [node for node in group if node.metadata_props.get(KIND_KEY) == "attention"]
+    if own:
+        return _attention_nests(own, [node for node in group if node not in own], unsplit)
+    return _anchored_nests(group, unsplit)
+
+
+def _anchored_nests(group: list[ir.Node], unsplit: frozenset[str]) -> list[LoopNest]:
     """One kernel for a group; where its first operator cannot be cut, that one is unsplit and the rest a chain."""
     first, rest = group[0], group[1:]
     if is_elementwise(first.domain, first.op_type):
@@ -155,7 +164,19 @@ def _nests_of(group: list[ir.Node], unsplit: frozenset[str]) -> list[LoopNest]:
         except Unsplittable as refusal:
             why = str(refusal)
     alone = make_unsplit(OperatorView(first), why)
-    return [alone, *_nests_of(rest, unsplit)] if rest else [alone]
+    return [alone, *_anchored_nests(rest, unsplit)] if rest else [alone]
+
+
+def _attention_nests(own: list[ir.Node], rest: list[ir.Node], unsplit: frozenset[str]) -> list[LoopNest]:
+    """One kernel for an attention and the chain behind it; a kernel for each of its operators where there is none."""
+    if own[0].name not in unsplit:
+        try:
+            nest = make_attention(own)
+            return [with_chain(nest, own[-1].outputs[0], rest)]
+        except Unsplittable:
+            pass  # not one, or its operands lie in a way that the kernel cannot read: a kernel for each operator
+    apart = [nest for node in own for nest in _anchored_nests([node], unsplit)]
+    return [*apart, *(_anchored_nests(rest, unsplit) if rest else [])]
 
 
 def _stages(kernels: int, links: list[GraphLink]) -> tuple[int, ...]:

@@ -113,6 +113,9 @@ class Work:
         gathers: How often, for one sample. As often are partial results combined over the reduction loops.
         partials: Partial results for each element of the state.
         resident_bytes: Bytes that every core holds beside its blocks: what an operator has in its attributes.
+        statistics: Loops of a statistic that is all-reduced over the reduction loops, `collectives` times.
+        interim: Loops of an intermediate result of which a core holds a turn.
+        interim_bytes: Bytes of an element of it, and of a statistic.
     """
 
     loops: tuple[str, ...]
@@ -128,6 +131,9 @@ class Work:
     gathers: int = 0
     partials: int = 1
     resident_bytes: int = 0
+    statistics: tuple[str, ...] = ()
+    interim: tuple[str, ...] = ()
+    interim_bytes: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +156,8 @@ class LoopNest:
         output_slots: Samples of the result that it holds: one is sent while the next is computed.
         words_in: Words of a sample that links bring to it.
         words_out: Words of a sample that links take from it, each consumer's by itself.
+        body: Its own operators in order, where they are several.
+        turned: The loop that it walks in turns, where that is not the longest that no weight follows.
     """
 
     kind: str
@@ -167,6 +175,8 @@ class LoopNest:
     output_slots: int = 2
     words_in: int = 0
     words_out: int = 0
+    body: tuple[ChainStep, ...] = ()
+    turned: str = ""
 
     @property
     def name(self) -> str:
@@ -203,6 +213,7 @@ class LoopNest:
             operands,
             self.works(),
             self.chain_keeps_a_copy(),
+            self.turned,
             self.words_in,
             self.words_out,
         )
@@ -227,6 +238,8 @@ class LoopNest:
 
         The longest parallel loop that no weight follows: a turn along another would need its weights again.
         """
+        if self.turned:
+            return self.turned
         weights = {m.loop for operand in self.inputs if operand.constant for m in operand.maps}
         free = [loop for loop in self.loops if loop.role is LoopRole.PARALLEL and loop.name not in weights]
         longest = max(free, key=lambda loop: loop.extent, default=None)

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 def check_cycles(kernel: Kernel, target: Target) -> Iterator[Finding]:
     """Findings on the cycles of a kernel whose shardings are sound."""
     where = f"kernel {kernel.name}"
-    words = _words_received(kernel, target)
+    words = _words_received(kernel, target) + _words_of_statistics(kernel, target)
     if kernel.cycles.communication < words:
         rule = "a core takes one word a cycle from its router"
-        expected = f"at least {words} cycles, for the words of the activations on a core"
+        expected = f"at least {words} cycles, for the words that come to a core"
         found = f"{kernel.cycles.communication} cycles"
         yield Finding(CYCLES, rule, f"{where}, communication", expected, found)
     lanes = (
@@ -47,6 +47,10 @@ def _words_received(kernel: Kernel, target: Target) -> int:
 
 def _multiply_adds(kernel: Kernel) -> int:
     """Of the core with most of them, in products of matrices and convolutions; 0 for other kinds."""
+    if kernel.kind == "attention":
+        rows, keys = score_block(kernel)
+        widths = [_loop_blocks(kernel).get(name, 1) for name in ("d", "n")]
+        return rows * keys * sum(widths)
     blocks = {entry.role: entry.sharding.block_shape for entry in kernel.inputs}
     results = kernel.outputs[0].sharding.block_elements if kernel.outputs else 0
     if kernel.kind == "matmul" and blocks.get("a"):
@@ -54,3 +58,29 @@ def _multiply_adds(kernel: Kernel) -> int:
     if kernel.kind == "convolution" and len(blocks.get("w", ())) > 2:
         return results * math.prod(blocks["w"][2:])
     return 0
+
+
+def score_block(kernel: Kernel) -> tuple[int, int]:
+    """Rows, of all heads and samples, and keys of the scores that a core of an attention computes."""
+    blocks = _loop_blocks(kernel)
+    rows = math.prod(block for name, block in blocks.items() if name[:1] == "b" or name == "m")
+    return rows, blocks.get("t", 1)
+
+
+def _loop_blocks(kernel: Kernel) -> dict[str, int]:
+    """Positions in a block of each loop of an attention, by the dimensions of its operands and result."""
+    blocks: dict[str, int] = {}
+    entries = [(entry.role, entry.sharding) for entry in kernel.inputs if entry.role in {"q", "k", "v"}]
+    for role, sharding in (*entries, ("out", kernel.outputs[0].sharding)):
+        labels = kernel.arguments.get(role)
+        names = labels if isinstance(labels, tuple) else ()
+        for name, dimension in zip(names, sharding.dimensions, strict=False):
+            blocks[str(name)] = dimension.block
+    return blocks
+
+
+def _words_of_statistics(kernel: Kernel, target: Target) -> int:
+    """Words of a maximum and a sum for each row of an attention whose keys are cut: they come in, or come back."""
+    if kernel.kind != "attention" or not any(axis.name == "t" and axis.size > 1 for axis in kernel.mesh.axes):
+        return 0
+    return -(-2 * score_block(kernel)[0] * 4 // target.fabric.word_bytes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from wsec.compiler.plan_checker.cycles import score_block
 from wsec.compiler.plan_checker.findings import MEMORY, Finding
 from wsec.compiler.plan_checker.model_facts import item_bytes
 
@@ -22,7 +23,7 @@ def check_memory(kernel: Kernel, target: Target) -> Iterator[Finding]:
     held = sum(_share_bytes(entry, kernel) * entry.slots for entry in kernel.inputs if not entry.constant)
     results = sum(_block_bytes(entry) * entry.slots for entry in kernel.outputs)
     at_work = sum(_bytes_at_work(entry, kernel) for entry in kernel.inputs if not entry.constant)
-    at_work += sum(_bytes_to_add(entry, kernel) for entry in kernel.outputs)
+    at_work += sum(_bytes_to_add(entry, kernel) for entry in kernel.outputs) + _bytes_of_scores(kernel)
     code = target.core.code_reserve_bytes
     total = weights + held + results + at_work + code
     parts = f"weights {weights}, activations {held}, outputs {results}, at work {at_work}, code {code}"
@@ -63,6 +64,14 @@ def _bytes_at_work(entry: KernelInput, kernel: Kernel) -> int:
     if _copies(entry, kernel) == 1:
         return 0
     return -(-_block_bytes(entry) // math.prod(kernel.turns.values()))
+
+
+def _bytes_of_scores(kernel: Kernel) -> int:
+    """The scores of a turn of an attention's rows, in single precision."""
+    if kernel.kind != "attention":
+        return 0
+    rows, keys = score_block(kernel)
+    return -(-rows // math.prod(kernel.turns.values())) * keys * 4
 
 
 def _bytes_to_add(entry: KernelOutput, kernel: Kernel) -> int:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wsec.compiler.kernel_packages import CHECKER, blamed
+from wsec.compiler.plan_checker.attention import expect_attention
 from wsec.compiler.plan_checker.chain import chain_operands, check_chain, check_views
 from wsec.compiler.plan_checker.expectation import Expectation, output_loops
 from wsec.compiler.plan_checker.findings import OPERATOR, Finding, words
@@ -42,9 +43,16 @@ def check_operators(kernel: Kernel, model: ModelFacts) -> list[Finding]:
 
 
 def _check_split(kernel: Kernel, nodes: list[OperatorFacts], model: ModelFacts) -> list[Finding]:
+    if kernel.kind == "attention":
+        return _check_attention(kernel, nodes, model)
     alone = kernel.kind == "elementwise"
     own, behind = (None, nodes) if alone else (nodes[0], nodes[1:])
     findings = [*_check_kind(kernel, nodes[0]), *_check_result(kernel, nodes)]
+    if kernel.body:
+        found = words([step.operator for step in kernel.body])
+        findings.append(
+            Finding(OPERATOR, "one operator needs no body", f"kernel {kernel.name}", "nothing", found)
+        )
     if findings:
         return findings
     expectation = _expect(kernel, own, behind, model)
@@ -52,6 +60,21 @@ def _check_split(kernel: Kernel, nodes: list[OperatorFacts], model: ModelFacts) 
     findings += check_views(kernel, expectation.operands, model)
     findings += _check_operands(kernel, expectation)
     findings += _check_arguments(kernel, expectation)
+    return [*findings, *check_reads(kernel, expectation)]
+
+
+def _check_attention(kernel: Kernel, nodes: list[OperatorFacts], model: ModelFacts) -> list[Finding]:
+    findings = list(_check_result(kernel, nodes))
+    own, behind = nodes[: len(nodes) - len(kernel.chain)], nodes[len(nodes) - len(kernel.chain) :]
+    base, of_own = expect_attention(kernel, own, model)
+    findings += of_own
+    if base is None or findings:
+        return findings
+    extra = chain_operands(kernel, behind, model, base.output)
+    expectation = replace(base, operands=(*base.operands, *extra))
+    findings += check_chain(kernel, behind, model, own[-1].outputs[0])
+    findings += check_views(kernel, extra, model)
+    findings += _check_operands(kernel, expectation)
     return [*findings, *check_reads(kernel, expectation)]
 
 
@@ -78,7 +101,7 @@ def _check_kind(kernel: Kernel, node: OperatorFacts) -> Iterator[Finding]:
         return
     kind = kind_named(kernel.kind, where)
     if kind is None:
-        known = words([*KINDS, "elementwise", "unsplit"])
+        known = words(["attention", *KINDS, "elementwise", "unsplit"])
         yield Finding(OPERATOR, "the kind is known", where, f"one of {known}", kernel.kind)
     elif node.qualified_name not in kind.operators:
         rule = "the kind computes the operator"

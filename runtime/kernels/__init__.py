@@ -11,6 +11,7 @@ from typing import Any
 
 from wsec.compiler.plan import Kernel
 from wsec.runtime.element_types import Array, DType
+from wsec.runtime.kernels.attention import attention
 from wsec.runtime.kernels.convolution import convolution, transposed_convolution
 from wsec.runtime.kernels.gather import gather_rows
 from wsec.runtime.kernels.movement import concat, expand, pad, pad_fill, reshape, slice_, transpose
@@ -40,6 +41,7 @@ class BlockProgram:
 
 
 BLOCK_PROGRAMS: dict[str, BlockProgram] = {
+    "attention": BlockProgram(attention),
     "convolution": BlockProgram(convolution),
     "transposed_convolution": BlockProgram(transposed_convolution),
     "matmul": BlockProgram(matmul),

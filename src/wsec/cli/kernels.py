@@ -50,6 +50,7 @@ def kernel_kinds() -> list[tuple[str, list[str], str]]:
 
     own = kernel_packages()[0].origin
     kinds = {kind.name: (sorted(kind.operators), own) for kind in KINDS}
+    kinds["attention"] = (["MatMul", "Softmax"], own)
     kinds["elementwise"] = (sorted(ELEMENTWISE), own)
     for kind in custom_kinds().values():
         kinds[kind.name] = (sorted(kind.operators), package_of_kind(kind.name, kind.name).origin)

@@ -1,0 +1,108 @@
+"""Fused attention: softmax of products of query and key, times the values, block by block (docs/kernels.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsec.runtime.blocks import positions
+from wsec.runtime.collectives import combine
+from wsec.runtime.contraction import Operand, contract
+from wsec.runtime.element_types import Array, accumulator, element_type
+from wsec.runtime.elementwise import apply_step
+from wsec.runtime.kernels.arguments import input_sharding, texts
+from wsec.runtime.kernels.products import contract_on_mesh
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wsec.compiler.plan import ChainStep, Kernel
+
+
+def attention(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
+    """The steps of the body, in order: `q`, `k`, `v` as their arguments name the dimensions, to those of `out`.
+
+    Scores are [mesh axes, b0 ..., m, t].
+    """
+    wires = {role: _scalar(block) if role[:1] == "m" else block for role, block in blocks.items()}
+    reader = _Body(kernel)
+    for step in kernel.body:
+        wires[step.output] = reader.apply(step, [wires[name] if name else None for name in step.inputs])
+    return wires[kernel.body[-1].output]
+
+
+def _scalar(block: Array) -> Array:
+    """A block of one element without dimensions, so that it broadcasts to blocks of any rank."""
+    return block.reshape(()) if block.size == 1 else block
+
+
+class _Body:
+    """Applies the steps of one kernel's body; knows which product it is at, and the sink once it came by."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.names = tuple(f"mesh {axis.name}" for axis in kernel.mesh.axes)
+        self.q, self.k, self.v, self.out = (texts(kernel, name) for name in ("q", "k", "v", "out"))
+        loops = {*self.q, *self.k, *self.v, *self.out} - {"", "m", "n", "d", "t"}
+        self.scores = (*sorted(loops, key=lambda name: int(name[1:])), "m", "t")
+        self.there = self._keys_that_are_there()
+        self.normalised = False
+        self.sink: Array | None = None
+
+    def apply(self, step: ChainStep, operands: list[Array | None]) -> Array:
+        """What a step gives. Raises ValueError where an operand is missing or the operator is no step."""
+        given = [operand for operand in operands if operand is not None]
+        if step.operator == "MatMul":
+            left, right = given
+            result = self._weighted(left, right) if self.normalised else self._products(left, right)
+            return result.astype(element_type(step.dtype), copy=False)
+        if step.operator == "Softmax":
+            return self._softmax(given[0]).astype(element_type(step.dtype), copy=False)
+        if step.operator == "Concat":
+            first = step.inputs[0] != "sink"
+            self.sink = given[1] if first else given[0]
+            return given[0] if first else given[1]
+        if step.operator == "Slice":
+            return given[0]
+        return apply_step(step, operands)
+
+    def _products(self, q: Array, k: Array) -> Array:
+        left, right = Operand(q, (*self.names, *self.q)), Operand(k, (*self.names, *self.k))
+        return contract(left, right, ["d"], (*self.names, *self.scores))
+
+    def _softmax(self, scores: Array) -> Array:
+        """Over the keys of all cores, those of the sink included, of which nothing else is kept."""
+        self.normalised = True
+        wide = accumulator(scores.dtype)
+        values = scores.astype(wide, copy=False)
+        if self.there is not None:
+            values = np.where(self.there, values, wide.type(-np.inf))
+        mesh = self.kernel.mesh
+        axes = [axis.name for axis in mesh.axes if axis.name == "t"]
+        sink = None if self.sink is None else self.sink.astype(wide, copy=False)
+        greatest = combine(values.max(axis=-1, keepdims=True), mesh, axes, np.maximum)
+        if sink is not None:
+            greatest = np.maximum(greatest, sink.max(axis=-1, keepdims=True))
+        powers = np.exp(values - greatest)
+        total = combine(powers.sum(axis=-1, keepdims=True), mesh, axes, np.add)
+        if sink is not None:
+            total = total + np.exp(sink - greatest).sum(axis=-1, keepdims=True)
+        probabilities: Array = powers / total
+        return probabilities
+
+    def _weighted(self, probabilities: Array, v: Array) -> Array:
+        if self.there is not None:
+            probabilities = np.where(self.there, probabilities, probabilities.dtype.type(0))
+        return contract_on_mesh(self.kernel, (probabilities, self.scores), (v, self.v), self.out)
+
+    def _keys_that_are_there(self) -> Array | None:
+        """True for keys inside the extent, [mesh axes, 1 ..., t]; None where all are."""
+        if "t" not in self.k:
+            return None
+        held = input_sharding(self.kernel, "k").dimensions[self.k.index("t")]
+        inside = positions(held, self.kernel.mesh) < held.extent
+        if inside.all():
+            return None
+        there: Array = inside.reshape(*inside.shape[:-1], *(1 for _ in self.scores[:-1]), inside.shape[-1])
+        return there

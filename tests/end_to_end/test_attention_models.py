@@ -1,0 +1,82 @@
+"""Attention as exporters write it becomes one kernel, which gives onnxruntime's numbers on any region."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from attention_models import ATTENTIONS, Sizes, bert, gpt2, gpt_oss, sdpa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import wsec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Make = Callable[[Path, Sizes], Path]
+
+SIZES = {
+    "self": Sizes(),
+    "batch of shared heads": Sizes(batch=2, heads=6, groups=3, rows=5, keys=5),
+    "cross": Sizes(batch=2, heads=3, groups=3, rows=4, keys=9, size=5, width=3),
+    "decode": Sizes(heads=4, groups=4, rows=1, keys=37),
+}
+SHARING = frozenset({"llama", "gemma"})
+
+
+def cases() -> list[tuple[Make, Sizes]]:
+    """Every exporter with every size that it can have."""
+    return [
+        (make, sizes)
+        for make in ATTENTIONS
+        for sizes in SIZES.values()
+        if make.__name__ in SHARING or sizes.heads == sizes.groups
+    ]
+
+
+def _compiled(make: Make, sizes: Sizes, folder: Path, region: tuple[int, int]) -> wsec.Plan:
+    plan = wsec.compile(make(folder / "model.onnx", sizes), target="mesh64", region=region, effort=0)
+    assert [kernel.kind for kernel in plan.record.kernels()] == ["attention"]
+    assert plan.check() == ()
+    verification = plan.verify()
+    assert verification.passed, verification
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("make", "sizes"),
+    cases(),
+    ids=lambda item: item.__name__ if callable(item) else f"{item.rows}x{item.keys}",
+)
+def test_every_exporters_attention_is_one_kernel(make: Make, sizes: Sizes, tmp_path: Path) -> None:
+    """Masks, windows, sinks, soft caps, shared heads, casts and movements: nothing is left beside the kernel."""
+    _compiled(make, sizes, tmp_path, (11, 9))
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_any_shape_on_any_region(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Rows, keys and heads in blocks that come out uneven."""
+    numbers = [data.draw(st.integers(1, most)) for most in (2, 3, 9, 11, 4, 3)]
+    batch, heads, rows, keys, size, width = numbers
+    sizes = Sizes(batch, heads, heads, rows, max(rows, keys), size, width)
+    make = data.draw(st.sampled_from([bert, sdpa, gpt2, gpt_oss]))
+    region = (data.draw(st.integers(1, 12)), data.draw(st.integers(1, 12)))
+    _compiled(make, sizes, tmp_path_factory.mktemp("attention"), region)
+
+
+def test_keys_are_cut_where_there_are_few_rows(tmp_path: Path) -> None:
+    """One row that attends to many keys still uses many cores, whose maxima and sums are combined."""
+    plan = _compiled(bert, Sizes(rows=1, keys=200), tmp_path, (16, 16))
+    (kernel,) = plan.record.kernels()
+    assert kernel.split["t"] > 4
+    assert kernel.outputs[0].sharding.root == ("t",)
+
+
+def test_scores_are_never_stored_whole(tmp_path: Path) -> None:
+    """Scores of 600 x 600 in single precision would fill 1.4 MB; sixteen cores of 48 KB hold a turn of them."""
+    plan = _compiled(gpt_oss, Sizes(heads=1, groups=1, rows=600, keys=600), tmp_path, (4, 4))
+    (kernel,) = plan.record.kernels()
+    assert kernel.turns["m"] > 1
