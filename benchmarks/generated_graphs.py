@@ -79,8 +79,8 @@ class _Writer:
         return self._initializer(self._rng.uniform(0.5, 1.5, shape).astype(np.float32))
 
     def constant(self, value: float | list[int]) -> str:
-        """A Constant node: a float, or a list of integers."""
-        array: NDArray[Any] = np.array(value, np.int64 if isinstance(value, list) else np.float32)
+        """A Constant node: a float, an integer or a list of integers."""
+        array: NDArray[Any] = np.array(value, np.float32 if isinstance(value, float) else np.int64)
         return self.node("Constant", value=numpy_helper.from_array(array))
 
     def _initializer(self, array: NDArray[np.float32]) -> str:
@@ -130,8 +130,8 @@ def _linear(writer: _Writer, tokens: str, inputs: int, outputs: int) -> str:
 
 def _size(writer: _Writer, tokens: str, axis: int) -> str:
     """One entry of a shape, as the trace of a framework gives it: `[1]`."""
-    entry = writer.node("Gather", writer.node("Shape", tokens), writer.constant([axis]))
-    return writer.node("Reshape", entry, writer.constant([1]))
+    entry = writer.node("Gather", writer.node("Shape", tokens), writer.constant(axis))
+    return writer.node("Unsqueeze", entry, writer.constant([0]))
 
 
 def _heads(writer: _Writer, tokens: str, order: list[int]) -> str:
