@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from wsec.compiler.importer.scan_adapter import gives_lengths, nest_scan
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -213,6 +215,14 @@ def _roi_align_16(node: ir.Node) -> None:
     node.attributes.setdefault(mode, ir.AttrString(mode, "output_half_pixel"))
 
 
+def _scan_9(node: ir.Node) -> None:
+    if gives_lengths(node):
+        raise NotAdaptableError("gives each sample a length of its own (sequence_lens)")
+    if any(attribute.is_ref() for attribute in node.attributes.values()):
+        raise NotAdaptableError("an attribute is a parameter of a function")
+    nest_scan(node)
+
+
 def _scatter_11(node: ir.Node) -> None:
     node.op_type = "ScatterElements"
 
@@ -303,6 +313,7 @@ ADAPTERS: dict[tuple[str, int], Callable[[ir.Node], None]] = {
     ("ReduceSum", 13): _axes_to_input,
     ("Resize", 11): _resize_11,
     ("RoiAlign", 16): _roi_align_16,
+    ("Scan", 9): _scan_9,
     ("Scatter", 11): _scatter_11,
     ("Slice", 10): _slice_10,
     ("Softmax", 13): _softmax_13,
