@@ -128,6 +128,8 @@ def _named(role: str, kernel: Kernel, facts: AttentionFacts, space: _Space) -> O
 def _broadcast_operands(kernel: Kernel, facts: AttentionFacts, space: _Space) -> Iterator[Operand]:
     """The sink and the operands of steps, in views [batch loops, m, t or columns], scalars in views of one element."""
     outside = {wire.tensor for step in facts.steps for wire in step.wires if wire.tensor}
+    if "sink" in facts.operands and all(entry.role != "sink" for entry in kernel.inputs):
+        yield Operand("sink", facts.operands["sink"].tensor, (), view_fits=False)
     for entry in kernel.inputs:
         if entry.role == "sink" and "sink" in facts.operands:
             tensor = facts.operands["sink"].tensor

@@ -25,16 +25,18 @@ def attention(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
 
     Scores are [mesh axes, b0 ..., m, t].
     """
-    wires = {role: _scalar(block) if role[:1] == "m" else block for role, block in blocks.items()}
+    wires = dict(blocks)
     reader = _Body(kernel)
     for step in kernel.body:
         wires[step.output] = reader.apply(step, [wires[name] if name else None for name in step.inputs])
     return wires[kernel.body[-1].output]
 
 
-def _scalar(block: Array) -> Array:
-    """A block of one element without dimensions, so that it broadcasts to blocks of any rank."""
-    return block.reshape(()) if block.size == 1 else block
+def _aligned(operand: Array | None, rank: int, axes: int) -> Array | None:
+    """A scalar's blocks, of whatever rank, as they broadcast to blocks of `rank`, `axes` of them of the mesh."""
+    if operand is None or operand.ndim == rank:
+        return operand
+    return operand.reshape(*operand.shape[:axes], *(1,) * (rank - axes))
 
 
 class _Body:
@@ -65,7 +67,9 @@ class _Body:
             return given[0] if first else given[1]
         if step.operator == "Slice":
             return given[0]
-        return apply_step(step, operands)
+        own = [operand for name, operand in zip(step.inputs, operands, strict=True) if name[:1] != "m"]
+        rank = max(operand.ndim for operand in own if operand is not None)
+        return apply_step(step, [_aligned(operand, rank, len(self.names)) for operand in operands])
 
     def _products(self, q: Array, k: Array) -> Array:
         left, right = Operand(q, (*self.names, *self.q)), Operand(k, (*self.names, *self.k))
