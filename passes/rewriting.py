@@ -92,6 +92,35 @@ class Rewriter:
 
         Without `dtype` it has the element type of `node`.
         """
+        created = self._create(node, op_type, inputs, shape, role, attributes, dtype)
+        node.prepend(created)
+        return created.outputs[0]
+
+    def insert_after(
+        self,
+        node: ir.Node,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        *,
+        shape: Sequence[int] | None,
+        role: str,
+        attributes: dict[str, Any] | None = None,
+    ) -> ir.Value:
+        """The same behind `node`."""
+        created = self._create(node, op_type, inputs, shape, role, attributes, None)
+        node.append(created)
+        return created.outputs[0]
+
+    def _create(  # noqa: PLR0917 - the arguments of the two methods above
+        self,
+        node: ir.Node,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        shape: Sequence[int] | None,
+        role: str,
+        attributes: dict[str, Any] | None,
+        dtype: ir.DataType | None,
+    ) -> ir.Node:
         created = ir.node(op_type, inputs, attributes=attributes, name=self._unique(f"{node.name}_{role}"))
         output = created.outputs[0]
         output.name = self._unique(f"{node.outputs[0].name}_{role}")
@@ -99,9 +128,22 @@ class Rewriter:
         if element_type is not None:
             output.dtype = element_type
         output.shape = None if shape is None else ir.Shape(shape)
-        node.prepend(created)
         self.modified = True
-        return output
+        return created
+
+    def set_attribute(self, node: ir.Node, name: str, value: Any) -> None:
+        """Give a node another value of an attribute."""
+        node.attributes[name] = ir.convenience.convert_attribute(name, value)
+        self.modified = True
+
+    def take_over_output(self, old: ir.Value, new: ir.Value) -> None:
+        """Let `new` be the output of the model that `old` is, by its name; `old` gets another."""
+        name, outputs = old.name, self.graph.outputs
+        for index in [index for index, output in enumerate(outputs) if output is old]:
+            outputs[index] = new
+        old.name = self._unique(f"{name}_inner")
+        new.name = name
+        self.modified = True
 
     def become(
         self,
@@ -152,6 +194,8 @@ class Rewriter:
             if value is None:
                 continue
             source = value
+            if source.shape is None:
+                source.shape = output.shape
             if output.is_graph_output():
                 taken = any(source is given for given, _ in renamed)
                 if source.producer() is None or source.is_graph_output() or taken:

@@ -14,7 +14,7 @@ from wsec.compiler.importer.constants import lift_constants
 from wsec.compiler.importer.naming import name_nodes
 from wsec.compiler.onnxruntime_session import make_session, run_session
 from wsec.passes import Pass, default_pipeline, run_pipeline
-from wsec.passes.pipeline import ORDER
+from wsec.passes.pipeline import ORDER, check_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,14 +81,19 @@ def apply() -> Callable[..., ir.Model]:
 
 
 def _legal_order(seed: int) -> list[Pass]:
-    """Each pass of the default pipeline once, in a random order that its rules allow."""
+    """The passes of the default pipeline in a random order that its rules allow."""
     rng = np.random.default_rng(seed)
-    waiting = {current.name: current for current in default_pipeline()}
+    waiting = list(default_pipeline())
     order: list[Pass] = []
     while waiting:
-        after = {later for earlier, later, _ in ORDER if earlier in waiting}
-        free = [name for name in waiting if name not in after]
+        placed, names = {current.name for current in order}, [current.name for current in waiting]
+        free = [
+            index
+            for index, name in enumerate(names)
+            if names.count(name) > 1 or all(earlier in placed for earlier, later, _ in ORDER if later == name)
+        ]
         order.append(waiting.pop(free[rng.integers(len(free))]))
+    check_order([current.name for current in order])
     return order
 
 
