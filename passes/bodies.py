@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from wsec.passes.rewriting import Array
 
+_WEIGHT_BYTES = 1 << 10
+"""From here on a constant is a weight, and not an axis or a shape that inference has to see in its body."""
+
 
 def bodies_of(node: ir.Node) -> list[ir.Graph]:
     """The graphs among the attributes of a node, in order."""
@@ -126,6 +129,13 @@ class BodyInliner:
             source.name = name
         self.modified = True
 
+    def lift_weights(self, node: ir.Node) -> None:
+        """Move the weights in the bodies of a node that stays whole into its graph: a plan spreads and counts those."""
+        for body in bodies_of(node):
+            for graph in [body, *body.subgraphs()]:
+                for value, outer in self._move_weights(node, graph, _WEIGHT_BYTES).items():
+                    value.replace_all_uses_with(outer)
+
     def unique(self, stem: str) -> str:
         """A name that nothing in the model has; from now on it is taken."""
         name = stem
@@ -135,15 +145,15 @@ class BodyInliner:
         self._taken.add(name)
         return name
 
-    def _move_weights(self, node: ir.Node, body: ir.Graph) -> dict[ir.Value, ir.Value]:
-        """For initializers of a body those of the graph around it that hold the same tensors.
+    def _move_weights(self, node: ir.Node, body: ir.Graph, least: int = 0) -> dict[ir.Value, ir.Value]:
+        """For initializers of a body, of `least` bytes or more, those of the graph around it that hold the same tensors.
 
         One that a body gives away stays: what a body gives must be its own.
         """
         moved = {}
         for name, value in body.initializers.items():
             tensor = value.const_value
-            if tensor is None or value.is_graph_output():
+            if tensor is None or value.is_graph_output() or tensor.nbytes < least:
                 continue
             key = (_graph(node), id(tensor))
             if key not in self._weights:

@@ -39,7 +39,8 @@ _CARRIERS: dict[ir.DataType, ir.DataType] = {
 class InlineConditionals(Pass):
     """Replaces If by the branch that is taken, or by both branches and a selection of their results.
 
-    Both branches have to give tensors of the same static shapes, and must not fail where they are not taken.
+    Both branches have to give tensors of the same static shapes, and must not fail where they are not taken. Weights in
+    bodies that stay become weights of the graph.
     """
 
     name: ClassVar[str] = "inline-conditionals"
@@ -50,6 +51,8 @@ class InlineConditionals(Pass):
         inliner = BodyInliner(model)
         while _replace_all(inliner, model):
             pass
+        for node in model.graph:
+            inliner.lift_weights(node)
         return PassResult(modified=_write_reasons(model) or modified or inliner.modified)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from wsec.compiler.kernels.body_work import body_work, known_steps
 from wsec.compiler.kernels.loop_nest import Loop, LoopNest, Operand, Work, fixed
 from wsec.compiler.kernels.operator_view import OperatorView, dtype_of, operand, shape_of
 
@@ -21,6 +22,7 @@ def make_unsplit(operator: OperatorView, reason: str) -> LoopNest:
     values = [value for value in node.inputs if value is not None]
     values += [value for value in captured_values(node) if value not in values]
     outputs = [value for value in node.outputs if value.name]
+    inside = body_work(node)
     return LoopNest(
         kind="unsplit",
         operators=(operator.name,),
@@ -30,7 +32,9 @@ def make_unsplit(operator: OperatorView, reason: str) -> LoopNest:
         arguments={},
         work=Work(
             (),
-            operations=_serial_operations(operator, values, outputs),
+            operations=_serial_operations(operator, values, outputs) + inside.operations,
+            divisions=inside.divisions,
+            transcendentals=inside.transcendentals,
             dtype=dtype_of(outputs[0]),
             serial=True,
             weight_reads=_steps(operator),
@@ -69,9 +73,9 @@ def subgraphs(attribute: ir.Attr) -> list[ir.Graph]:
 
 
 def _steps(operator: OperatorView) -> int:
-    """How many steps a recurrent layer takes; 1 for everything else."""
+    """How many steps a recurrent layer or a loop takes; 1 for everything else."""
     if operator.op_type not in _RECURRENT:
-        return 1
+        return max(1, known_steps(operator.node))
     return shape_of(operator.input(0))[operator.integer("layout", 0)]
 
 

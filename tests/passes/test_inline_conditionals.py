@@ -190,6 +190,29 @@ def test_what_cannot_be_selected_stays_and_says_why(build: Build, case: str) -> 
     assert not InlineConditionals().run(model).modified
 
 
+def test_weights_of_a_body_that_stays_are_weights_of_the_graph(build: Build) -> None:
+    """A plan spreads them over cores and counts their bytes; small constants stay where inference sees them."""
+    model = build(
+        """g (float[2] x, int64 n) => (float[] y) {
+        y = Loop(n, , x) <body = b (int64 t, bool go, float[2] s) => (bool on, float[2] r) {
+          on = Identity(go) k = Constant<value_ints=[0]>() size = Constant<value_ints=[600]>()
+          w = ConstantOfShape<value = float[1] {0.5}>(size) m = ReduceSum<keepdims=1>(w, k) r = Mul(s, m) }> }"""
+    )
+    body = model.graph[0].attributes["body"].as_graph()
+    fill = next(node for node in body if node.op_type == "ConstantOfShape")
+    weight = ir.Value(name="weight", const_value=ir.tensor(np.full(600, 0.5, np.float32), name="weight"))
+    weight.shape, weight.dtype = ir.Shape((600,)), ir.DataType.FLOAT
+    body.register_initializer(weight)
+    fill.outputs[0].replace_all_uses_with(weight)
+    body.remove(fill, safe=True)
+    before = _run(model, x=np.ones(2, np.float32), n=2)
+    assert run_pipeline(model, [InlineConditionals()])
+    assert list(model.graph.initializers) == ["Loop/weight"]
+    assert set(body.initializers) == {"k", "size"}
+    np.testing.assert_array_equal(_run(model, x=np.ones(2, np.float32), n=2), before)
+    assert not InlineConditionals().run(model).modified
+
+
 def test_a_model_without_conditionals_is_left_alone(apply: Apply) -> None:
     """Most models have none."""
     model = apply(InlineConditionals(), "g (float[2] x) => (float[2] y) { y = Relu(x) }")
