@@ -44,6 +44,7 @@ class InlineConditionals(Pass):
     """
 
     name: ClassVar[str] = "inline-conditionals"
+    rewrites: ClassVar[tuple[str, ...]] = ("If",)
 
     def run(self, model: ir.Model) -> PassResult:
         """Replace conditionals of the main graph, from the outside in; constant conditions in bodies too."""

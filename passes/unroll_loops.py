@@ -33,6 +33,7 @@ class UnrollLoops(Pass):
     """
 
     name: ClassVar[str] = "unroll-loops"
+    rewrites: ClassVar[tuple[str, ...]] = ("Loop", "Scan")
     limit: int = 4096
 
     def run(self, model: ir.Model) -> PassResult:
