@@ -18,6 +18,7 @@ import msgspec
 
 from wsec.compiler.errors import WsecError
 from wsec.compiler.plan import PLAN_FORMAT, Plan
+from wsec.compiler.plan_files import write_file_list
 from wsec.compiler.record_json import SchemaViolationError, from_plain, json_schema, to_plain
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def write_plan(folder: Path, plan: Plan, lowered: onnx_ir.Model, original: Path)
 
     with _whole_or_nothing(folder.resolve(), shown=str(folder)) as partial:
         write_models(partial, lowered, original)
+        write_file_list(partial)
         (partial / PLAN_FILE).write_bytes(encode_plan(plan))
 
 

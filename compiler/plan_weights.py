@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LOWERED_WEIGHTS_FILE = "lowered.weights"
 ABSENT_WEIGHTS = "weights-not-given"  # the location of weights that a weight-free graph does not have
 INLINE_LIMIT_BYTES = 1 << 30  # a protobuf file ends at 2 GB
-_RESERVED = ("plan.json", "model.onnx", "original.onnx", LOWERED_WEIGHTS_FILE)
+_RESERVED = ("plan.json", "model.onnx", "original.onnx", "files.json", LOWERED_WEIGHTS_FILE)
 _ALIGNMENT = 64
 _FICLONE = 0x40049409  # linux/fs.h: shares the blocks of a file, where the file system can
 

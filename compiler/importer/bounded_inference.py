@@ -69,6 +69,10 @@ def _is_known(tensor: onnx.TypeProto.Tensor | None) -> bool:
     return len(tensor.shape.dim) != 1 or tensor.shape.dim[0].HasField("dim_value")
 
 
+def _is_static(tensor: onnx.TypeProto.Tensor) -> bool:
+    return tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim)
+
+
 def _without(proto: onnx.ModelProto, hidden: Collection[str]) -> onnx.ModelProto:
     """A copy in which listing operators read hidden values under another name, of which nothing is known."""
     copy = onnx.ModelProto()
@@ -87,6 +91,6 @@ def _completed(found: onnx.ModelProto, plain: onnx.ModelProto) -> onnx.ModelProt
     for entry in (*plain.graph.value_info, *plain.graph.output):
         if entry.name not in entries:
             found.graph.value_info.append(entry)
-        elif not entries[entry.name].type.tensor_type.HasField("shape"):
+        elif _is_static(entry.type.tensor_type) and not _is_static(entries[entry.name].type.tensor_type):
             entries[entry.name].type.CopyFrom(entry.type)
     return found

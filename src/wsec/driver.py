@@ -200,7 +200,13 @@ def _target(options: Options) -> Target:
 def _lower(job: _Job) -> tuple[ir.Model, tuple[str, ...]]:
     """Import the model and run the passes over it."""
     with job.stage("import"):
-        from wsec.compiler.importer import check_supported, import_model, infer_shapes, shape_oracle
+        from wsec.compiler.importer import (
+            check_operands,
+            check_supported,
+            import_model,
+            infer_shapes,
+            shape_oracle,
+        )
 
         imported = import_model(job.model, job.options.dims or {})
     with job.stage("passes"):
@@ -214,6 +220,7 @@ def _lower(job: _Job) -> tuple[ir.Model, tuple[str, ...]]:
         while shape_oracle(imported.model):
             infer_shapes(imported.model)
         try:
+            check_operands(imported.model)
             notes = check_supported(imported.model)
         except WsecError as error:
             for name in changed:

@@ -63,7 +63,7 @@ def test_a_written_plan_is_read_back(folder: Path) -> None:
     loaded = load_plan(folder)
     assert loaded.plan == network_plan()
     assert loaded.folder == folder
-    assert names(folder) == ["model.onnx", "original.onnx", "plan.json"]
+    assert names(folder) == ["files.json", "model.onnx", "original.onnx", "plan.json"]
     assert loaded.original_path.read_bytes() == Path("net.onnx").read_bytes()
     assert [node.name for node in onnx.load(loaded.lowered_path).graph.node] == [
         node.name for node in network_proto().graph.node
@@ -109,7 +109,7 @@ def test_an_older_plan_is_replaced(folder: Path) -> None:
     (folder / "old.weights").write_bytes(b"old")
     write_plan(folder, replace(network_plan(), notes=("new",)), network_model(), Path("net.onnx"))
     assert load_plan(folder).plan.notes == ("new",)
-    assert names(folder) == ["model.onnx", "original.onnx", "plan.json"]
+    assert names(folder) == ["files.json", "model.onnx", "original.onnx", "plan.json"]
     assert names(Path()) == ["net.onnx", "net.plan"]
 
 
