@@ -122,7 +122,7 @@ def test_kernels_that_were_formed_are_not_torn_apart(build: Callable[[str], ir.M
 @st.composite
 def graphs(draw: st.DrawFn) -> str:
     """A few operators on [2, 3, 4] values and their transpositions, each reading earlier values of equal shape."""
-    values = [("x", (2, 3, 4))]
+    values: list[tuple[str, tuple[int, ...]]] = [("x", (2, 3, 4))]
     lines = []
     for number in range(draw(st.integers(2, 9))):
         name, shape = draw(st.sampled_from(values))
