@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def size_buffers(
-    kernels: Sequence[Kernel], links: Sequence[Link], target: Target, item_bytes: Mapping[str, int]
+    kernels: Sequence[Kernel], links: Sequence[Link], target: Target, item_bytes: Mapping[str, float]
 ) -> tuple[tuple[Kernel, ...], tuple[Link, ...]]:
     """The same kernels and links with more slots where samples live longer than the slots allow.
 
@@ -52,14 +52,14 @@ def _wanted_slots(kernels: Sequence[Kernel], links: Sequence[Link]) -> dict[tupl
 
 
 def _with_slots(
-    kernel: Kernel, wanted: Mapping[tuple[str, str], int], target: Target, item_bytes: Mapping[str, int]
+    kernel: Kernel, wanted: Mapping[tuple[str, str], int], target: Target, item_bytes: Mapping[str, float]
 ) -> Kernel:
     left, added = target.core.sram_bytes - kernel.memory.total, 0
 
     def more(slots: int, key: str, elements: int, tensor: str) -> int:
         """Slots for one tensor: as many as are wanted and fit beside those given before."""
         nonlocal added
-        size = elements * item_bytes[tensor]
+        size = int(elements * item_bytes[tensor])
         extra = max(0, min(wanted[kernel.name, key] - slots, (left - added) // max(size, 1)))
         added += extra * size
         return slots + extra

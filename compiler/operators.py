@@ -39,8 +39,9 @@ DATA_MOVEMENT: frozenset[str] = frozenset({"Concat", "Expand", "Pad", "Reshape",
 """Moves elements and computes nothing."""
 
 ANCHORS: frozenset[str] = REDUCTIONS | {
-    "AveragePool", "Conv", "ConvTranspose", "Gather", "InstanceNormalization", "LayerNormalization",
-    "LogSoftmax", "MatMul", "MaxPool", "RMSNormalization", "Resize", "Softmax",
+    "AveragePool", "Conv", "ConvInteger", "ConvTranspose", "Gather", "InstanceNormalization", "LayerNormalization",
+    "LogSoftmax", "MatMul", "MatMulInteger", "MaxPool", "QLinearConv", "QLinearMatMul", "RMSNormalization", "Resize",
+    "Softmax",
 }  # fmt: skip
 """Operators with a distributed kernel of their own, which element-wise operators may be fused behind."""
 
@@ -92,6 +93,9 @@ KERNEL_KEY = "wsec.kernel"
 KIND_KEY = "wsec.kind"
 """Node metadata: the kind of kernel that several nodes of a group make up together (see the pass `fuse-attention`)."""
 
+
+WEIGHTS_KIND = "weights"
+"""Kind of a group that dequantises its weights: a DequantizeLinear and the product that reads it."""
 
 UNSPLIT_KEY = "wsec.unsplit"
 """Node metadata: why the pass `legalize-operators` had to leave a node as it is."""

@@ -42,6 +42,7 @@ REWRITES: dict[tuple[str, str], Rewrite] = {
     (_MICROSOFT, "MatMulIntegerToFloat"): quantized.mat_mul_integer_to_float,
     (_MICROSOFT, "MatMulNBits"): quantized.mat_mul_n_bits,
     (_MICROSOFT, "MultiHeadAttention"): attention.multi_head_attention,
+    (_MICROSOFT, "QGemm"): quantized.gemm,
     (_MICROSOFT, "QLinearAdd"): quantized.binary("Add"),
     (_MICROSOFT, "QLinearConcat"): quantized.concat,
     (_MICROSOFT, "QLinearGlobalAveragePool"): quantized.global_average_pool,

@@ -23,6 +23,7 @@ PIPELINE: tuple[tuple[str, str], ...] = (
     ("fold-batch-normalization", "normalisation at inference is a scale that the weights can carry"),
     ("canonicalize-gemm", "MatMul and Add are the same computation with kernels of their own"),
     ("canonicalize-shapes", "one Reshape, Slice or reduction instead of seven ways to write it"),
+    ("fold-quantization", "pairs of quantisation are products of integers, and weights keep their bits"),
     ("fold-constants", "reshaped and transposed weights are weights"),
     ("remove-identities", "canonical reshapes and slices often turn out to do nothing"),
     ("eliminate-common-subexpressions", "a formula reads as one where each of its values is computed once"),
@@ -37,6 +38,7 @@ PIPELINE: tuple[tuple[str, str], ...] = (
     ("eliminate-dead-code", "weights that were replaced need no core memory"),
     ("name-nodes", "groups, plans and messages refer to operators by name"),
     ("fuse-attention", "one kernel keeps the scores where they are computed, a few rows at a time"),
+    ("fuse-dequantization", "weights of few bits stay so in core memory"),
     ("fuse-elementwise", "a chain behind an operator costs no transport when its kernel computes it"),
 )
 """Name of the pass and why it stands there."""
@@ -65,6 +67,12 @@ ORDER: tuple[tuple[str, str, str], ...] = (
     ("simplify-casts", "fuse-elementwise", "a cast that goes would leave a hole in its group"),
     ("recognize-normalization", "fuse-elementwise", "what is left of its arithmetic joins no group"),
     ("recognize-activations", "fuse-elementwise", "what is left of its arithmetic joins no group"),
+    ("legalize-operators", "fold-quantization", "QLinearAdd becomes a pair around an Add"),
+    ("canonicalize-gemm", "fold-quantization", "only a MatMul becomes a product of integers"),
+    ("fold-quantization", "fold-constants", "it transposes codes of weights"),
+    ("eliminate-common-subexpressions", "fuse-dequantization", "equal weights would be merged again"),
+    ("name-nodes", "fuse-dequantization", "a group is called after its product"),
+    ("fuse-dequantization", "fuse-elementwise", "a chain grows behind the whole kernel"),
     ("eliminate-dead-code", "fuse-elementwise", "a dead user would keep a value out of its group"),
     ("eliminate-common-subexpressions", "fuse-elementwise", "merging nodes later would tear groups apart"),
     ("name-nodes", "fuse-attention", "a group is called after its first node"),

@@ -16,7 +16,7 @@ import numpy as np
 from wsec.compiler.errors import WsecError
 from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session, run_session
 from wsec.compiler.plan_io import sha256_of_file
-from wsec.runtime.comparison import Comparison, compare, narrowest_float
+from wsec.runtime.comparison import QUANTUM, Comparison, compare, narrowest_float
 from wsec.runtime.executor import Executor
 from wsec.runtime.inputs import make_inputs
 from wsec.runtime.lowered_model import LoweredModel
@@ -143,6 +143,16 @@ def _dtypes(kernel: Kernel) -> Iterator[str]:
     yield from (item.dtype for item in kernel.inputs)
     yield from (item.dtype for item in kernel.outputs)
     yield from (step.dtype for step in kernel.chain)
+    if _rounds_to_a_byte(kernel):
+        yield QUANTUM
+
+
+def _rounds_to_a_byte(kernel: Kernel) -> bool:
+    """Whether the kernel quantises its result: by a scale of its own, or by steps of its chain."""
+    if any(item.role == "y_scale" for item in kernel.inputs):
+        return True
+    rounds = any(step.operator == "Round" for step in kernel.chain)
+    return rounds and any(step.dtype in {"int8", "uint8"} for step in kernel.chain)
 
 
 class _DivergedError(Exception):

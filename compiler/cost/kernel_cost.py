@@ -86,7 +86,7 @@ def split_costs(
     for operand in nest.inputs:
         elements = block_elements(operand, nest, blocks)
         if operand.constant:
-            weights = weights + elements * operand.item_bytes
+            weights = weights + np.ceil(elements * operand.item_bytes)
             continue
         copies = _copies(operand, nest, parts)
         share = np.ceil(elements / copies) * operand.item_bytes
@@ -101,7 +101,7 @@ def split_costs(
     return SplitCosts(
         weights=weights,
         activations=held,
-        buffers=buffers + reduced * at_work,
+        buffers=buffers + reduced * at_work * _widening(nest),
         compute=np.ceil(compute) + started,
         communication=np.ceil(
             moved + _collectives(nest, parts, output, target) + _statistics(nest, parts, turns, target)
@@ -110,6 +110,11 @@ def split_costs(
             sum((_memory(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))
         ),
     )
+
+
+def _widening(nest: LoopNest) -> float:
+    """Bytes of a partial result over those of the result."""
+    return max(1.0, nest.work.partial_bytes / nest.outputs[0].item_bytes)
 
 
 def _output_bytes(nest: LoopNest, blocks: Array) -> Array:
@@ -227,7 +232,7 @@ def _serial_costs(nest: LoopNest, parts: Array, target: Target) -> SplitCosts:
     weight_reads = np.where(cores > 1, nest.work.weight_reads, 1)
     for operand in (*nest.inputs, *nest.outputs):
         elements = operand.maps[0].extent
-        held = np.ceil(elements / cores) * operand.item_bytes
+        held = np.ceil(np.ceil(elements / cores) * operand.item_bytes)
         reads = weight_reads if operand.constant else 1
         words = words + -(-elements * operand.item_bytes // target.fabric.word_bytes) * reads
         if operand.constant:
@@ -300,7 +305,7 @@ def _collectives(nest: LoopNest, parts: Array, output: Array, target: Target) ->
     cycles = np.zeros(len(parts))
     spacing = np.ones(len(parts))
     blocks = np.ceil(np.array([loop.extent for loop in nest.loops], dtype=np.float64) / parts)
-    words = np.ceil(output / target.fabric.word_bytes)
+    words = np.ceil(output * _widening(nest) / target.fabric.word_bytes)
     statistics = words
     state = np.ceil(_state_bytes(nest, blocks) / target.fabric.word_bytes)
     whole = np.ceil(_gathered_bytes(nest, blocks, parts) / target.fabric.word_bytes)

@@ -13,6 +13,7 @@ import onnx
 import onnx_ir as ir
 import onnx_shape_inference as symbolic
 
+from wsec.compiler.importer import contributed_shapes
 from wsec.compiler.importer.bounded_inference import infer_bounded
 from wsec.compiler.importer.extents import check_extents
 from wsec.compiler.importer.serialising import serialise_without_weights
@@ -26,6 +27,8 @@ _SYMBOLIC_DATA = "pkg.onnx_shape_inference.sym_data"
 _POOLING_OPSET = (
     22  # from here on pooling drops windows that begin behind the input, as onnxruntime does for all opsets
 )
+
+contributed_shapes.register()
 
 # Both packages log each operator they do not know; unshaped values are reported by check_supported instead.
 for _name in ("onnx_ir", "onnx_shape_inference", "onnxscript"):

@@ -17,6 +17,15 @@ from wsec.compiler.kernels.loop_nest import (
     follows,
 )
 from wsec.compiler.kernels.operator_view import Unsplittable, operand, shape_of
+from wsec.compiler.kernels.quantization import (
+    ACCUMULATOR_BYTES,
+    PLACES,
+    dequantization,
+    factors,
+    is_integer,
+    requantization,
+    weights_node,
+)
 from wsec.compiler.kernels.window import Window, sliding_window, transposed_window
 
 if TYPE_CHECKING:
@@ -36,8 +45,9 @@ class _Loops:
 
 
 def make_convolution(operator: OperatorView) -> LoopNest:
-    """The loop nest of a Conv node."""
-    x, weights = shape_of(operator.input(0)), shape_of(operator.input(1))
+    """The loop nest of a Conv, ConvInteger or QLinearConv node."""
+    places = PLACES[operator.op_type]
+    x, weights = shape_of(operator.input(places.first)), shape_of(operator.input(places.second))
     group = operator.integer("group", 1)
     loops = _loops(operator, group, outputs=weights[0] // group, inputs=weights[1])
     window = sliding_window(operator, x[2:], weights[2:])
@@ -89,19 +99,21 @@ def _contraction(
     if 0 in (loop.extent for loop in loops.all()):
         raise Unsplittable("it has an empty dimension")
     n, g, k = loops.n, loops.g, loops.k
-    inputs: list[Operand] = [
-        operator.operand("x", 0, (follows(n), follows(g), follows(loops.c), *reads)),
-        operator.operand("w", 1, (*map(follows, weight_order), *map(fixed, window.sizes))),
-    ]
-    if operator.has_input(2):
-        inputs.append(operator.operand("bias", 2, (follows(g), follows(k))))
+    places = PLACES[operator.op_type]
+    taken = (follows(n), follows(g), follows(loops.c), *reads)
+    weights = (*map(follows, weight_order), *map(fixed, window.sizes))
+    channels = tuple(i for i, loop in enumerate(weight_order) if loop is not loops.c)
+    inputs: list[Operand] = [*factors(operator, ("x", "w"), (taken, weights), ((), channels))]
+    if places.bias >= 0 and operator.has_input(places.bias):
+        inputs.append(operator.operand("bias", places.bias, (follows(g), follows(k))))
+    dequantized = weights_node(operator, places.second)
     output = operand(
         "result", operator.output, (follows(n), follows(g), follows(k), *map(follows, loops.outer))
     )
     taps = math.prod(window.sizes) / (math.prod(window.strides) if kind == "transposed_convolution" else 1)
     return LoopNest(
         kind=kind,
-        operators=(operator.name,),
+        operators=(operator.name,) if dequantized is None else (operator.name, dequantized.name),
         loops=loops.all(),
         inputs=tuple(inputs),
         outputs=(output,),
@@ -114,8 +126,11 @@ def _contraction(
         work=Work(
             tuple(loop.name for loop in loops.all()),
             operations=taps,
-            dtype=output.dtype,
+            dtype=inputs[0].dtype,
             vectors=(("n", *(loop.name for loop in loops.outer)), ("k",)),
+            partial_bytes=ACCUMULATOR_BYTES if is_integer(operator) else 0,
         ),
+        further_work=dequantization(dequantized, inputs[1])
+        + requantization(operator, (n, g, k, *loops.outer)),
         output_groups=((0,), (1, 2), *((3 + i,) for i in range(len(loops.outer)))),
     )

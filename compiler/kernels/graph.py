@@ -12,7 +12,7 @@ from wsec.compiler.kernels.chain import make_elementwise, with_chain
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, item_bytes, shape_of
 from wsec.compiler.kernels.registry import loop_nest_of
 from wsec.compiler.kernels.unsplit import make_unsplit
-from wsec.compiler.operators import KERNEL_KEY, KIND_KEY, is_elementwise
+from wsec.compiler.operators import KERNEL_KEY, KIND_KEY, WEIGHTS_KIND, is_elementwise
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -146,7 +146,10 @@ def _nests_of(group: list[ir.Node], unsplit: frozenset[str]) -> list[LoopNest]:
     own = [node for node in group if node.metadata_props.get(KIND_KEY) == "attention"]
     if own:
         return _attention_nests(own, [node for node in group if node not in own], unsplit)
-    return _anchored_nests(group, unsplit)
+    weights = [node for node in group if node.metadata_props.get(KIND_KEY) == WEIGHTS_KIND]
+    nests = _anchored_nests([node for node in group if node not in weights], unsplit)
+    apart = [node for node in weights if node.name not in nests[0].operators]
+    return [*(nest for node in apart for nest in _anchored_nests([node], unsplit)), *nests]
 
 
 def _anchored_nests(group: list[ir.Node], unsplit: frozenset[str]) -> list[LoopNest]:

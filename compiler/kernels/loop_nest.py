@@ -89,7 +89,7 @@ class Operand:
     role: str
     tensor: str
     dtype: str
-    item_bytes: int
+    item_bytes: float
     constant: bool
     maps: tuple[DimensionMap, ...]
     slots: int = 1
@@ -112,6 +112,7 @@ class Work:
         gathered: Loops of a state that cores gather from each other along the collective loops, so that each has all.
         gathers: How often, for one sample. As often are partial results combined over the reduction loops.
         partials: Partial results for each element of the state.
+        partial_bytes: Bytes of an element of a partial result, where they are not those of the result.
         resident_bytes: Bytes that every core holds beside its blocks: what an operator has in its attributes.
         statistics: Loops of a statistic that is all-reduced over the reduction loops, `collectives` times.
         interim: Loops of an intermediate result of which a core holds a turn.
@@ -130,6 +131,7 @@ class Work:
     gathered: tuple[str, ...] = ()
     gathers: int = 0
     partials: int = 1
+    partial_bytes: int = 0
     resident_bytes: int = 0
     statistics: tuple[str, ...] = ()
     interim: tuple[str, ...] = ()

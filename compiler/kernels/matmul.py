@@ -1,14 +1,27 @@
-"""Matrix multiplication with broadcast batch dimensions."""
+"""Matrix multiplication with broadcast batch dimensions: of floats, of integers, and with weights of few bits."""
 
 from __future__ import annotations
 
 from wsec.compiler.kernels.loop_nest import DimensionMap, Loop, LoopNest, LoopRole, Work, fixed, follows
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, operand, shape_of
+from wsec.compiler.kernels.quantization import (
+    ACCUMULATOR_BYTES,
+    PLACES,
+    dequantization,
+    factors,
+    is_integer,
+    requantization,
+    weights_node,
+)
 
 
 def make_matmul(operator: OperatorView) -> LoopNest:
-    """The loop nest of a MatMul node; a vector counts as a matrix of one row or column."""
-    a, b = shape_of(operator.input(0)), shape_of(operator.input(1))
+    """The loop nest of MatMul, MatMulInteger or QLinearMatMul; a vector counts as a matrix of one row or column.
+
+    A DequantizeLinear of weights that belongs to the kernel gives it weights of few bits.
+    """
+    places = PLACES[operator.op_type]
+    a, b = shape_of(operator.input(places.first)), shape_of(operator.input(places.second))
     if len(a) == 0 or len(b) == 0:
         raise Unsplittable("an operand is a scalar")
     rows = a[-2] if len(a) > 1 else 1
@@ -22,22 +35,25 @@ def make_matmul(operator: OperatorView) -> LoopNest:
     if 0 in (*a, *b):
         raise Unsplittable("it has an empty dimension")
     output = operand("result", operator.output, (*map(follows, batch), follows(m), follows(n)))
+    left = (*_batch_maps(batch, batch_a), follows(m), follows(k))
+    right = (*_batch_maps(batch, batch_b), follows(k), follows(n))
+    inputs = factors(operator, ("a", "b"), (left, right), ((rank,), (rank + 1,)))
+    weights = weights_node(operator, places.second)
     return LoopNest(
         kind="matmul",
-        operators=(operator.name,),
+        operators=(operator.name,) if weights is None else (operator.name, weights.name),
         loops=loops,
-        inputs=(
-            operator.operand("a", 0, (*_batch_maps(batch, batch_a), follows(m), follows(k))),
-            operator.operand("b", 1, (*_batch_maps(batch, batch_b), follows(k), follows(n))),
-        ),
+        inputs=inputs,
         outputs=(output,),
         arguments={},
         work=Work(
             tuple(loop.name for loop in loops),
             operations=1,
-            dtype=output.dtype,
+            dtype=inputs[0].dtype,
             vectors=(("m",), ("n",), ("k",)),
+            partial_bytes=ACCUMULATOR_BYTES if is_integer(operator) else 0,
         ),
+        further_work=dequantization(weights, inputs[1]) + requantization(operator, (*batch, m, n)),
         output_groups=(
             *((i,) for i in range(rank)),
             *(((rank,),) if len(a) > 1 else ()),

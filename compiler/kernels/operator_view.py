@@ -51,8 +51,13 @@ def dtype_of(value: ir.Value) -> str:
 
 
 def item_bytes(value: ir.Value) -> int:
-    """Bytes of one element in core memory; types under a byte take one."""
+    """Bytes of one element of an activation; types under a byte take one."""
     return 1 if value.dtype is None else max(1, math.ceil(value.dtype.itemsize))
+
+
+def packed_bytes(value: ir.Value) -> float:
+    """Bytes of one element of a weight: two of four bits share a byte."""
+    return item_bytes(value) if value.dtype is None else value.dtype.itemsize
 
 
 def is_constant(value: ir.Value) -> bool:
@@ -143,4 +148,6 @@ def operand(role: str, value: ir.Value, maps: tuple[DimensionMap, ...]) -> Opera
     """A value as an operand with these maps. Raises Unsplittable where their extents do not hold all elements."""
     if math.prod(m.extent for m in maps) != math.prod(shape_of(value)):
         raise Unsplittable(f"{role} has shape {list(shape_of(value))}")
-    return Operand(role, value.name or "", dtype_of(value), item_bytes(value), is_constant(value), maps)
+    constant = is_constant(value)
+    held_bytes = packed_bytes(value) if constant else item_bytes(value)
+    return Operand(role, value.name or "", dtype_of(value), held_bytes, constant, maps)

@@ -25,10 +25,10 @@ _BATCHED = RULES | IMAGE_RULES | ML_RULES
 
 KINDS: tuple[KernelKind, ...] = (
     KernelKind("concat", ("Concat",), movement.make_concat),
-    KernelKind("convolution", ("Conv",), convolution.make_convolution),
+    KernelKind("convolution", ("Conv", "ConvInteger", "QLinearConv"), convolution.make_convolution),
     KernelKind("expand", ("Expand", "Tile"), movement.make_expand),
     KernelKind("gather", ("Gather",), movement.make_gather),
-    KernelKind("matmul", ("MatMul",), matmul.make_matmul),
+    KernelKind("matmul", ("MatMul", "MatMulInteger", "QLinearMatMul"), matmul.make_matmul),
     KernelKind("normalization", _NORMALIZATIONS, statistics.make_normalization),
     KernelKind("pad", ("Pad",), movement.make_pad),
     KernelKind("pooling", ("AveragePool", "MaxPool"), statistics.make_pooling),

@@ -139,7 +139,7 @@ def _unsplit_candidates(nest: LoopNest, target: Target, cores: int) -> Array:
     usable = max(
         1, target.core.data_bytes - 16 * tensors
     )  # a block of each tensor is rounded up to an element
-    needed = max(1, -(-data // usable))
+    needed = max(1, math.ceil(data / usable))
     columns = np.unique(np.minimum(np.arange(1, min(needed, cores) + 1), cores))
     rows = -(-needed // columns)
     return np.stack([rows, columns], axis=1).astype(np.float64)

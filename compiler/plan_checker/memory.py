@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from wsec.compiler.plan_checker.cycles import score_block
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def check_memory(kernel: Kernel, target: Target) -> Iterator[Finding]:
     """Findings on the ledger of a kernel whose shardings are sound."""
     where = f"kernel {kernel.name}"
-    weights = sum(_block_bytes(entry) for entry in kernel.inputs if entry.constant)
+    weights = sum(_packed_bytes(entry) for entry in kernel.inputs if entry.constant)
     held = sum(_share_bytes(entry, kernel) * entry.slots for entry in kernel.inputs if not entry.constant)
     results = sum(_block_bytes(entry) * entry.slots for entry in kernel.outputs)
     at_work = sum(_bytes_at_work(entry, kernel) for entry in kernel.inputs if not entry.constant)
@@ -45,6 +46,13 @@ def check_memory(kernel: Kernel, target: Target) -> Iterator[Finding]:
 
 def _block_bytes(entry: KernelInput | KernelOutput) -> int:
     return entry.sharding.block_elements * item_bytes(entry.dtype)
+
+
+def _packed_bytes(entry: KernelInput) -> int:
+    """Bytes of a block of weights: two of four bits share a byte."""
+    if re.fullmatch(r"u?int4", entry.dtype):
+        return -(-entry.sharding.block_elements // 2)
+    return _block_bytes(entry)
 
 
 def _copies(entry: KernelInput | KernelOutput, kernel: Kernel) -> int:

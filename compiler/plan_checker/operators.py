@@ -12,6 +12,7 @@ from wsec.compiler.plan_checker.chain import chain_operands, check_chain, check_
 from wsec.compiler.plan_checker.expectation import Expectation, output_loops
 from wsec.compiler.plan_checker.findings import OPERATOR, Finding, words
 from wsec.compiler.plan_checker.kinds.custom import kind_named
+from wsec.compiler.plan_checker.kinds.quantization import dequantized_weights, with_weights
 from wsec.compiler.plan_checker.kinds.registry import KINDS
 from wsec.compiler.plan_checker.kinds.unsplit import check_unsplit
 from wsec.compiler.plan_checker.reads import check_reads
@@ -46,6 +47,8 @@ def _check_split(kernel: Kernel, nodes: list[OperatorFacts], model: ModelFacts) 
     if kernel.kind == "attention":
         return _check_attention(kernel, nodes, model)
     alone = kernel.kind == "elementwise"
+    weights = dequantized_weights(nodes)
+    nodes = [node for node in nodes if node not in weights]
     own, behind = (None, nodes) if alone else (nodes[0], nodes[1:])
     findings = [*_check_kind(kernel, nodes[0]), *_check_result(kernel, nodes)]
     if kernel.body:
@@ -56,6 +59,8 @@ def _check_split(kernel: Kernel, nodes: list[OperatorFacts], model: ModelFacts) 
     if findings:
         return findings
     expectation = _expect(kernel, own, behind, model)
+    for node in weights:
+        expectation = with_weights(expectation, node, model)
     findings += check_chain(kernel, behind, model, own.outputs[0] if own else "")
     findings += check_views(kernel, expectation.operands, model)
     findings += _check_operands(kernel, expectation)

@@ -96,8 +96,9 @@ def _quantised_dynamically(emit: Emission, x: ir.Value) -> tuple[ir.Value, ir.Va
     scale = emit("Div", emit("Sub", highest, lowest), emit.scalar(255.0, x))
     place = emit("Round", emit("Div", emit("Sub", zero, lowest), scale))
     clipped = emit("Clip", place, zero, emit.scalar(255.0, x))
-    point = emit.cast(clipped, ir.DataType.UINT8)
-    return emit("QuantizeLinear", x, scale, point, dtype=ir.DataType.UINT8), scale, point
+    moved = emit("Add", emit("Round", emit("Div", x, scale)), clipped)
+    codes = emit("Clip", moved, zero, emit.scalar(255.0, x))
+    return emit.cast(codes, ir.DataType.UINT8), scale, emit.cast(clipped, ir.DataType.UINT8)
 
 
 def dynamic_quantize_mat_mul(emit: Emission) -> Values:
@@ -187,3 +188,18 @@ def softmax(emit: Emission) -> Values:
     if emit.integer("opset", 13) < 13 and axis != rank - 1:
         raise CannotRewrite("it normalises several dimensions together")
     return _quantise(emit, emit("Softmax", _dequantise(emit, 0), axis=axis), 3)
+
+
+def gemm(emit: Emission) -> Values:
+    """QGemm: A, B with scales and zero points, C of int32 in the scale of the products, scale and zero point of Y."""
+    left, right, bias = emit.input(0), emit.input(3), emit.optional(6)
+    if emit.real("alpha", 1.0) != 1.0 or emit.integer("transA", 0):
+        raise CannotRewrite("it scales or transposes A")
+    if emit.integer("transB", 0):
+        right = emit.transpose(right, 1, 0)
+    product = emit("MatMulInteger", left, right, emit.optional(2), emit.optional(5), dtype=ir.DataType.INT32)
+    if bias is not None:
+        product = emit("Add", product, bias)
+    scale = emit("Mul", emit.input(1), emit.input(4))
+    result = emit("Mul", emit.cast(product, ir.DataType.FLOAT), scale)
+    return _quantise(emit, result, 7) if emit.has(7) else (result,)

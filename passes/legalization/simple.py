@@ -152,7 +152,8 @@ def _activated(emit: Emission, x: ir.Value, parameters: tuple[float, ...]) -> ir
     if name == "Clip":
         bounds = [emit.scalar(value, x) for value in parameters[:2]]
         return emit("Clip", x, *bounds)
-    return emit(name, x, **dict(zip(_PARAMETERS[name], parameters, strict=False)))
+    attributes: dict[str, Any] = dict(zip(_PARAMETERS[name], parameters, strict=False))
+    return emit(name, x, **attributes)
 
 
 def rotary_embedding(emit: Emission) -> Values:

@@ -15,6 +15,7 @@ from wsec.runtime.blocks import block_starts, positions
 from wsec.runtime.element_types import Array, accumulator
 from wsec.runtime.kernels.arguments import input_sharding, integers, output_sharding
 from wsec.runtime.kernels.products import contract_on_mesh
+from wsec.runtime.kernels.quantization import factor, finished
 from wsec.runtime.kernels.sliding_windows import sliding_windows
 from wsec.runtime.local_reads import take
 
@@ -26,10 +27,24 @@ if TYPE_CHECKING:
 
 def convolution(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
     """Conv: `x` [n, g, c, D], `w` [g, k, c, window], `bias` [g, k] to [n, g, k, D]."""
-    x = blocks["x"]
+    x = factor(kernel, blocks, "x")
     for index, pad in enumerate(integers(kernel, "pads")):
         x = sliding_windows(kernel, x, index, first=3, pad=pad)
-    return _weighted_windows(kernel, x, blocks["w"], blocks.get("bias"), "gkc")
+    total = _weighted_windows(kernel, x, factor(kernel, blocks, "w"), blocks.get("bias"), "gkc")
+    return _rounded(kernel, blocks, total)
+
+
+def _rounded(kernel: Kernel, blocks: Mapping[str, Array], total: Array) -> Array:
+    """The sums [mesh, n, g, k, D] as results; scales of the weights, by channel [g, k, 1, window], laid along them."""
+    axes = len(kernel.mesh.axes)
+    parameters = dict(blocks)
+    for name in ("w_scale", "x_scale", "y_scale", "y_zero"):
+        if name in blocks and "y_scale" in blocks:
+            held = blocks[name]
+            channels = held.shape[axes : axes + 2] if name == "w_scale" else (1, 1)
+            spatial = (1,) * (total.ndim - axes - 3)
+            parameters[name] = held.reshape(*held.shape[:axes], 1, *channels, *spatial)
+    return finished(kernel, parameters, ("x", "w"), total)
 
 
 def transposed_convolution(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
@@ -41,7 +56,7 @@ def transposed_convolution(kernel: Kernel, blocks: Mapping[str, Array]) -> Array
     mesh = kernel.mesh
     axes = len(mesh.axes)
     held, made = input_sharding(kernel, "x"), output_sharding(kernel)
-    x = blocks["x"]
+    x = blocks["x"]  # of floats; weights may be quantised
     arguments = zip(
         *(integers(kernel, name) for name in ("window", "strides", "dilations", "pads")), strict=True
     )
@@ -59,7 +74,8 @@ def transposed_convolution(kernel: Kernel, blocks: Mapping[str, Array]) -> Array
             *(1,) * (read.ndim - axes - place - 2),
         )
         x = np.moveaxis(np.where(meets.reshape(shape), read, np.zeros((), read.dtype)), axes + place + 1, -1)
-    return _weighted_windows(kernel, x, blocks["w"], blocks.get("bias"), "gck")
+    total = _weighted_windows(kernel, x, factor(kernel, blocks, "w"), blocks.get("bias"), "gck")
+    return finished(kernel, blocks, ("x", "w"), total)
 
 
 def _weighted_windows(kernel: Kernel, x: Array, w: Array, bias: Array | None, weight_loops: str) -> Array:
@@ -80,7 +96,7 @@ def _weighted_windows(kernel: Kernel, x: Array, w: Array, bias: Array | None, we
     if bias is not None:
         laid = np.expand_dims(bias, (axes, *range(axes + 3, axes + 3 + dimensions)))
         result = result + laid.astype(result.dtype, copy=False)
-    return result.astype(x.dtype, copy=False)
+    return result
 
 
 def _is_depthwise(kernel: Kernel, x: Array, w: Array, axes: int) -> bool:

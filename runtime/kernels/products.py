@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from wsec.runtime.collectives import combine
 from wsec.runtime.contraction import Chain, Operand, contract
 from wsec.runtime.kernels.arguments import output_sharding
+from wsec.runtime.kernels.quantization import factor, finished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,16 +18,16 @@ if TYPE_CHECKING:
 
 
 def matmul(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
-    """MatMul: `a` [B, m, k], `b` [B, k, n] to [B, m, n]; the batch dimensions broadcast."""
+    """MatMul: `a` [B, m, k], `b` [B, k, n] to [B, m, n]; the batch dimensions broadcast. Factors may be quantised."""
     axes = len(kernel.mesh.axes)
-    a, b = blocks["a"], blocks["b"]
+    a, b = factor(kernel, blocks, "a"), factor(kernel, blocks, "b")
     batch = [f"b{index}" for index in range(len(output_sharding(kernel).dimensions) - 2)]
     batch_of_a = batch[len(batch) - (a.ndim - axes - 2) :]
     batch_of_b = batch[len(batch) - (b.ndim - axes - 2) :]
     result = contract_on_mesh(
         kernel, (a, (*batch_of_a, "m", "k")), (b, (*batch_of_b, "k", "n")), (*batch, "m", "n")
     )
-    return result.astype(a.dtype, copy=False)
+    return finished(kernel, blocks, ("a", "b"), result)
 
 
 def contract_on_mesh(

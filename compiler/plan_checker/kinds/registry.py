@@ -58,9 +58,9 @@ _NORMALIZATIONS = ("GroupNormalization", "InstanceNormalization", "LayerNormaliz
 _INDEPENDENT = FAMILIES | IMAGE_FAMILIES | ML_FAMILIES
 
 KINDS = {
-    "convolution": Kind(("Conv",), expect_convolution),
+    "convolution": Kind(("Conv", "ConvInteger", "QLinearConv"), expect_convolution),
     "transposed_convolution": Kind(("ConvTranspose",), expect_transposed_convolution),
-    "matmul": Kind(("MatMul",), expect_matmul),
+    "matmul": Kind(("MatMul", "MatMulInteger", "QLinearMatMul"), expect_matmul),
     "pooling": Kind(("AveragePool", "MaxPool"), expect_pooling),
     "reduction": Kind(REDUCTIONS, expect_reduction),
     "softmax": Kind(("LogSoftmax", "Softmax"), expect_softmax),

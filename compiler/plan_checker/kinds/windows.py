@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wsec.compiler.plan_checker.expectation import Expectation, Loop, Operand, Read, along, whole
+from wsec.compiler.plan_checker.kinds.quantization import parameter
 
 if TYPE_CHECKING:
     from wsec.compiler.plan_checker.model_facts import ModelFacts, OperatorFacts
@@ -27,13 +28,41 @@ class Window:
 
 
 def expect_convolution(node: OperatorFacts, model: ModelFacts) -> Expectation:
-    """Conv: x [n, g, c, D], w [g, k, c, window], bias [g, k]; output [n, g, k, D]."""
-    x, weights, output = model.shape(node.input(0)), model.shape(node.input(1)), model.shape(node.outputs[0])
+    """Conv: x [n, g, c, D], w [g, k, c, window], bias [g, k]; output [n, g, k, D].
+
+    ConvInteger and QLinearConv have zero points and scales beside them.
+    """
+    place = 3 if node.op_type == "QLinearConv" else 1
+    x, weights, output = (
+        model.shape(node.input(0)),
+        model.shape(node.input(place)),
+        model.shape(node.outputs[0]),
+    )
     group = node.integer("group", 1)
     window = window_of(node, x[2:], weights[2:])
     reads = window_reads(window, x[2:], output[2:])
     ends = (group, weights[0] // group, weights[1])
-    return _contraction(node, (x[0], *ends), output[2:], reads, window, transposed=False)
+    found = _contraction(node, (x[0], *ends), output[2:], reads, window, transposed=False)
+    return found if node.op_type == "Conv" else _of_integers(found, node, model)
+
+
+def _of_integers(expectation: Expectation, node: OperatorFacts, model: ModelFacts) -> Expectation:
+    """The operands of a convolution of integers: factors, their parameters and the bias are elsewhere in the node."""
+    x, w = expectation.operands[:2]
+    reads = {"x": (x.reads, ()), "w": (w.reads, (0, 1)), "y": ((whole(1),), ())}
+    places = (("x_zero", 2), ("w_zero", 3))
+    operands = [x, w]
+    if node.op_type == "QLinearConv":
+        operands = [x, Operand("w", node.input(3), w.reads)]
+        places = (("x_scale", 1), ("x_zero", 2), ("w_scale", 4), ("w_zero", 5), ("y_scale", 6), ("y_zero", 7))
+        if node.input(8):
+            operands.append(Operand("bias", node.input(8), w.reads[:2], at_root=True))
+    operands += [
+        parameter(role, node.input(index), *reads[role[0]], model)
+        for role, index in places
+        if node.input(index)
+    ]
+    return replace(expectation, operands=tuple(operands))
 
 
 def expect_transposed_convolution(node: OperatorFacts, model: ModelFacts) -> Expectation:

@@ -1,0 +1,84 @@
+"""Scales and zero points: of products of integers, and of weights that a kernel dequantises itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsec.compiler.plan_checker.expectation import Expectation, Operand, Read, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wsec.compiler.plan_checker.model_facts import ModelFacts, OperatorFacts
+
+WEIGHTS_READERS = frozenset({"Conv", "ConvTranspose", "MatMul"})
+"""Operators whose kernels dequantise their weights, which are the second input."""
+
+
+def parameter(
+    role: str, tensor: str, reads: tuple[Read, ...], along: Sequence[int], model: ModelFacts
+) -> Operand:
+    """A scale or zero point of a factor with these reads: one number, or a vector along some of its dimensions."""
+    single = math.prod(model.shape(tensor)) == 1
+    kept = tuple(read if i in along and not single else whole(1) for i, read in enumerate(reads))
+    return Operand(role, tensor, kept)
+
+
+def dequantized_weights(nodes: list[OperatorFacts]) -> list[OperatorFacts]:
+    """The DequantizeLinear behind the kernel's first node that gives the weights of that node, if there is one."""
+    if len(nodes) < 2 or nodes[0].op_type not in WEIGHTS_READERS or nodes[1].op_type != "DequantizeLinear":
+        return []
+    return [nodes[1]] if nodes[1].outputs[0] == nodes[0].input(1) else []
+
+
+def with_weights(expectation: Expectation, node: OperatorFacts, model: ModelFacts) -> Expectation:
+    """What the kernel reads instead of the weights: their codes, scales and zero points."""
+    operands: list[Operand] = []
+    added: list[Operand] = []
+    for operand in expectation.operands:
+        if operand.tensor != node.outputs[0]:
+            operands.append(operand)
+            continue
+        operands.append(replace(operand, tensor=node.input(0)))
+        for index, name in ((1, "scale"), (2, "zero")):
+            if node.input(index):
+                reads = _parameter_reads(operand.reads, node, index, model)
+                role = f"{operand.role}_{name}"
+                if reads is None:
+                    added.append(Operand(role, node.input(index), (), view_fits=False))
+                else:
+                    added.append(Operand(role, node.input(index), reads))
+    return replace(expectation, operands=(*operands, *added))
+
+
+def _parameter_reads(
+    reads: tuple[Read, ...], node: OperatorFacts, index: int, model: ModelFacts
+) -> tuple[Read, ...] | None:
+    """What positions read of a parameter: of the tensor, of one axis, or of blocks of an axis."""
+    shape, held = model.shape(node.input(index)), model.shape(node.input(0))
+    if math.prod(shape) == 1:
+        return tuple(whole(1) for _ in reads)
+    axis, size = node.integer("axis", 1) % len(held), node.integer("block_size", 0)
+    first = _dimensions_before(held[:axis], reads)
+    last = _dimensions_before(held[: axis + 1], reads)
+    if not size:
+        return tuple(read if first <= i < last else whole(1) for i, read in enumerate(reads))
+    if last - first != 1:
+        return None
+    walked = reads[first]
+    low = np.arange(walked.extent, dtype=np.int64) // size
+    blocked = Read(shape[axis], walked.loop, low, low + 1, anchored=False)
+    return tuple(blocked if i == first else read for i, read in enumerate(reads))
+
+
+def _dimensions_before(extents: tuple[int, ...], reads: tuple[Read, ...]) -> int:
+    """How many dimensions of a view hold the leading dimensions of a tensor."""
+    size, count = math.prod(extents), 0
+    while size > 1 and count < len(reads):
+        size //= reads[count].extent
+        count += 1
+    return max(count, len(extents) if math.prod(extents) == 1 else 0)
