@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from wsec.compiler.errors import WsecError
+from wsec.compiler.importer.cast_like import write_casts_with_their_type
 from wsec.compiler.importer.constants import lift_constants
 from wsec.compiler.importer.dimensions import bind_dimensions
 from wsec.compiler.importer.external_data import check_external_data
@@ -23,6 +24,7 @@ from wsec.compiler.importer.shape_measurement import measure_custom_operators
 from wsec.compiler.importer.shapes import contradictions, forget_shapes, infer_shapes
 from wsec.compiler.importer.sparse_initializers import fill_sparse_initializers
 from wsec.compiler.importer.tensor_checks import check_tensors
+from wsec.compiler.importer.weight_notes import unusual_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,13 +72,14 @@ def import_model(path: Path, dims: Mapping[str, int]) -> ImportedModel:
     else:
         normalise_opset(model)
     infer_shapes(model)
+    write_casts_with_their_type(model)
     lift_constants(model)
     name_nodes(model)
     check_loops(model)
     while measure_custom_operators(model):
         infer_shapes(model)
     check_operands(model)
-    notes += contradictions(model, declared)
+    notes += (*contradictions(model, declared), *unusual_weights(model))
     return ImportedModel(model=model, path=path, notes=notes)
 
 

@@ -202,3 +202,20 @@ def test_a_small_weight_in_another_file_is_used(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(proto.SerializeToString())
     imported = import_model(tmp_path / "model.onnx", {})
     assert [value.name for value in imported.model.graph.initializers.values()] == ["w"]
+
+
+def test_weights_that_are_not_finite_are_kept_and_said(tmp_path: Path) -> None:
+    """An ordinary weight, or one whose sum alone overflows, is not mentioned."""
+    proto = onnx.parser.parse_model(
+        f"{HEAD} g (float[2] x) => (float[2] y) {{ a = Mul(x, w) \n b = Mul(a, v) \n y = Mul(b, u) }}"
+    )
+    weights = {"w": [np.nan, np.inf], "v": [3e38, 3e38], "u": [1, 2]}
+    proto.graph.initializer.extend(
+        numpy_helper.from_array(np.array(value, np.float32), name) for name, value in weights.items()
+    )
+    (tmp_path / "model.onnx").write_bytes(proto.SerializeToString())
+    imported = import_model(tmp_path / "model.onnx", {})
+    assert imported.notes == ("weights that are not finite are kept as they are: w (2 of 2 elements)",)
+    kept = imported.model.graph.initializers["w"].const_value
+    assert kept is not None
+    np.testing.assert_array_equal(kept.numpy(), np.array([np.nan, np.inf], np.float32))
