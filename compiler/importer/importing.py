@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from wsec.compiler.errors import WsecError
-from wsec.compiler.importer.cast_like import write_casts_with_their_type
 from wsec.compiler.importer.constants import lift_constants
 from wsec.compiler.importer.dimensions import bind_dimensions
 from wsec.compiler.importer.external_data import check_external_data
@@ -72,7 +71,6 @@ def import_model(path: Path, dims: Mapping[str, int]) -> ImportedModel:
     else:
         normalise_opset(model)
     infer_shapes(model)
-    write_casts_with_their_type(model)
     lift_constants(model)
     name_nodes(model)
     check_loops(model)
