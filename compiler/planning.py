@@ -90,9 +90,12 @@ class Planner:
         return other if phase_interval(other.phase) < interval else decision
 
     def _fit(self, lowered: ir.Model) -> tuple[KernelGraph, list[SplitTable], Placement]:
-        """Kernels and their placement; where nothing fits, batched operators whose parts fit no core are unsplit, attention its operators."""
+        """Kernels and their placement.
+
+        Where nothing fits, batched operators whose parts fit no core are unsplit, and attention is its operators.
+        """
         try:
-            return self._fit_kernels(lowered, frozenset())
+            return self._with_attention_apart(lowered, self._fit_kernels(lowered, frozenset()))
         except WsecError as error:
             unsplit = (
                 self._oversized(lowered) if error.exit_status is ExitStatus.DOES_NOT_FIT else frozenset()
@@ -100,6 +103,28 @@ class Planner:
             if not unsplit:
                 raise
         return self._fit_kernels(lowered, unsplit)
+
+    def _with_attention_apart(
+        self, lowered: ir.Model, fitted: tuple[KernelGraph, list[SplitTable], Placement]
+    ) -> tuple[KernelGraph, list[SplitTable], Placement]:
+        """The same, or with attentions apart that no more cores make faster, where that shortens the interval.
+
+        One kernel works on one sample at a time; its operators apart work on several, and need more cores and time for
+        each.
+        """
+        _, tables, placement = fitted
+        slow = frozenset(
+            table.nest.name
+            for table in tables
+            if table.nest.kind == "attention" and table.shapes.cycles.min() >= placement.interval
+        )
+        if not slow or placement.interrupted:
+            return fitted
+        try:
+            apart = self._fit_kernels(lowered, slow)
+        except WsecError:
+            return fitted  # its operators need more memory than there is
+        return apart if apart[2].interval < placement.interval else fitted
 
     def _oversized(self, lowered: ir.Model) -> frozenset[str]:
         """Kernels of these kinds that, with the fewest buffers, fit no core."""

@@ -12,7 +12,7 @@ from wsec.compiler.kernels.chain import make_elementwise, with_chain
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, item_bytes, shape_of
 from wsec.compiler.kernels.registry import loop_nest_of
 from wsec.compiler.kernels.unsplit import make_unsplit
-from wsec.compiler.operators import KERNEL_KEY, KIND_KEY, WEIGHTS_KIND, is_elementwise
+from wsec.compiler.operators import ANCHORS, KERNEL_KEY, KIND_KEY, WEIGHTS_KIND, is_elementwise
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -178,8 +178,30 @@ def _attention_nests(own: list[ir.Node], rest: list[ir.Node], unsplit: frozenset
             return [with_chain(nest, own[-1].outputs[0], rest)]
         except Unsplittable:
             pass  # not one, or its operands lie in a way that the kernel cannot read: a kernel for each operator
-    apart = [nest for node in own for nest in _anchored_nests([node], unsplit)]
-    return [*apart, *(_anchored_nests(rest, unsplit) if rest else [])]
+    refused = unsplit - {own[0].name or ""}
+    return [nest for group in _chained([*own, *rest]) for nest in _anchored_nests(group, refused)]
+
+
+def _chained(nodes: list[ir.Node]) -> list[list[ir.Node]]:
+    """Each operator with the element-wise ones behind it that alone read its result, in its shape."""
+    groups: list[list[ir.Node]] = []
+    for node in nodes:
+        before = groups[-1][-1].outputs[0] if groups else None
+        joins = (
+            before is not None
+            and is_elementwise(node.domain, node.op_type)
+            and [use.node for use in before.uses()] == [node]
+            and shape_of(before) == shape_of(node.outputs[0])
+        )
+        if joins and _may_lead(groups[-1][0]):
+            groups[-1].append(node)
+        else:
+            groups.append([node])
+    return groups
+
+
+def _may_lead(node: ir.Node) -> bool:
+    return node.op_type in ANCHORS or is_elementwise(node.domain, node.op_type)
 
 
 def _stages(kernels: int, links: list[GraphLink]) -> tuple[int, ...]:

@@ -11,12 +11,21 @@ from attention_models import Sizes, gpt2, gpt_oss
 import wsec
 from wsec.compiler.plan import ChainStep, Cycles, Kernel, MemoryLedger
 from wsec.compiler.plan_checker import check_plan
+from wsec.compiler.planning import Planner
 from wsec.compiler.sharding import DimensionSharding, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SIZES = Sizes(batch=1, heads=3, groups=3, rows=6, keys=10, size=4, width=5)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _never_apart() -> Iterator[None]:
+    """The kernel is what is spoilt here, however fast its operators would be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Planner, "_with_attention_apart", lambda _self, _lowered, fitted: fitted)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wsec
+from wsec.compiler.planning import Planner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     Make = Callable[[Path, Sizes], Path]
@@ -23,7 +24,16 @@ SIZES = {
     "cross": Sizes(batch=2, heads=3, groups=3, rows=4, keys=9, size=5, width=3),
     "decode": Sizes(heads=4, groups=4, rows=1, keys=37),
 }
+ORIGINAL = Planner._with_attention_apart
 SHARING = frozenset({"llama", "gemma"})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _never_apart() -> Iterator[None]:
+    """A model that is nothing but an attention would be faster as its operators; here the kernel is what is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Planner, "_with_attention_apart", lambda _self, _lowered, fitted: fitted)
+        yield
 
 
 def cases() -> list[tuple[Make, Sizes]]:
@@ -80,3 +90,19 @@ def test_scores_are_never_stored_whole(tmp_path: Path) -> None:
     plan = _compiled(gpt_oss, Sizes(heads=1, groups=1, rows=600, keys=600), tmp_path, (4, 4))
     (kernel,) = plan.record.kernels()
     assert kernel.turns["m"] > 1
+
+
+def test_an_attention_that_keeps_the_interval_up_is_taken_apart(tmp_path: Path) -> None:
+    """With cores to spare, the operators work on several samples at once; with few, the kernel stays."""
+    sizes = Sizes(heads=2, groups=2, rows=24, keys=24, size=16, width=16)
+    path = bert(tmp_path / "model.onnx", sizes)
+    fused = wsec.compile(path, target="mesh64", region=(60, 60), effort=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Planner, "_with_attention_apart", ORIGINAL)
+        chosen = wsec.compile(path, target="mesh64", region=(60, 60), effort=0)
+        few = wsec.compile(path, target="mesh64", region=(2, 2), effort=0)
+    assert {kernel.kind for kernel in chosen.record.kernels()} >= {"matmul", "softmax"}
+    assert chosen.record.placement.interval < fused.record.placement.interval
+    assert chosen.check() == ()
+    assert chosen.verify().passed
+    assert [kernel.kind for kernel in few.record.kernels()] == ["attention"]
