@@ -16,12 +16,17 @@ from wsec.compiler.sharding import share_elements
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from wsec.compiler.cost.host_clock import HostClock
     from wsec.compiler.plan import Kernel, Link
     from wsec.compiler.target import Target
 
 
 def size_buffers(
-    kernels: Sequence[Kernel], links: Sequence[Link], target: Target, item_bytes: Mapping[str, float]
+    kernels: Sequence[Kernel],
+    links: Sequence[Link],
+    target: Target,
+    item_bytes: Mapping[str, float],
+    clock: HostClock | None = None,
 ) -> tuple[tuple[Kernel, ...], tuple[Link, ...]]:
     """The same kernels and links with more slots where samples live longer than the slots allow.
 
@@ -30,8 +35,9 @@ def size_buffers(
         links: Between them.
         target: Gives the memory of a core.
         item_bytes: Bytes of an element of each tensor, by name.
+        clock: Of the host, where it has operators.
     """
-    wanted = _wanted_slots(kernels, links)
+    wanted = _wanted_slots(kernels, links, clock)
     sized = {kernel.name: _with_slots(kernel, wanted, target, item_bytes) for kernel in kernels}
     held = {(kernel.name, item.role): item.slots for kernel in sized.values() for item in kernel.inputs}
     return tuple(sized.values()), tuple(
@@ -39,10 +45,12 @@ def size_buffers(
     )
 
 
-def _wanted_slots(kernels: Sequence[Kernel], links: Sequence[Link]) -> dict[tuple[str, str], int]:
+def _wanted_slots(
+    kernels: Sequence[Kernel], links: Sequence[Link], clock: HostClock | None
+) -> dict[tuple[str, str], int]:
     """Slots with which no sample waits for a buffer: by (kernel, role) of inputs and (kernel, "") of results."""
-    timing = timing_of(kernels, links)
-    interval = max([kernel.cycles.total for kernel in kernels] + [link.interval for link in links])
+    timing = timing_of(kernels, links, clock=clock)
+    interval = max([kernel.cycles.total for kernel in kernels] + [link.interval for link in links], default=1)
     sent: dict[str, list[Link]] = {}
     for link in links:
         sent.setdefault(link.source, []).append(link)

@@ -141,20 +141,24 @@ def _load_reference(model: onnx.ModelProto) -> Run | None:
         evaluator = ReferenceEvaluator(model)
     except _REFERENCE_ERRORS:
         return None
-    kinds = [o.type.tensor_type.elem_type for o in model.graph.output]
+    kinds = [
+        o.type.tensor_type.elem_type if o.type.HasField("tensor_type") else 0 for o in model.graph.output
+    ]
 
     def run(inputs: Mapping[str, Array]) -> list[Array]:
         try:
             with np.errstate(all="ignore"):
                 results = evaluator.run(None, dict(inputs))
-            return [
-                np.asarray(item, dtype=onnx.helper.tensor_dtype_to_np_dtype(kind))
-                for item, kind in zip(results, kinds, strict=True)
-            ]
+            return [_typed(item, kind) for item, kind in zip(results, kinds, strict=True)]
         except _REFERENCE_ERRORS as error:
             raise ort_errors.RuntimeException(f"onnx.reference: {type(error).__name__}: {error}") from error
 
     return run
+
+
+def _typed(item: Any, kind: int) -> Any:
+    """A tensor in its element type; anything else as it is."""
+    return np.asarray(item, dtype=onnx.helper.tensor_dtype_to_np_dtype(kind)) if kind else item
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

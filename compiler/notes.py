@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from wsec.compiler.kernels.operator_view import item_bytes, shape_of
+from wsec.compiler.cost.host_clock import host_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import onnx_ir as ir
-
     from wsec.compiler.kernels.graph import KernelGraph
+    from wsec.compiler.plan import Link
     from wsec.compiler.planning import Decision
     from wsec.compiler.target import Target
 
@@ -33,18 +32,15 @@ def buffer_notes(decision: Decision) -> Iterator[str]:
         )
 
 
-def host_notes(model: ir.Model, target: Target, interval: int) -> Iterator[str]:
+def host_notes(links: Sequence[Link], target: Target, interval: int) -> Iterator[str]:
     """Says so where the host link, at the rate that copies were measured to reach, would be slower than the pipeline."""
     rate = target.host.measured_bits_per_second
     if rate is None:
         return
-    cycles = math.ceil(max(_bits(model.graph.inputs), _bits(model.graph.outputs)) / rate * target.clock_hz)
+    bits = 8 * target.fabric.word_bytes * max(host_words(links))
+    cycles = math.ceil(bits / rate * target.clock_hz)
     if cycles > interval:
         yield (
             f"the host link is taken at {target.host.bits_per_second / 8e9:g} GB/s, as it is built; at the "
             f"{rate / 8e9:g} GB/s that copies were measured to reach, a sample takes {cycles:,} cycles on it"
         )
-
-
-def _bits(values: Sequence[ir.Value]) -> int:
-    return sum(8 * math.prod(shape_of(value)) * item_bytes(value) for value in values)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import ml_dtypes
+import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    import numpy as np
 
 SESSION_ERRORS: tuple[type[Exception], ...] = (
     ort_errors.EPFail,
@@ -30,6 +30,14 @@ SESSION_ERRORS: tuple[type[Exception], ...] = (
     ort_errors.RuntimeException,
 )
 """What onnxruntime raises for a model it cannot load or run."""
+
+_NARROW_FLOATS = {
+    "tensor(float8e4m3fn)": "float8_e4m3fn",
+    "tensor(float8e4m3fnuz)": "float8_e4m3fnuz",
+    "tensor(float8e5m2)": "float8_e5m2",
+    "tensor(float8e5m2fnuz)": "float8_e5m2fnuz",
+}
+"""Types of onnxruntime, and what ml_dtypes calls them."""
 
 _SILENT = 4
 
@@ -77,7 +85,17 @@ def run_session(
         if isinstance(error, SESSION_ERRORS):
             raise
         raise ort_errors.NotImplemented(str(error)) from error
+    if any(isinstance(result, np.ndarray) and result.dtype == np.uint8 for result in results):
+        kinds = {value.name: value.type for value in session.get_outputs()}
+        names = list(kinds) if outputs is None else outputs
+        return [_in_own_type(item, kinds[name]) for name, item in zip(names, results, strict=True)]
     return results
+
+
+def _in_own_type(result: np.ndarray[Any, Any], kind: str) -> np.ndarray[Any, Any]:
+    """The binding gives the bytes of an 8-bit float where numpy has no such type; ml_dtypes has."""
+    own = getattr(ml_dtypes, _NARROW_FLOATS.get(kind, ""), None)
+    return result if own is None else result.view(own)
 
 
 def operators_of_onnxruntime() -> tuple[list[Any], frozenset[tuple[str, str]]]:

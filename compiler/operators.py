@@ -93,12 +93,15 @@ KERNEL_KEY = "wsec.kernel"
 KIND_KEY = "wsec.kind"
 """Node metadata: the kind of kernel that several nodes of a group make up together (see the pass `fuse-attention`)."""
 
-
 WEIGHTS_KIND = "weights"
 """Kind of a group that dequantises its weights: a DequantizeLinear and the product that reads it."""
 
 UNSPLIT_KEY = "wsec.unsplit"
 """Node metadata: why the pass `legalize-operators` had to leave a node as it is."""
+
+
+HOST_KEY = "wsec.host"
+"""Node metadata: why the operator runs on the host; absent on those of the wafer (see `wsec.compiler.partition`)."""
 
 
 def is_elementwise(domain: str, op_type: str) -> bool:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PLAN_FORMAT = 1
-HOST = "host"  # source of the links of model inputs, target of the links of model outputs
+HOST = (
+    "host"  # source and target of links from and to what is not on the wafer: inputs, outputs, host operators
+)
+TEXT = "string"  # element type of text, which numpy has no one word for
 
 Slots = Annotated[int, msgspec.Meta(ge=1)]
 Argument = bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
@@ -36,11 +39,28 @@ class Rectangle:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """An input or output of the model: its name, ONNX element type in numpy's words, and shape."""
+    """An input or output of the model, or what a host operator gives.
+
+    Attributes:
+        name: Of the tensor in the lowered model.
+        dtype: Element type in numpy's words, `TEXT` for text; empty where it is unknown.
+        shape: Of a tensor, or of the elements of a sequence. None for an extent that is known only when the model runs,
+            and for a shape of which not even the rank is known. All that reaches the wafer has a whole one.
+        container: `tensor`, `sequence`, `optional`, `optional sequence`, or `other` for what ONNX has beyond them, such as maps.
+    """
 
     name: str
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[int | None, ...] | None
+    container: str = "tensor"
+
+    @property
+    def extents(self) -> tuple[int, ...] | None:
+        """The shape of a tensor where it is known before the model runs, else None."""
+        if self.container != "tensor" or self.shape is None:
+            return None
+        known = tuple(extent for extent in self.shape if extent is not None)
+        return known if len(known) == len(self.shape) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +214,8 @@ class Link:
     Attributes:
         name: Unique in the plan.
         tensor: Name of the tensor in the lowered model.
-        source: Producing kernel, or `host` for an input of the model.
-        target: Consuming kernel, or `host` for an output of the model.
+        source: Producing kernel, or `host` for an input of the model and what a host operator gives.
+        target: Consuming kernel, or `host` for an output of the model and what a host operator reads.
         role: Which input of the consumer it feeds; empty towards the host.
         sharding: The elements it brings to each core of the consumer's mesh; over one core towards the host.
         words: Words of 32 bits of the tensor, for one sample.
@@ -216,6 +236,27 @@ class Link:
     routes: tuple[Route, ...]
     cycles: int
     interval: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostOperator:
+    """A node of the lowered model that runs on the host, beside the wafer.
+
+    What it reads of kernels comes over links to `host`, and kernels read what it gives over links from `host`.
+
+    Attributes:
+        name: Of the node.
+        operator: `domain.Name`, or the name alone for one of `ai.onnx`.
+        inputs: Names of the tensors that it and its bodies read, weights included, each once.
+        outputs: What it gives.
+        reason: Why it runs on the host.
+    """
+
+    name: str
+    operator: str
+    inputs: tuple[str, ...]
+    outputs: tuple[Value, ...]
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +310,7 @@ class Plan:
         inputs: Inputs of the model.
         outputs: Outputs of the model.
         wafers: Kernels and links, by wafer and phase.
-        host_operators: Nodes that run on the host.
+        host_operators: Nodes that run on the host, in topological order.
         placement: Interval, bound and how it was found.
         notes: What the compiler assumed or changed, a sentence each.
         versions: Versions of what made the plan.
@@ -284,7 +325,7 @@ class Plan:
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
     wafers: tuple[Wafer, ...]
-    host_operators: tuple[str, ...]
+    host_operators: tuple[HostOperator, ...]
     placement: PlacementSummary
     notes: tuple[str, ...]
     versions: dict[str, str]

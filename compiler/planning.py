@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from wsec.compiler.assembly import assemble_kernels, assemble_links, routing_links
 from wsec.compiler.buffer_sizing import size_buffers
+from wsec.compiler.cost.host_clock import HostClock
 from wsec.compiler.cost.pipeline import phase_interval
 from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.kernels.graph import FULL_PIPELINE, HOST_INDEX, KernelGraph, build_kernel_graph
 from wsec.compiler.kernels.splits import SplitTable, enumerate_splits
+from wsec.compiler.partition import host_operators_of
 from wsec.compiler.placement import (
     Limits,
     Net,
@@ -35,10 +37,12 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
+    from wsec.compiler.plan import HostOperator, Link
     from wsec.compiler.target import Target
 
 _SAMPLES = (FULL_PIPELINE, 8, 4, 2, 1)  # buffers of a link at most, tried in this order until the kernels fit
 _TAKEN_APART = frozenset({"attention", "batched"})  # kinds that need some dimension whole on each core
+_NOTHING_TO_PLACE = Placement((), (), (), 0, 0, 0.0, "none", proven_optimal=True, interrupted=False)
 _WORTH_ANOTHER_PLACEMENT = 1.02  # cycles of the plan over those of its slowest kernel
 
 
@@ -78,16 +82,21 @@ class Planner:
         Raises:
             WsecError: WSEC3xx where it does not fit however few buffers it is split for.
         """
+        on_host = host_operators_of(lowered)
         graph, tables, placement = self._fit(lowered)
-        decision = self._realise(graph, tables, placement)
-        interval = phase_interval(decision.phase)
+        decision = self._realise(graph, tables, placement, on_host)
+        interval = phase_interval(decision.phase, self._clock(on_host, decision.phase.links))
         if interval <= _WORTH_ANOTHER_PLACEMENT * placement.interval or placement.interrupted:
             return decision
         with self.stage("placement"):
             shorter = replace(self.limits, effort=self.limits.effort / 3)
             second = self._place(graph, tables, shorter)
-        other = self._realise(graph, tables, second)
-        return other if phase_interval(other.phase) < interval else decision
+        other = self._realise(graph, tables, second, on_host)
+        shorter_interval = phase_interval(other.phase, self._clock(on_host, other.phase.links))
+        return other if shorter_interval < interval else decision
+
+    def _clock(self, on_host: Sequence[HostOperator], links: Sequence[Link]) -> HostClock:
+        return HostClock(on_host, links, self.target)
 
     def _fit(self, lowered: ir.Model) -> tuple[KernelGraph, list[SplitTable], Placement]:
         """Kernels and their placement.
@@ -156,6 +165,8 @@ class Planner:
 
     def _place(self, graph: KernelGraph, tables: Sequence[SplitTable], limits: Limits) -> Placement:
         """The best placement found; its bound is what no placement of these splits goes below."""
+        if not tables:
+            return _NOTHING_TO_PLACE
         nets = tuple(
             Net(link.source, link.target, float(link.words))
             for link in graph.links
@@ -172,7 +183,13 @@ class Planner:
         )
         return replace(place(expected, limits, self.report), interval_bound=interval_bound(least))
 
-    def _realise(self, graph: KernelGraph, tables: Sequence[SplitTable], placement: Placement) -> Decision:
+    def _realise(
+        self,
+        graph: KernelGraph,
+        tables: Sequence[SplitTable],
+        placement: Placement,
+        on_host: Sequence[HostOperator],
+    ) -> Decision:
         """Routes and buffers for a placement."""
         with self.stage("routing"):
             kernels = assemble_kernels(tables, placement, self.target)
@@ -187,7 +204,8 @@ class Planner:
             sizes = {
                 item.tensor: item.item_bytes for nest in graph.nests for item in (*nest.inputs, *nest.outputs)
             }
-            return Decision(graph, placement, Phase(*size_buffers(kernels, links, self.target, sizes)))
+            clock = self._clock(on_host, links)
+            return Decision(graph, placement, Phase(*size_buffers(kernels, links, self.target, sizes, clock)))
 
 
 def split_tables(graph: KernelGraph, target: Target) -> list[SplitTable]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+import onnx_ir as ir
 from onnx_ir.passes.common import CommonSubexpressionEliminationPass
 
 from wsec.compiler.operators import NON_DETERMINISTIC
 from wsec.passes.base import Pass, PassResult
 from wsec.passes.rewriting import constant_of
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,9 @@ def _merge_constants(model: ir.Model, limit: int) -> bool:
     modified = False
     for name, value in list(model.graph.initializers.items()):
         tensor = constant_of(value)
-        if tensor is None or tensor.nbytes > limit or value.is_graph_output():
+        if tensor is None or tensor.dtype == ir.DataType.STRING:
+            continue
+        if tensor.nbytes > limit or value.is_graph_output():
             continue
         key = (tensor.dtype, tuple(tensor.shape), tensor.tobytes())
         same = first.setdefault(key, value)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wsec.compiler.plan import TEXT
 from wsec.runtime.element_types import is_floating
 
 if TYPE_CHECKING:
@@ -29,7 +30,13 @@ plan adds exactly, may fall on the other side of a half. Bytes may then be one a
 
 QUANTUM = "quantum"
 
-_EPSILONS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7, QUANTUM: 2.0**-8}
+_EPSILONS = {
+    "float64": 2.0**-52,
+    "float32": 2.0**-23,
+    "float16": 2.0**-10,
+    "bfloat16": 2.0**-7,
+    QUANTUM: 2.0**-8,
+}
 _ROUNDINGS = 4
 _RELAXED = 100
 
@@ -58,6 +65,42 @@ class Comparison:
 def narrowest_float(dtypes: Iterable[str]) -> str:
     """The least exact of the floating types among `dtypes`; empty where there is none."""
     return max((dtype for dtype in dtypes if dtype in TOLERANCES), key=TOLERANCES.__getitem__, default="")
+
+
+def compare_values(name: str, found: Any, expected: Any, computed_in: str = "") -> Comparison:
+    """As `compare`, for whatever a model may give: sequences element by element, maps value by value, None only with None."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        if list(found) != list(expected):
+            return _other(name, "map")
+        found, expected = list(found.values()), list(expected.values())
+    if isinstance(expected, list) and isinstance(found, list):
+        if len(found) != len(expected):
+            return _other(name, "sequence")
+        pairs = zip(found, expected, strict=True)
+        parts = [compare_values(name, one, other, computed_in) for one, other in pairs]
+        return _worst(name, parts)
+    if expected is None and found is None:
+        return Comparison(name, "none", 0.0, 0.0, 0.0, passed=True)
+    if any(item is None or isinstance(item, list | dict) for item in (found, expected)):
+        return _other(name, type(found).__name__)
+    return compare(name, np.asarray(found), np.asarray(expected), computed_in)
+
+
+def _other(name: str, dtype: str) -> Comparison:
+    """Two values that differ in kind, length or keys."""
+    return Comparison(name, dtype, np.inf, np.inf, 0.0, passed=False)
+
+
+def _worst(name: str, parts: list[Comparison]) -> Comparison:
+    """One comparison of a sequence: the greatest errors of its elements, held to the tolerance of the first."""
+    return Comparison(
+        name,
+        "sequence",
+        max((part.max_absolute_error for part in parts), default=0.0),
+        max((part.max_relative_error for part in parts), default=0.0),
+        parts[0].tolerance if parts else 0.0,
+        passed=all(part.passed for part in parts),
+    )
 
 
 def compare(name: str, found: Array, expected: Array, computed_in: str = "") -> Comparison:
@@ -92,7 +135,8 @@ def _compare_exactly(name: str, found: Array, expected: Array, quanta: int) -> C
     equal = bool(np.array_equal(found, expected))
     if equal or expected.dtype.kind not in "iub":
         error = 0.0 if equal else np.inf
-        return Comparison(name, expected.dtype.name, error, error, 0.0, equal)
+        dtype = TEXT if expected.dtype.kind == "O" else expected.dtype.name
+        return Comparison(name, dtype, error, error, 0.0, equal)
     difference = float(np.max(np.abs(found.astype(np.float64) - expected.astype(np.float64))))
     span = float(expected.max(initial=0)) - float(expected.min(initial=0))
     relative = difference / span if span > 0 else difference

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 DType = np.dtype[Any]
+Held = Any
+"""What the host holds: an array, of objects for text; a list of these for a sequence; None for an absent optional; a map."""
 
 _NARROW_FLOATS = frozenset({"float16", "bfloat16"})
 

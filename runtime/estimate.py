@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
+from wsec.compiler.cost.host_clock import HostClock, host_link_cycles, host_words
 from wsec.compiler.cost.pipeline import buffered_interval, lifetime, result_interval, timing_of
 from wsec.compiler.plan import HOST
-from wsec.runtime.element_types import element_type
 from wsec.runtime.schedule import kernels_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from wsec.compiler.plan import Kernel, Link, Phase, Plan, Value
+    from wsec.compiler.plan import Kernel, Link, Phase, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,23 @@ class SplitShare:
 
 
 @dataclass(frozen=True, slots=True)
+class HostShare:
+    """What of a model runs on the host, and what that costs in transfers. What the host computes is not estimated.
+
+    Attributes:
+        operators: Nodes of the lowered model that run on the host.
+        tensors: That go from kernels to host operators or back, besides inputs and outputs of the model.
+        words: Of these tensors, for one sample.
+        cycles: In which these words pass the host's link, the directions at once.
+    """
+
+    operators: int
+    tensors: int
+    words: int
+    cycles: int
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """What a plan is worth on its target.
 
@@ -107,6 +124,7 @@ class Estimate:
         utilisation: Cycles of arithmetic over cycles of all cores that the compiler was given, 0 to 1, as if each core of
             a kernel had as much to do as its busiest.
         split: How much of the model is split.
+        host: How much of it runs on the host.
         fullest_core_bytes: In use on the fullest core of all.
         fullest_kernel: The kernel it belongs to.
         memory_bytes: In use on all cores, as if each were as full as the fullest of its kernel.
@@ -124,6 +142,7 @@ class Estimate:
     bottleneck: Bottleneck
     utilisation: float
     split: SplitShare
+    host: HostShare
     fullest_core_bytes: int
     fullest_kernel: str
     memory_bytes: int
@@ -138,9 +157,9 @@ def estimate(plan: Plan) -> Estimate:
         WsecError: WSEC565 kernels wait for each other, so that there is no latency.
     """
     kernels = tuple(_kernel_estimate(kernel) for kernel in plan.kernels())
-    host = _host_cycles(plan)
+    host = host_link_cycles(max(host_words(tuple(plan.links()))), plan.target)
     bottlenecks = [
-        [_phase_bottleneck(phase) for phase in wafer.phases if phase.kernels or phase.links]
+        [_phase_bottleneck(phase, plan) for phase in wafer.phases if phase.kernels or phase.links]
         for wafer in plan.wafers
     ]
     wafers = [
@@ -163,6 +182,7 @@ def estimate(plan: Plan) -> Estimate:
         bottleneck=bottleneck,
         utilisation=used / available if available else 0.0,
         split=_split_share(kernels),
+        host=_host_share(plan),
         fullest_core_bytes=fullest.memory_bytes if fullest else 0,
         fullest_kernel=fullest.name if fullest else "",
         memory_bytes=sum(kernel.memory_bytes * kernel.cores for kernel in kernels),
@@ -207,10 +227,11 @@ def _computing_cores(kernel: KernelEstimate) -> int:
     return 1 if kernel.kind == "unsplit" else kernel.cores
 
 
-def _phase_bottleneck(phase: Phase) -> tuple[int, Bottleneck]:
+def _phase_bottleneck(phase: Phase, plan: Plan) -> tuple[int, Bottleneck]:
     """Cycles between two samples of a phase, and the first kernel, link or buffer that takes them."""
     incoming, outgoing = _by_end(phase)
-    timing = timing_of(_in_order(phase.kernels, incoming), phase.links)
+    clock = HostClock(plan.host_operators, phase.links, plan.target)
+    timing = timing_of(_in_order(phase.kernels, incoming, plan), phase.links, clock=clock)
     found = [(kernel.cycles.total, _kernel_bottleneck(kernel)) for kernel in phase.kernels]
     found += [(link.interval, _link_bottleneck(link)) for link in phase.links]
     for kernel in phase.kernels:
@@ -257,38 +278,54 @@ def _lanes(link: Link) -> int:
     return sum(route.lanes for route in link.routes)
 
 
-def _host_cycles(plan: Plan) -> int:
-    """Each direction has the whole rate; the slower one counts."""
-    bits = max(_bits(plan.inputs), _bits(plan.outputs))
-    return math.ceil(bits / plan.target.host.bits_per_second * plan.target.clock_hz)
-
-
-def _bits(values: Iterable[Value]) -> int:
-    return sum(8 * math.prod(value.shape) * element_type(value.dtype).itemsize for value in values)
+def _host_share(plan: Plan) -> HostShare:
+    read = {name for item in plan.host_operators for name in item.inputs}
+    given = {value.name for item in plan.host_operators for value in item.outputs}
+    links = [
+        link
+        for link in plan.links()
+        if (link.target == HOST and link.tensor in read) or (link.source == HOST and link.tensor in given)
+    ]
+    words = host_words(links)
+    return HostShare(
+        operators=len(plan.host_operators),
+        tensors=len({link.tensor for link in links}),
+        words=sum(words),
+        cycles=host_link_cycles(max(words), plan.target),
+    )
 
 
 def _latency(plan: Plan) -> int:
     """The longest path from the host to the host; a phase begins when the one before it on its wafer has ended."""
     done: dict[str, int] = {}
+    clock = HostClock(plan.host_operators, tuple(plan.links()), plan.target)
     last = 0
     for wafer in plan.wafers:
         begin = 0
         for phase in wafer.phases:
             incoming, _ = _by_end(phase)
-            kernels = _in_order(phase.kernels, incoming)
-            timing = timing_of(kernels, phase.links, begin=begin, earlier=done)
+            kernels = _in_order(phase.kernels, incoming, plan)
+            timing = timing_of(kernels, phase.links, begin=begin, earlier=done, clock=clock)
             done.update(timing.finish)
             begin = timing.end
         last = max(last, begin)
     return last
 
 
-def _in_order(kernels: Sequence[Kernel], incoming: dict[str, list[Link]]) -> list[Kernel]:
+def _in_order(kernels: Sequence[Kernel], incoming: dict[str, list[Link]], plan: Plan) -> list[Kernel]:
+    """In topological order, ways over host operators included."""
     by_name = {kernel.name: kernel for kernel in kernels}
-    sorter = TopologicalSorter(
-        {name: [link.source for link in incoming.get(name, ()) if link.source in by_name] for name in by_name}
-    )
+    makers = {value.name: (HOST, item.name) for item in plan.host_operators for value in item.outputs}
+    sent = {link.tensor: ("", link.source) for link in incoming.get(HOST, ())}
+    sorter: TopologicalSorter[tuple[str, str]] = TopologicalSorter()
+    for name in by_name:
+        links = incoming.get(name, ())
+        sources = [makers.get(link.tensor) if link.source == HOST else ("", link.source) for link in links]
+        sorter.add(("", name), *(source for source in sources if source is not None))
+    for item in plan.host_operators:
+        operands = [sent.get(name, makers.get(name)) for name in item.inputs]
+        sorter.add((HOST, item.name), *(source for source in operands if source is not None))
     try:
-        return [by_name[name] for name in sorter.static_order()]
+        return [by_name[name] for place, name in sorter.static_order() if place != HOST and name in by_name]
     except CycleError as error:
-        raise kernels_wait([str(name) for name in error.args[1][1:]]) from error
+        raise kernels_wait([name for _, name in error.args[1][1:]]) from error

@@ -1,4 +1,4 @@
-"""Executes a plan shard by shard: the numbers that the wafer would give.
+"""Executes a plan shard by shard: the numbers that the wafer would give. Host operators run between its kernels.
 
 Reads the plan folder and nothing else, and imports nothing of what made the plan. Every kernel sees only its blocks of
 its inputs, as the links bring them; what a link should have brought and did not is poison, and shows in the outputs.
@@ -16,14 +16,14 @@ import numpy as np
 from wsec.compiler.errors import WsecError
 from wsec.compiler.kernel_packages import RUNTIME, blamed
 from wsec.compiler.onnxruntime_session import SESSION_ERRORS
-from wsec.compiler.plan import HOST
+from wsec.compiler.plan import HOST, HostOperator
 from wsec.compiler.sharding import Mesh, Sharding, whole
 from wsec.runtime.batched import run_batched
 from wsec.runtime.blocks import gather, reach, scatter
 from wsec.runtime.delivery import deliver
 from wsec.runtime.element_types import Array, DType, element_type
 from wsec.runtime.elementwise import RESULT, apply_chain
-from wsec.runtime.inputs import check_inputs
+from wsec.runtime.inputs import as_held, check_inputs
 from wsec.runtime.kernels.custom import program_named
 from wsec.runtime.lowered_model import LoweredModel
 from wsec.runtime.schedule import Schedule, make_schedule
@@ -32,7 +32,7 @@ from wsec.runtime.unsplit import run_unsplit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from wsec.compiler.plan import Kernel, KernelInput, Link
+    from wsec.compiler.plan import Kernel, KernelInput, Link, Value
     from wsec.compiler.plan_io import LoadedPlan
 
     Observer = Callable[[str, Array], None]
@@ -53,7 +53,7 @@ _RECORD_ERRORS: tuple[type[Exception], ...] = (
 def execute(
     loaded: LoadedPlan, inputs: Mapping[str, Array], observe: Observer | None = None
 ) -> dict[str, Array]:
-    """The outputs of the model by name, in the model's order.
+    """The outputs of the model by name, in the model's order: arrays, of objects where they hold text, or lists of these.
 
     Args:
         loaded: The plan.
@@ -82,17 +82,39 @@ class Executor:
         """As `execute`."""
         check_inputs(self.plan.inputs, inputs)
         tensors: dict[tuple[str, str], Array] = {
-            (HOST, value.name): np.asarray(inputs[value.name]) for value in self.plan.inputs
+            (HOST, value.name): as_held(value, inputs[value.name]) for value in self.plan.inputs
         }
         with np.errstate(all="ignore"):
-            for position, kernel in enumerate(self._schedule.kernels):
-                for name, value in self._run_kernel(kernel, tensors).items():
-                    tensors[kernel.name, name] = value
-                    if observe is not None:
-                        observe(name, value)
-                for done in self._schedule.done_after[position]:
-                    tensors.pop(done, None)
-            return {value.name: self._output(value.name, value.shape, tensors) for value in self.plan.outputs}
+            for step, done in zip(self._schedule.steps, self._schedule.done_after, strict=True):
+                if isinstance(step, HostOperator):
+                    tensors.update(self._run_on_host(step, tensors))
+                else:
+                    for name, value in self._run_kernel(step, tensors).items():
+                        tensors[step.name, name] = value
+                        if observe is not None:
+                            observe(name, value)
+                for produced in done:
+                    tensors.pop(produced, None)
+            return {value.name: self._output(value, tensors) for value in self.plan.outputs}
+
+    def _run_on_host(
+        self, operator: HostOperator, tensors: Mapping[tuple[str, str], Array]
+    ) -> dict[tuple[str, str], Array]:
+        """What the operator gives, by what it is held under."""
+        operands = {name: self._on_host(name, tensors) for name in operator.inputs}
+        with _executing("host operator", f"host operator {operator.name} ({operator.operator})"):
+            results = self._model.run_node(operator.name, operands)
+        return {(HOST, name): value for name, value in results.items()}
+
+    def _on_host(self, name: str, tensors: Mapping[tuple[str, str], Array]) -> Array:
+        """A tensor as the host has it: its own, a weight, or brought whole by a link."""
+        if (HOST, name) in tensors:
+            return tensors[HOST, name]
+        link = self._schedule.outgoing.get(name)
+        if link is None:
+            return self._model.constant(name)
+        with _executing("link", f"link {link.name}"):
+            return self._brought(link, self._model.value_shape(name), tensors)
 
     def _run_kernel(self, kernel: Kernel, tensors: Mapping[tuple[str, str], Array]) -> dict[str, Array]:
         with _executing("kernel", f"kernel {kernel.name} of kind {kernel.kind}"):
@@ -140,15 +162,19 @@ class Executor:
     def _source(self, link: Link, tensors: Mapping[tuple[str, str], Array]) -> Array:
         return tensors[link.source, link.tensor]
 
-    def _output(self, name: str, shape: tuple[int, ...], tensors: Mapping[tuple[str, str], Array]) -> Array:
-        link = self._schedule.outgoing.get(name)
-        if link is None:
-            found = tensors.get((HOST, name))
-            return np.array(self._model.constant(name) if found is None else found)
-        tensor = self._source(link, tensors)
+    def _brought(self, link: Link, shape: tuple[int, ...], tensors: Mapping[tuple[str, str], Array]) -> Array:
         needed = Sharding(tuple(whole(extent) for extent in shape))
+        return np.array(deliver(self._source(link, tensors), link.sharding, needed, _NO_MESH, 0))
+
+    def _output(self, value: Value, tensors: Mapping[tuple[str, str], Array]) -> Array:
+        link = self._schedule.outgoing.get(value.name)
+        if link is None:
+            found = self._on_host(value.name, tensors)
+            return np.array(found) if isinstance(found, np.ndarray) else found
         with _executing("link", f"link {link.name}"):
-            return np.array(deliver(tensor, link.sharding, needed, _NO_MESH, 0))
+            if value.extents is None:
+                raise ValueError(f"{value.name} comes from a kernel and has no shape")
+            return self._brought(link, value.extents, tensors)
 
 
 @contextmanager

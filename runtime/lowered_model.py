@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx_ir as ir
 
 from wsec.compiler.lowered_model_file import read_lowered_model, unreadable
 from wsec.runtime.node_sessions import NodeSessions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import onnx
@@ -53,7 +54,7 @@ class LoweredModel:
             if tensor is None:
                 raise KeyError(name)
             try:
-                self._constants[name] = tensor.numpy()
+                self._constants[name] = _data_of(tensor)
             except (OSError, ValueError) as error:
                 raise unreadable(
                     f"{self._path}, weight {name}", f"{type(error).__name__}: {error}"
@@ -87,6 +88,24 @@ class LoweredModel:
             {value.name or "": value.dtype.numpy().name if value.dtype else "" for value in written},
         )
 
+    def run_node(self, name: str, operands: Mapping[str, Array]) -> dict[str, Array]:
+        """What a node gives for these operands, by name; text, sequences and optionals included.
+
+        Raises:
+            KeyError: The model has no such node, or an operand is missing.
+            SESSION_ERRORS: Neither onnxruntime nor the reference can run it.
+        """
+        read, written = self.signature(name)
+        node = self._nodes[name]
+        others = {
+            value.name or "": _type_of(value)
+            for value in (*node.inputs, *_captured(node), *node.outputs)
+            if value is not None and value.name and not _is_numeric(value)
+        }
+        given = {operand: operands[operand] for operand in read}
+        results = self.sessions.run_nodes(self.nodes((name,)), given, written, others)
+        return dict(zip(written, results, strict=True))
+
     def value_shape(self, name: str) -> tuple[int, ...]:
         """Shape of the value of that name. Raises KeyError where there is none or its shape is not known."""
         shape = self._shapes[name]
@@ -95,11 +114,30 @@ class LoweredModel:
         return tuple(int(extent) for extent in shape.numpy())
 
 
+def _data_of(tensor: ir.TensorProtocol) -> Array:
+    """The elements of a constant; text as objects, as onnxruntime takes it."""
+    if not isinstance(tensor, ir.StringTensor):
+        return tensor.numpy()
+    texts = [text.decode() for text in tensor.string_data()]
+    return np.array(texts, dtype=object).reshape(tensor.shape.numpy())
+
+
 def _values(graph: ir.Graph) -> Iterator[ir.Value]:
     yield from graph.inputs
     yield from graph.initializers.values()
     for node in graph:
         yield from node.outputs
+
+
+def _is_numeric(value: ir.Value) -> bool:
+    return isinstance(value.type, ir.TensorType) and value.dtype != ir.DataType.STRING
+
+
+def _type_of(value: ir.Value) -> onnx.TypeProto | None:
+    """The type alone; None where there is no word for it."""
+    if value.type is None:
+        return None
+    return ir.serde.serialize_value(ir.Value(name="value", type=value.type)).type
 
 
 def _captured(node: ir.Node) -> list[ir.Value]:

@@ -52,20 +52,36 @@ class NodeSessions:
         return self.run_nodes([node], given, {"o0": dtype})[0]
 
     def run_nodes(
-        self, nodes: Sequence[onnx.NodeProto], inputs: Mapping[str, Array], outputs: Mapping[str, str]
+        self,
+        nodes: Sequence[onnx.NodeProto],
+        inputs: Mapping[str, Array],
+        outputs: Mapping[str, str],
+        others: Mapping[str, onnx.TypeProto | None] | None = None,
     ) -> list[Array]:
         """The values of `outputs`, names with their element types, that the nodes compute from `inputs`.
+
+        `others` has the types of those inputs and outputs that are no tensors of numbers; None for one without a type.
 
         Raises:
             SESSION_ERRORS: Neither onnxruntime nor the reference can run them.
         """
         nodes, names = _without_names(nodes)
-        renamed = {names.get(name, name): np.asarray(value) for name, value in inputs.items()}
+        special = {names.get(name, name): kind for name, kind in (others or {}).items()}
+        renamed = {names.get(name, name): value for name, value in inputs.items()}
+        renamed |= {name: np.asarray(value) for name, value in renamed.items() if name not in special}
         graph = onnx.GraphProto(name="nodes", node=nodes)
-        graph.input.extend(_value_info(name, value.dtype, _extents(value)) for name, value in renamed.items())
-        graph.output.extend(
-            _value_info(names.get(name, name), element_type(dtype), None) for name, dtype in outputs.items()
+        graph.input.extend(
+            onnx.ValueInfoProto(name=name, type=special[name])
+            if name in special
+            else _value_info(name, value.dtype, _extents(value))
+            for name, value in renamed.items()
         )
+        for name, dtype in outputs.items():
+            short = names.get(name, name)
+            if short in special:
+                graph.output.append(onnx.ValueInfoProto(name=short, type=special[short]))
+            else:
+                graph.output.append(_value_info(short, element_type(dtype), None))
         model = onnx.ModelProto(ir_version=self._ir_version, opset_import=self._opsets, graph=graph)
         if any((node.domain, node.op_type) in self._functions for node in nodes):
             model.functions.extend(self._functions.values())

@@ -11,18 +11,19 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
+import onnx
 
 from wsec.compiler.errors import WsecError
+from wsec.compiler.node_runner import make_node_runner
 from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session, run_session
 from wsec.compiler.plan_io import sha256_of_file
-from wsec.runtime.comparison import QUANTUM, Comparison, compare, narrowest_float
+from wsec.runtime.comparison import QUANTUM, Comparison, compare, compare_values, narrowest_float
 from wsec.runtime.executor import Executor
-from wsec.runtime.inputs import make_inputs
+from wsec.runtime.inputs import as_held, make_inputs
 from wsec.runtime.lowered_model import LoweredModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from wsec.compiler.plan import Kernel, Plan
@@ -94,9 +95,10 @@ def verify(
     started = time.perf_counter()
     found = executor.run(given)
     executor_seconds = time.perf_counter() - started
-    expected, onnxruntime_seconds = _run_original(loaded.plan, path, given)
+    held = {value.name: as_held(value, given[value.name]) for value in loaded.plan.inputs}
+    expected, onnxruntime_seconds = _run_original(loaded.plan, path, held)
     narrow = narrowest_float(dtype for kernel in loaded.plan.kernels() for dtype in _dtypes(kernel))
-    outputs = tuple(compare(name, found[name], expected[name], narrow) for name in found)
+    outputs = tuple(compare_values(name, found[name], expected[name], narrow) for name in found)
     passed = all(output.passed for output in outputs)
     divergence, deviations = (None, ()) if passed else _search(loaded, given)
     return Verification(
@@ -122,7 +124,8 @@ def find_divergence(loaded: LoadedPlan, inputs: Mapping[str, Array]) -> Divergen
 def _search(loaded: LoadedPlan, inputs: Mapping[str, Array]) -> tuple[Divergence | None, tuple[str, ...]]:
     """The divergence, and why nodes up to there were not left to onnxruntime."""
     model = LoweredModel(loaded.lowered_path)
-    reference = _Reference(model, inputs)
+    held = {value.name: as_held(value, inputs[value.name]) for value in loaded.plan.inputs}
+    reference = _Reference(model, held)
     kernels = {item.tensor: kernel for kernel in loaded.plan.kernels() for item in kernel.outputs}
 
     def observe(name: str, value: Array) -> None:
@@ -168,7 +171,7 @@ class _Reference:
 
     def __init__(self, model: LoweredModel, inputs: Mapping[str, Array]) -> None:
         self._model = model
-        self._values = {name: np.asarray(value) for name, value in inputs.items()}
+        self._values = dict(inputs)
         self._pending = model.node_names()
 
     def value(self, name: str) -> Array:
@@ -181,13 +184,12 @@ class _Reference:
         return self._values[name]
 
     def _compute(self, node: str) -> None:
-        operands, types = self._model.signature(node)
+        operands, _ = self._model.signature(node)
         given = {name: self._operand(name) for name in operands}
         try:
-            results = self._model.sessions.run_nodes(self._model.nodes((node,)), given, types)
+            self._values.update(self._model.run_node(node, given))
         except SESSION_ERRORS as error:
             raise _cannot_run(f"node {node} of the lowered model", str(error)) from error
-        self._values.update(zip(types, results, strict=True))
 
     def _operand(self, name: str) -> Array:
         if self._model.is_initializer(name):
@@ -226,16 +228,33 @@ def _check_digest(plan: Plan, path: Path) -> None:
 
 
 def _run_original(plan: Plan, path: Path, inputs: Mapping[str, Array]) -> tuple[dict[str, Array], float]:
+    """The outputs of the original model, and the seconds of a second run.
+
+    What onnxruntime's CPU build has not (bfloat16, some operators of float64) runs through `onnx.reference`, as the notes
+    of the plan say of each such operator.
+    """
     names = [value.name for value in plan.outputs]
     try:
-        session = make_session(path)
-        run_session(session, inputs, names)
+        run = _runner(path, names)
+        run(inputs)
         started = time.perf_counter()
-        results = run_session(session, inputs, names)
+        results = run(inputs)
         seconds = time.perf_counter() - started
     except SESSION_ERRORS as error:
         raise _cannot_run(str(path), str(error)) from error
     return dict(zip(names, results, strict=True)), seconds
+
+
+def _runner(path: Path, names: list[str]) -> Callable[[Mapping[str, Array]], list[Array]]:
+    """Onnxruntime on the model, or else the reference of ONNX."""
+    try:
+        session = make_session(path)
+    except SESSION_ERRORS:
+        model = onnx.load(path)
+        if [value.name for value in model.graph.output] != names:
+            raise
+        return make_node_runner(model).run
+    return lambda inputs: run_session(session, inputs, names)
 
 
 def _cannot_run(where: str, message: str) -> WsecError:

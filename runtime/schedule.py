@@ -1,4 +1,4 @@
-"""In which order the kernels of a plan run, what feeds each, and when a tensor is not needed any more."""
+"""In which order kernels and host operators of a plan run, what feeds each, and when a tensor is not needed any more."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wsec.compiler.errors import WsecError
-from wsec.compiler.plan import HOST
+from wsec.compiler.plan import HOST, Kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from wsec.compiler.plan import Kernel, Link, Plan
+    from wsec.compiler.plan import HostOperator, Link, Plan
 
 Produced = tuple[str, str]
 """A tensor and who made it: (kernel or host, tensor)."""
@@ -20,23 +20,28 @@ Produced = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The order of execution, derived from the links alone.
+    """The order of execution, derived from the links and from what host operators read.
 
     Attributes:
-        kernels: Each after all that it reads from.
+        steps: Kernels and host operators, each after all that it reads from.
         incoming: The link that feeds (kernel, role).
-        outgoing: The link that brings an output of the model to the host.
-        done_after: For each kernel in order, what nobody reads after it.
+        outgoing: The link that brings a tensor to the host.
+        done_after: For each step in order, what nobody reads after it.
     """
 
-    kernels: tuple[Kernel, ...]
+    steps: tuple[Kernel | HostOperator, ...]
     incoming: dict[tuple[str, str], Link]
     outgoing: dict[str, Link]
     done_after: tuple[tuple[Produced, ...], ...]
 
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The kernels in the order in which they run."""
+        return tuple(step for step in self.steps if isinstance(step, Kernel))
+
 
 def make_schedule(plan: Plan, is_initializer: Callable[[str], bool]) -> Schedule:
-    """The schedule of a plan; kernels that could run at once keep the plan's order.
+    """The schedule of a plan; steps that could run at once keep the plan's order, host operators first.
 
     Raises:
         WsecError: WSEC564 a tensor that is needed is brought by no link or made by nobody, WSEC565 kernels wait for
@@ -45,18 +50,44 @@ def make_schedule(plan: Plan, is_initializer: Callable[[str], bool]) -> Schedule
     incoming = {(link.target, link.role): link for link in plan.links() if link.target != HOST}
     outgoing = {link.tensor: link for link in plan.links() if link.target == HOST}
     made = {(kernel.name, item.tensor) for kernel in plan.kernels() for item in kernel.outputs}
-    made |= {(HOST, value.name) for value in plan.inputs}
+    on_host = {value.name for value in plan.inputs}
+    on_host.update(value.name for item in plan.host_operators for value in item.outputs)
+    made |= {(HOST, name) for name in on_host}
     kernels = tuple(plan.kernels())
     for kernel in kernels:
         for item in kernel.inputs:
             if not item.constant:
                 _check_brought(incoming.get((kernel.name, item.role)), made, item.tensor, kernel.name)
-    for value in plan.outputs:
-        if value.name not in outgoing and ((HOST, value.name) in made or is_initializer(value.name)):
+    wanted = [name for item in plan.host_operators for name in item.inputs]
+    for name in (*wanted, *(value.name for value in plan.outputs)):
+        if name not in outgoing and (name in on_host or is_initializer(name)):
             continue
-        _check_brought(outgoing.get(value.name), made, value.name, HOST)
-    ordered = _in_order(kernels, incoming)
-    return Schedule(ordered, incoming, outgoing, _done_after(ordered, incoming, outgoing))
+        _check_brought(outgoing.get(name), made, name, HOST)
+    reads = [_reads_of_host(item, on_host, outgoing) for item in plan.host_operators]
+    reads += [_reads_of_kernel(kernel, incoming) for kernel in kernels]
+    ordered = _in_order((*plan.host_operators, *kernels), reads)
+    kept = {(HOST, value.name) for value in (*plan.inputs, *plan.outputs)}
+    kept |= {(outgoing[value.name].source, value.name) for value in plan.outputs if value.name in outgoing}
+    return Schedule(tuple(step for step, _ in ordered), incoming, outgoing, _done_after(ordered, kept))
+
+
+def _reads_of_kernel(kernel: Kernel, incoming: dict[tuple[str, str], Link]) -> list[Produced]:
+    links = (incoming[kernel.name, item.role] for item in kernel.inputs if not item.constant)
+    return [(link.source, link.tensor) for link in links]
+
+
+def _reads_of_host(item: HostOperator, on_host: set[str], outgoing: dict[str, Link]) -> list[Produced]:
+    return [
+        (HOST, name) if name in on_host else (outgoing[name].source, name)
+        for name in item.inputs
+        if name in on_host or name in outgoing
+    ]
+
+
+def _given_by(step: Kernel | HostOperator) -> list[Produced]:
+    if isinstance(step, Kernel):
+        return [(step.name, item.tensor) for item in step.outputs]
+    return [(HOST, value.name) for value in step.outputs]
 
 
 def _check_brought(link: Link | None, made: set[Produced], tensor: str, reader: str) -> None:
@@ -77,25 +108,29 @@ def _check_brought(link: Link | None, made: set[Produced], tensor: str, reader: 
     )
 
 
-def _in_order(kernels: tuple[Kernel, ...], incoming: dict[tuple[str, str], Link]) -> tuple[Kernel, ...]:
-    """Kahn's algorithm, always taking the first kernel of the plan that is ready."""
-    sources = [_sources(kernel, incoming) for kernel in kernels]
-    readers: dict[str, list[int]] = {}
-    for position, names in enumerate(sources):
-        for name in names:
-            readers.setdefault(name, []).append(position)
-    ready = [position for position, names in enumerate(sources) if not names]
-    ordered: list[Kernel] = []
+_Step = tuple["Kernel | HostOperator", "list[Produced]"]
+
+
+def _in_order(steps: Sequence[Kernel | HostOperator], reads: list[list[Produced]]) -> list[_Step]:
+    """Kahn's algorithm, always taking the first step that is ready; each step with what it reads."""
+    makers = {produced: position for position, step in enumerate(steps) for produced in _given_by(step)}
+    sources = [{makers[produced] for produced in of_step if produced in makers} for of_step in reads]
+    readers: dict[int, list[int]] = {}
+    for position, makers_of in enumerate(sources):
+        for maker in makers_of:
+            readers.setdefault(maker, []).append(position)
+    ready = [position for position, makers_of in enumerate(sources) if not makers_of]
+    ordered: list[_Step] = []
     while ready:
-        kernel = kernels[heapq.heappop(ready)]
-        ordered.append(kernel)
-        for position in readers.get(kernel.name, ()):
-            sources[position].discard(kernel.name)
+        current = heapq.heappop(ready)
+        ordered.append((steps[current], reads[current]))
+        for position in readers.get(current, ()):
+            sources[position].discard(current)
             if not sources[position]:
                 heapq.heappush(ready, position)
-    if len(ordered) == len(kernels):
-        return tuple(ordered)
-    raise kernels_wait([kernel.name for kernel, names in zip(kernels, sources, strict=True) if names])
+    if len(ordered) == len(steps):
+        return ordered
+    raise kernels_wait([step.name for step, makers_of in zip(steps, sources, strict=True) if makers_of])
 
 
 def kernels_wait(names: Sequence[str]) -> WsecError:
@@ -110,25 +145,12 @@ def kernels_wait(names: Sequence[str]) -> WsecError:
     )
 
 
-def _sources(kernel: Kernel, incoming: dict[tuple[str, str], Link]) -> set[str]:
-    """The kernels whose results a kernel reads."""
-    links = (incoming[kernel.name, item.role] for item in kernel.inputs if not item.constant)
-    return {link.source for link in links if link.source != HOST}
-
-
-def _done_after(
-    ordered: tuple[Kernel, ...], incoming: dict[tuple[str, str], Link], outgoing: dict[str, Link]
-) -> tuple[tuple[Produced, ...], ...]:
-    kept = {(link.source, link.tensor) for link in outgoing.values()}
+def _done_after(ordered: Sequence[_Step], kept: set[Produced]) -> tuple[tuple[Produced, ...], ...]:
     last: dict[Produced, int] = {}
-    for position, kernel in enumerate(ordered):
-        last.update({(kernel.name, made.tensor): position for made in kernel.outputs})
-        for item in kernel.inputs:
-            if not item.constant:
-                link = incoming[kernel.name, item.role]
-                last[link.source, link.tensor] = position
+    for position, (step, reads) in enumerate(ordered):
+        last.update(dict.fromkeys((*_given_by(step), *reads), position))
     done: list[list[Produced]] = [[] for _ in ordered]
     for produced, position in last.items():
-        if produced not in kept and produced[0] != HOST:
+        if produced not in kept:
             done[position].append(produced)
     return tuple(tuple(items) for items in done)

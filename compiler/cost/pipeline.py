@@ -11,6 +11,7 @@ from collections import ChainMap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wsec.compiler.cost.host_clock import HostClock
 from wsec.compiler.plan import HOST
 
 if TYPE_CHECKING:
@@ -40,14 +41,16 @@ def timing_of(
     *,
     begin: int = 0,
     earlier: Mapping[str, int] | None = None,
+    clock: HostClock | None = None,
 ) -> Timing:
     """Every kernel of a phase runs as soon as possible. Linear in kernels and links.
 
     Args:
-        kernels: In topological order.
+        kernels: In topological order, the ways over host operators included.
         links: Of the phase.
         begin: When the phase begins.
         earlier: When kernels of other phases are done, by name. A link from one that is not there is one from the host.
+        clock: Of the host; it is told what the phase gives to host operators. None where there are none.
     """
     incoming: dict[str, list[Link]] = {}
     for link in links:
@@ -56,13 +59,22 @@ def timing_of(
     finish: dict[str, int] = {}
 
     done = ChainMap(finish, dict(earlier or {}))
+    host = clock or HostClock(())
 
     def arrivals(target: str) -> list[int]:
-        return [begin, *(done.get(link.source, 0) + link.cycles for link in incoming.get(target, ()))]
+        return [begin, *(sent(link) + link.cycles for link in incoming.get(target, ()))]
 
+    def sent(link: Link) -> int:
+        return host.sends(link.tensor, link.words) if link.source == HOST else done.get(link.source, 0)
+
+    to_host: dict[str, list[Link]] = {}
+    for link in incoming.get(HOST, ()):
+        to_host.setdefault(link.source, []).append(link)
     for kernel in kernels:
         start[kernel.name] = max(arrivals(kernel.name))
         finish[kernel.name] = start[kernel.name] + kernel.cycles.total
+        for link in to_host.get(kernel.name, ()):
+            host.receive(link.tensor, link.words, finish[kernel.name] + link.cycles)
     return Timing(start, finish, end=max([*arrivals(HOST), *finish.values()]))
 
 
@@ -90,9 +102,9 @@ def result_interval(kernel: Kernel, sent: Sequence[Link]) -> int:
     return -(-result_cycles(kernel, sent) // slots)
 
 
-def phase_interval(phase: Phase) -> int:
+def phase_interval(phase: Phase, clock: HostClock | None = None) -> int:
     """Cycles between two samples of a phase: the slowest of its kernels, links, and buffers. Kernels come in order."""
-    timing = timing_of(phase.kernels, phase.links)
+    timing = timing_of(phase.kernels, phase.links, clock=clock)
     sent: dict[str, list[Link]] = {}
     for link in phase.links:
         sent.setdefault(link.source, []).append(link)

@@ -65,7 +65,7 @@ def bind_dimensions(model: ir.Model, dims: Mapping[str, int]) -> tuple[str, ...]
     if unbound:
         raise _unbound(unbound)
     for value in model.graph.inputs:
-        if value.shape is not None:
+        if value.shape is not None and isinstance(value.type, ir.TensorType):
             value.shape = ir.Shape(
                 sizes.get(f"{value.name}:{axis}", dimension) for axis, dimension in enumerate(value.shape)
             )
@@ -94,8 +94,8 @@ def _give_ranks(model: ir.Model, dims: Mapping[str, int]) -> None:
 
 def _open_axes(model: ir.Model) -> Iterator[_Axis]:
     for value in model.graph.inputs:
-        if value.shape is None:
-            continue
+        if value.shape is None or not isinstance(value.type, ir.TensorType):
+            continue  # a sequence may have elements of any size
         for axis, dimension in enumerate(value.shape):
             if isinstance(dimension, int):
                 if dimension < 0:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from wsec.compiler.errors import WsecError
+from wsec.compiler.importer.cast_like import write_casts_with_their_type
 from wsec.compiler.importer.constants import lift_constants
 from wsec.compiler.importer.dimensions import bind_dimensions
 from wsec.compiler.importer.external_data import check_external_data
 from wsec.compiler.importer.function_checks import check_functions
 from wsec.compiler.importer.graph_checks import check_graph
 from wsec.compiler.importer.loop_checks import check_loops
+from wsec.compiler.importer.map_types import forget_map_types
 from wsec.compiler.importer.model_file import read_model_proto
 from wsec.compiler.importer.naming import name_nodes
 from wsec.compiler.importer.node_checks import check_nodes
@@ -71,6 +73,7 @@ def import_model(path: Path, dims: Mapping[str, int]) -> ImportedModel:
     else:
         normalise_opset(model)
     infer_shapes(model)
+    write_casts_with_their_type(model)
     lift_constants(model)
     name_nodes(model)
     check_loops(model)
@@ -95,6 +98,7 @@ def _load(path: Path) -> tuple[ir.Model, tuple[str, ...]]:
     check_graph(proto)
     check_functions(proto)
     check_nodes(proto)
+    forget_map_types(proto.graph)
     try:
         model = ir.serde.deserialize_model(proto)
     except ir.serde.SerdeError as error:

@@ -104,5 +104,6 @@ def _filled(inputs: Sequence[ir.Value], fill: int) -> dict[str, np.ndarray[Any, 
     for value in inputs:
         shape = static_shape(value)
         if shape is not None and value.dtype is not None:
-            feeds[str(value.name)] = np.full(shape, fill, dtype=value.dtype.numpy())
+            filler = str(fill) if value.dtype == ir.DataType.STRING else fill
+            feeds[str(value.name)] = np.full(shape, filler, dtype=value.dtype.numpy())
     return feeds

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import onnx_ir as ir
+
 from wsec.compiler.operators import DATA_DEPENDENT_SHAPE, DATA_MOVEMENT, SHAPE_OPERANDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    import onnx_ir as ir
-
+_CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
 _SHAPE_ONLY = frozenset({"Shape", "Size"})
 _MOVES = DATA_MOVEMENT | {"Cast", "Gather", "Identity", "Squeeze", "Unsqueeze"}
 
@@ -28,6 +29,37 @@ def deciding_inputs(model: ir.Model, opened: Collection[ir.Value]) -> tuple[str,
         for source in _sources(operand, _keeps_values)
     }
     return tuple(str(value.name) for value in model.graph.inputs if value in found)
+
+
+def shapes_of_the_run(model: ir.Model, opened: Collection[ir.Value]) -> set[ir.Value]:
+    """Of the values `opened`, those whose shape nobody can know before the model runs, so that the host has them.
+
+    They are what data-dependent operators, and operators on strings, sequences and optionals give; what takes its shape from
+    a computed value or a branch; and what is computed from any of these. A size that is an input of the model is
+    none: it can be made a constant.
+    """
+    excused: set[ir.Value] = set()
+    for node in model.graph:
+        if _is_shaped_by_the_run(node, excused):
+            excused.update(value for value in node.outputs if value in opened or not _is_dense(value))
+    return excused
+
+
+def _is_shaped_by_the_run(node: ir.Node, excused: Collection[ir.Value]) -> bool:
+    operands = [value for value in node.inputs if value is not None]
+    if any(value in excused or not _is_dense(value) for value in operands):
+        return True
+    if any(not _is_dense(value) for value in node.outputs if value.name):
+        return True
+    if node.domain not in {"", "ai.onnx"} or _reads_its_shape_from_an_input(node):
+        return False
+    computed = any(operand.const_value is None for operand in _shape_operands(node))
+    return computed or node.op_type in DATA_DEPENDENT_SHAPE | _CONTROL_FLOW
+
+
+def _is_dense(value: ir.Value) -> bool:
+    """Whether the value is a tensor of numbers."""
+    return isinstance(value.type, ir.TensorType) and value.dtype != ir.DataType.STRING
 
 
 def varying_values(model: ir.Model, opened: Collection[ir.Value]) -> set[ir.Value]:

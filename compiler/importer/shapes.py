@@ -16,6 +16,7 @@ import onnx_shape_inference as symbolic
 from wsec.compiler.importer import contributed_shapes
 from wsec.compiler.importer.bounded_inference import infer_bounded
 from wsec.compiler.importer.extents import check_extents
+from wsec.compiler.importer.map_types import is_of_maps
 from wsec.compiler.importer.serialising import serialise_without_weights
 from wsec.compiler.importer.shape_sources import computed_shapes, deciding_inputs, varying_values
 
@@ -191,6 +192,8 @@ def _adopt(graph: ir.Graph, proto: onnx.GraphProto) -> None:
 def _adopt_type(value: ir.Value, proto: onnx.TypeProto) -> None:
     if proto.HasField("tensor_type"):  # nearly all are: read here, which takes a fifth of the general way
         _adopt_tensor_type(value, proto.tensor_type)
+        return
+    if is_of_maps(proto):
         return
     found = ir.serde.deserialize_type_proto_for_type(proto)
     shape = ir.serde.deserialize_type_proto_for_shape(proto)

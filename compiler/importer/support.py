@@ -13,23 +13,15 @@ import onnx
 import onnx_ir as ir
 
 from wsec.compiler.errors import WsecError
-from wsec.compiler.importer.shapes import inputs_deciding_shapes, static_shape, unshaped_values
+from wsec.compiler.importer.shape_sources import deciding_inputs, shapes_of_the_run
+from wsec.compiler.importer.shapes import static_shape, unshaped_values
 from wsec.compiler.importer.single_node import single_node_model
 from wsec.compiler.node_runner import make_node_runner, readable
 from wsec.compiler.onnxruntime_session import SESSION_ERRORS
-from wsec.compiler.operators import DATA_DEPENDENT_SHAPE, NON_DETERMINISTIC
+from wsec.compiler.operators import NON_DETERMINISTIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_TYPES = frozenset(
-    {
-        ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.BFLOAT16, ir.DataType.BOOL,
-        ir.DataType.INT8, ir.DataType.INT16, ir.DataType.INT32, ir.DataType.INT64,
-        ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT32, ir.DataType.UINT64,
-        ir.DataType.INT4, ir.DataType.UINT4,
-    }
-)  # fmt: skip
 
 
 def check_supported(model: ir.Model) -> tuple[str, ...]:
@@ -37,7 +29,7 @@ def check_supported(model: ir.Model) -> tuple[str, ...]:
 
     Raises:
         WsecError: WSEC115 lists every value of an unsupported type and every operator that neither can run;
-            WSEC116 lists every value whose shape is unknown.
+            WSEC116 lists every value whose shape is unknown and need not be.
     """
     notes: list[str] = []
     problems = [*_bad_types(model), *_bad_operators(model, notes)]
@@ -47,7 +39,7 @@ def check_supported(model: ir.Model) -> tuple[str, ...]:
             "WSEC115",
             f"{count} part{'s' * (count != 1)} of the model {'are' if count != 1 else 'is'} not supported",
             where="\n".join(problems),
-            expected="dense tensors, and operators that onnxruntime runs on the CPU or the reference of ONNX knows",
+            expected="dense tensors, sequences and optionals of them, and operators that onnxruntime runs on the CPU or the reference of ONNX knows",
             found=f"{count} exception{'s' * (count != 1)}, listed above",
             hint="export the model without them; a registered custom pass may also replace an operator",
         )
@@ -69,12 +61,11 @@ def _bad_types(model: ir.Model) -> Iterator[str]:
 
 
 def _bad_type(value: ir.Value) -> str | None:
-    if value.type is None:
-        return None
-    if not isinstance(value.type, ir.TensorType):
-        return f"type {type(value.type).__name__.removesuffix('Type').lower()}"
-    if value.dtype is not None and value.dtype not in _TYPES:
-        return f"element type {value.dtype.name.lower()}"
+    """Why neither the wafer nor the host has the value; a value without a type may be of one onnx_ir has no word for."""
+    if isinstance(value.type, ir.SparseTensorType):
+        return "a sparse tensor"
+    if value.type is None and value.is_graph_input():
+        return "of a type that is no tensor, sequence or optional"
     return None
 
 
@@ -98,7 +89,7 @@ def _bad_operators(model: ir.Model, notes: list[str]) -> Iterator[str]:
         key = (
             node.op_identifier(),
             *((a.name, str(a.value)) for a in node.attributes.values() if a.type != ir.AttributeType.TENSOR),
-            *((v.dtype, len(v.shape or ())) if v is not None else None for v in values),
+            *((str(v.type), len(v.shape or ())) if v is not None else None for v in values),
         )
         if key not in verdicts:
             verdicts[key] = _judge(model, node)
@@ -141,32 +132,29 @@ def _draws_at_random(node: ir.Node) -> bool:
 
 
 def _check_shapes(model: ir.Model) -> None:
-    open_values = []
-    for value in unshaped_values(model):
-        node = value.producer()
-        if node is None or (value.type is not None and not isinstance(value.type, ir.TensorType)):
-            continue
-        why = (
-            "its shape depends on the data"
-            if node.op_type in DATA_DEPENDENT_SHAPE
-            else "its shape is unknown"
-        )
-        open_values.append(f"{node.name} ({_operator(node)}), output {value.name}: {why}")
+    opened = dict.fromkeys(unshaped_values(model))
+    excused = shapes_of_the_run(model, opened)
+    refused = [value for value in opened if value not in excused]
+    open_values = [
+        f"{node.name} ({_operator(node)}), output {value.name}: its shape is unknown"
+        for value in refused
+        if (node := value.producer()) is not None
+    ]
     open_values.extend(
         f"input {value.name}: its shape is unknown"
         for value in model.graph.inputs
-        if static_shape(value) is None
+        if isinstance(value.type, ir.TensorType) and static_shape(value) is None
     )
     if open_values:
         count = len(open_values)
-        deciding = inputs_deciding_shapes(model)
+        deciding = deciding_inputs(model, refused)
         raise WsecError(
             "WSEC116",
             f"the shape of {count} value{'s' * (count != 1)} cannot be known before the model runs",
             where="\n".join(open_values),
-            expected="one shape for every value: a wafer is laid out before it runs",
+            expected="one shape for every value that does not depend on the data",
             found=f"{count} value{'s' * (count != 1)} without",
             hint=f"sizes are inputs of the model: make constants of {', '.join(deciding)} (initializers of the same names)"
             if deciding
-            else "cut the model before the first of these operators, or export it with fixed sizes",
+            else "check that the inputs of these operators fit together, or export the model with fixed sizes",
         )

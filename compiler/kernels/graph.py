@@ -6,17 +6,17 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import onnx_ir as ir
+
 from wsec.compiler.errors import WsecError
 from wsec.compiler.kernels.attention import make_attention
 from wsec.compiler.kernels.chain import make_elementwise, with_chain
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, item_bytes, shape_of
 from wsec.compiler.kernels.registry import loop_nest_of
-from wsec.compiler.kernels.unsplit import make_unsplit
-from wsec.compiler.operators import ANCHORS, KERNEL_KEY, KIND_KEY, WEIGHTS_KIND, is_elementwise
+from wsec.compiler.kernels.unsplit import captured_values, make_unsplit
+from wsec.compiler.operators import ANCHORS, HOST_KEY, KERNEL_KEY, KIND_KEY, WEIGHTS_KIND, is_elementwise
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
-
     from wsec.compiler.kernels.loop_nest import LoopNest
 
 HOST_INDEX = -1
@@ -59,10 +59,11 @@ def build_kernel_graph(
         unsplit: Names of nodes that are not cut, as their parts fit no core.
 
     Raises:
-        WsecError: WSEC117 no operator is left.
+        WsecError: WSEC117 no operator is left, for the wafer or the host.
     """
     nests = [nest for group in _groups(model.graph) for nest in _nests_of(group, unsplit)]
-    if not nests:
+    on_host = [node for node in model.graph if HOST_KEY in node.metadata_props]
+    if not nests and not on_host:
         raise _nothing_to_compute(model)
     producer = {operand.tensor: index for index, nest in enumerate(nests) for operand in nest.outputs}
     values = {value.name or "": value for value in _values(model.graph)}
@@ -73,8 +74,13 @@ def build_kernel_graph(
                 source = producer.get(operand.tensor, HOST_INDEX)
                 words = _words(values[operand.tensor], word_bytes)
                 links.append(GraphLink(operand.tensor, source, index, operand.role, words))
-    stages = _stages(len(nests), links)
-    for value in dict.fromkeys(model.graph.outputs):  # a model may give one value twice; one link brings it
+    stages = _stages(model.graph, nests, on_host)
+    wanted = [
+        value for node in on_host for value in (*node.inputs, *captured_values(node)) if value is not None
+    ]
+    for value in dict.fromkeys(
+        (*wanted, *model.graph.outputs)
+    ):  # one link brings it, however many read it there
         if value.name in producer:
             words = _words(value, word_bytes)
             links.append(GraphLink(value.name, producer[value.name], HOST_INDEX, "", words))
@@ -135,6 +141,8 @@ def _groups(graph: ir.Graph) -> list[list[ir.Node]]:
     groups: dict[str, list[ir.Node]] = {}
     last: dict[str, int] = {}
     for position, node in enumerate(graph):
+        if HOST_KEY in node.metadata_props:
+            continue
         label = node.metadata_props.get(KERNEL_KEY) or node.name or ""
         groups.setdefault(label, []).append(node)
         last[label] = position
@@ -204,10 +212,20 @@ def _may_lead(node: ir.Node) -> bool:
     return node.op_type in ANCHORS or is_elementwise(node.domain, node.op_type)
 
 
-def _stages(kernels: int, links: list[GraphLink]) -> tuple[int, ...]:
-    """Longest path from the inputs, in kernels; links come ordered by consumer, and consumers after producers."""
-    stages = [0] * kernels
-    for link in links:
-        if link.source != HOST_INDEX:
-            stages[link.target] = max(stages[link.target], stages[link.source] + 1)
-    return tuple(stages)
+def _stages(graph: ir.Graph, nests: list[LoopNest], on_host: list[ir.Node]) -> tuple[int, ...]:
+    """Longest path from the inputs, in kernels; a way over the host, between two of them, counts as one more."""
+    position = {node.name: index for index, node in enumerate(graph)}
+    steps: list[tuple[int, LoopNest | ir.Node]] = [(position[node.name], node) for node in on_host]
+    steps += [(max(position[name] for name in nest.operators), nest) for nest in nests]
+    known: dict[str, int] = {}
+    stages: dict[str, int] = {}
+    for _, step in sorted(steps, key=lambda item: item[0]):
+        if isinstance(step, ir.Node):
+            read = [value.name or "" for value in (*step.inputs, *captured_values(step)) if value is not None]
+            stage = max((known.get(name, 0) for name in read), default=0)
+            known.update((value.name or "", stage and stage + 1) for value in step.outputs)
+        else:
+            stage = max((known.get(operand.tensor, 0) for operand in step.inputs), default=0)
+            known.update((operand.tensor, stage + 1) for operand in step.outputs)
+            stages[step.name] = stage
+    return tuple(stages[nest.name] for nest in nests)

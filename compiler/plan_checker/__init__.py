@@ -18,7 +18,7 @@ What it checks, by code:
 * WSEC546 memory: weights, shares of the samples that wait, outputs, what is being worked on and code fit a core; the
   ledger says no less.
 * WSEC547 dataflow: each node is computed once; each activation comes over one link from where it is produced; each
-  output of the model goes to the host.
+  output of the model goes to the host; host operators are the nodes that they name, and are given what they read.
 * WSEC548 links: they bring each core all it needs; words and cycles are enough; they hold as many samples as their
   inputs.
 * WSEC549 routes: lanes begin and end in the rectangles they join; no core is crossed twice by one colour in a phase;

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wsec.compiler.plan import HOST
 from wsec.compiler.plan_checker.findings import DATAFLOW, Finding, count
+from wsec.compiler.plan_checker.host_operators import check_host_operators
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,11 +21,11 @@ def check_dataflow(plan: Plan, model: ModelFacts | None) -> list[Finding]:
     findings = [
         *_repeated("kernel", [kernel.name for kernel in plan.kernels()]),
         *_repeated("link", [link.name for link in plan.links()]),
-        *_repeated("tensor", [output.tensor for kernel in plan.kernels() for output in kernel.outputs]),
+        *_repeated("tensor", _computed_tensors(plan)),
     ]
     if model is not None:
         findings += _check_nodes(plan, model)
-    producers = _producers(plan, model)
+    producers = _producers(plan)
     findings += _check_ends(plan)
     arriving: dict[tuple[str, str], list[Link]] = {}
     for link in plan.links():
@@ -32,21 +33,38 @@ def check_dataflow(plan: Plan, model: ModelFacts | None) -> list[Finding]:
     for kernel in plan.kernels():
         for entry in kernel.inputs:
             findings += _check_delivery(kernel, entry, arriving.get((kernel.name, entry.role), []), producers)
-    findings += _check_outputs(plan, model, producers)
+    findings += check_host_operators(plan, model)
+    findings += _check_outputs(plan, producers)
     if _has_circle(plan):
         rule = "a kernel does not wait for itself"
         findings.append(Finding(DATAFLOW, rule, "links", "no circle", "a circle of links"))
     return findings
 
 
+def _computed_tensors(plan: Plan) -> list[str]:
+    """What kernels and host operators give."""
+    on_wafer = [output.tensor for kernel in plan.kernels() for output in kernel.outputs]
+    return on_wafer + [value.name for item in plan.host_operators for value in item.outputs]
+
+
 def _has_circle(plan: Plan) -> bool:
-    """Whether the links between kernels run in a circle: whether some kernel never has all that it waits for."""
+    """Whether some kernel or host operator never has all that it waits for."""
+    given = {value.name: f"{HOST}: {item.name}" for item in plan.host_operators for value in item.outputs}
+    edges = [
+        (given.get(link.tensor, "") if link.source == HOST else link.source, link.target)
+        for link in plan.links()
+        if link.target != HOST
+    ]
+    sent = {link.tensor: link.source for link in plan.links() if link.target == HOST}
+    for item in plan.host_operators:
+        edges += [(sent.get(name, given.get(name, "")), f"{HOST}: {item.name}") for name in item.inputs]
     waiting = Counter[str]()
     after: dict[str, list[str]] = {kernel.name: [] for kernel in plan.kernels()}
-    for link in plan.links():
-        if link.source in after and link.target in after:
-            after[link.source].append(link.target)
-            waiting[link.target] += 1
+    after |= {f"{HOST}: {item.name}": [] for item in plan.host_operators}
+    for source, target in edges:
+        if source in after and target in after:
+            after[source].append(target)
+            waiting[target] += 1
     ready = [name for name in after if not waiting[name]]
     started = 0
     while ready:
@@ -67,7 +85,7 @@ def _repeated(what: str, names: list[str]) -> Iterator[Finding]:
 
 def _check_nodes(plan: Plan, model: ModelFacts) -> Iterator[Finding]:
     computed = Counter([name for kernel in plan.kernels() for name in kernel.operators])
-    computed.update(plan.host_operators)
+    computed.update(item.name for item in plan.host_operators)
     for operator in model.operators:
         times = computed.pop(operator.name, 0)
         if times != 1:
@@ -79,14 +97,11 @@ def _check_nodes(plan: Plan, model: ModelFacts) -> Iterator[Finding]:
         yield Finding(DATAFLOW, rule, f"operator {name}", "a node of that name", "nothing")
 
 
-def _producers(plan: Plan, model: ModelFacts | None) -> dict[str, str]:
+def _producers(plan: Plan) -> dict[str, str]:
     """Who gives each tensor that is not a weight: a kernel, or the host."""
     producers = {value.name: HOST for value in plan.inputs}
-    if model is not None:
-        on_host = set(plan.host_operators)
-        for operator in model.operators:
-            if operator.name in on_host:
-                producers.update(dict.fromkeys(operator.outputs, HOST))
+    for item in plan.host_operators:
+        producers.update(dict.fromkeys((value.name for value in item.outputs), HOST))
     for kernel in plan.kernels():
         producers.update({output.tensor: kernel.name for output in kernel.outputs})
     return producers
@@ -131,7 +146,7 @@ def _check_source(link: Link, producers: dict[str, str], where: str) -> Iterator
         )
 
 
-def _check_outputs(plan: Plan, model: ModelFacts | None, producers: dict[str, str]) -> Iterator[Finding]:
+def _check_outputs(plan: Plan, producers: dict[str, str]) -> Iterator[Finding]:
     links = [link for link in plan.links() if link.target == HOST]
     to_host = Counter(link.tensor for link in links)
     for value in plan.outputs:
@@ -145,15 +160,16 @@ def _check_outputs(plan: Plan, model: ModelFacts | None, producers: dict[str, st
                 count(wanted, "link"),
                 count(to_host[value.name], "link"),
             )
-    read = {value.name for value in plan.outputs} | _read_by_host(plan, model)
+    read = {value.name for value in plan.outputs}
+    read.update(name for item in plan.host_operators for name in item.inputs)
     for link in links:
         if link.tensor not in read:
             rule = "the host is given what it asks for"
-            yield Finding(DATAFLOW, rule, f"link {link.name}", "an output of the model", link.tensor)
+            yield Finding(
+                DATAFLOW,
+                rule,
+                f"link {link.name}",
+                "an output of the model, or what a host operator reads",
+                link.tensor,
+            )
         yield from _check_source(link, producers, f"link {link.name}")
-
-
-def _read_by_host(plan: Plan, model: ModelFacts | None) -> set[str]:
-    on_host = set(plan.host_operators)
-    nodes = [] if model is None else [node for node in model.operators if node.name in on_host]
-    return {name for node in nodes for name in (*node.inputs, *node.captured)}

@@ -57,9 +57,10 @@ def _check_interface(
         return
     for value in values:
         tensor = model.tensors.get(value.name)
-        if tensor is not None and (tensor.shape, tensor.dtype) != (value.shape, value.dtype):
+        if tensor is None or value.container != "tensor":
+            continue
+        if (tensor.shape, tensor.dtype) != (value.extents, value.dtype):
             expected = f"{tensor.dtype} {list(tensor.shape)}"
             rule = "shape and element type are the model's"
-            yield Finding(
-                HEADER, rule, f"{side}, {value.name}", expected, f"{value.dtype} {list(value.shape)}"
-            )
+            found = f"{value.dtype} {list(value.shape or ())}"
+            yield Finding(HEADER, rule, f"{side}, {value.name}", expected, found)

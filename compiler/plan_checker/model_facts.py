@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsec.compiler.lowered_model_file import read_lowered_model
+from wsec.compiler.plan import TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,7 +145,10 @@ def _values(graph: onnx_ir.Graph) -> Iterator[onnx_ir.Value]:
 def _tensor(value: onnx_ir.Value) -> TensorFacts | None:
     if value.shape is None or value.dtype is None or not value.shape.is_static():
         return None
-    return TensorFacts(tuple(int(extent) for extent in value.shape.numpy()), str(value.dtype.numpy()))
+    if type(value.type).__name__ != "TensorType":  # the shape is that of a sequence's elements
+        return None
+    dtype = TEXT if value.dtype.name == "STRING" else str(value.dtype.numpy())
+    return TensorFacts(tuple(int(extent) for extent in value.shape.numpy()), dtype)
 
 
 def _operator(node: onnx_ir.Node) -> OperatorFacts:

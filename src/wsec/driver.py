@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsec.compiler.errors import WsecError
-from wsec.compiler.plan import PLAN_FORMAT, Phase, PlacementSummary, Value, Wafer
+from wsec.compiler.plan import PLAN_FORMAT, Phase, PlacementSummary, Wafer
 from wsec.compiler.plan import Plan as PlanRecord
 from wsec.compiler.target import Target, load_target
 
@@ -67,6 +67,7 @@ class Options:
         dump_passes: Folder for the model before the first pass and after each; None for no dumps.
         verify_passes: Compare the numbers of the model with the original after each pass.
         pass_timeout: Seconds that one pass may take; None for any time.
+        host: Operators that cores cannot run may run on the host; False makes them an error.
     """
 
     target: str | Path | Target = "wse2"
@@ -79,6 +80,7 @@ class Options:
     dump_passes: Path | None = None
     verify_passes: bool = False
     pass_timeout: float | None = DEFAULT_PASS_TIMEOUT
+    host: bool = True
 
 
 class Plan:
@@ -228,6 +230,10 @@ def _lower(job: _Job) -> tuple[ir.Model, tuple[str, ...]]:
                     f"the custom pass {name} had changed the model; `wsec bisect` says whether it broke it"
                 )
             raise
+        from wsec.compiler.partition import check_no_host, partition_model
+
+        if partition_model(imported.model) and not job.options.host:
+            check_no_host(imported.model)
     said = tuple(f"custom pass {name} changed the model" for name in changed)
     return imported.model, (*imported.notes, *said, *notes)
 
@@ -310,6 +316,7 @@ class _NumbersChanged(Exception):  # noqa: N818 - ends a run of the pipeline who
 def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     """Split, place and route the lowered model."""
     from wsec.compiler.notes import buffer_notes, host_notes, unsplit_notes
+    from wsec.compiler.partition import host_operator_notes
     from wsec.compiler.placement import Limits
     from wsec.compiler.planning import Planner
 
@@ -321,9 +328,10 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     decision = Planner(job.target, limits, job.stage, report).plan(lowered)
     placement = decision.placement
     found = (
+        *host_operator_notes(lowered),
         *unsplit_notes(decision.graph),
         *buffer_notes(decision),
-        *host_notes(lowered, job.target, placement.interval),
+        *host_notes(decision.phase.links, job.target, placement.interval),
     )
     return _record(job, lowered, decision.phase, placement, (*notes, *found))
 
@@ -332,6 +340,7 @@ def _record(
     job: _Job, lowered: ir.Model, phase: Phase, placement: Placement, notes: tuple[str, ...]
 ) -> PlanRecord:
     from wsec.compiler.kernel_packages import versions_of_kinds
+    from wsec.compiler.partition import host_operators_of, plan_value
     from wsec.compiler.plan_io import sha256_of_file
 
     return PlanRecord(
@@ -341,10 +350,10 @@ def _record(
         target=job.target,
         region_width=job.target.grid.width,
         region_height=job.target.grid.height,
-        inputs=tuple(_value(value) for value in lowered.graph.inputs),
-        outputs=tuple(_value(value) for value in lowered.graph.outputs),
+        inputs=tuple(plan_value(value) for value in lowered.graph.inputs),
+        outputs=tuple(plan_value(value) for value in lowered.graph.outputs),
         wafers=(Wafer((phase,)),),
-        host_operators=(),
+        host_operators=host_operators_of(lowered),
         placement=PlacementSummary(
             interval=placement.interval,
             interval_bound=placement.interval_bound,
@@ -358,12 +367,6 @@ def _record(
             **versions_of_kinds(kernel.kind for kernel in phase.kernels),
         },
     )
-
-
-def _value(value: ir.Value) -> Value:
-    from wsec.compiler.kernels.operator_view import dtype_of, shape_of
-
-    return Value(value.name or "", dtype_of(value), shape_of(value))
 
 
 def _assert_legal(record: PlanRecord, lowered: ir.Model) -> None:

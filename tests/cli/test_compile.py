@@ -15,6 +15,7 @@ import pytest
 
 from wsec.cli.summary import Summary, summarize, write_summary
 from wsec.driver import load_plan
+from wsec.runtime.estimate import HostShare
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Wsec
@@ -162,12 +163,19 @@ def test_the_summary_names_what_is_unusual(small_plan: Path, capsys: pytest.Capt
     names = tuple(f"lstm{index}" for index in range(6))
     notes = tuple(f"note {index}" for index in range(10))
     summary = dataclasses.replace(
-        _summary_of(small_plan), unsplit=names, host_operators=("tokens",), interrupted=True, notes=notes
+        _summary_of(small_plan),
+        unsplit=names,
+        host=HostShare(1, 2, 1200, 30),
+        host_operators=("tokens",),
+        interrupted=True,
+        notes=notes,
     )
     write_summary(summary, as_json=False)
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "unsplit 6 operators on one core each: lstm0, lstm1, lstm2, lstm3, 2 more" in lines
-    assert "on the host tokens" in lines
+    on_host = f"on the host 1 of {1 + summary.split.operators} operators"
+    assert on_host in " ".join(lines)
+    assert "2 tensors to and fro, 1,200 words, 30 cycles of its link: tokens" in " ".join(lines)
     assert "interrupted the search was stopped; this is the best legal plan it had found" in " ".join(lines)
     notes_shown = [line for line in lines if line.startswith("note ")]
     assert notes_shown == [*(f"note note {index}" for index in range(8)), "note 2 more notes: see --json"]

@@ -20,6 +20,7 @@ from wsec.compiler.plan import (
     Argument,
     ChainStep,
     Cycles,
+    HostOperator,
     Kernel,
     KernelInput,
     KernelOutput,
@@ -142,6 +143,35 @@ def network_plan() -> Plan:
         link_to_host(total, Route(0, Rectangle(15, 0, 1, 2), Rectangle(15, 0, 1, 2))),
     )
     return make_plan((conv, product, total), links, network_model())
+
+
+def on_host(name: str) -> HostOperator:
+    """A node of `network_model` as a host operator."""
+    (node,) = (node for node in network_model().graph if node.name == name)
+    return HostOperator(
+        name=name,
+        operator=node.op_type,
+        inputs=tuple(value.name or "" for value in node.inputs if value is not None),
+        outputs=tuple(_value(value) for value in node.outputs),
+        reason="a test wants it there",
+    )
+
+
+def plan_with_host() -> Plan:
+    """A legal plan for `network_model` whose sum and scale run on the host, once the product and what it skips are there."""
+    plan = network_plan()
+    (wafer,) = plan.wafers
+    (phase,) = wafer.phases
+    conv, product, _ = phase.kernels
+    edge = Rectangle(15, 0, 1, 2)
+    links = (
+        *phase.links[:2],
+        link_to_host(product, Route(2, Rectangle(10, 0, 1, 2), edge)),
+        link_to_host(conv, Route(1, Rectangle(5, 3, 1, 1), Rectangle(15, 3, 1, 1))),
+    )
+    on_wafer = replace(phase, kernels=(conv, product), links=links)
+    wafers = (replace(wafer, phases=(on_wafer,)),)
+    return replace(plan, wafers=wafers, host_operators=(on_host("sum"), on_host("scaled")))
 
 
 def model_proto(

@@ -9,10 +9,10 @@ import onnx
 import onnx_ir
 import pytest
 from corruptions import CORRUPTIONS, Corruption
-from legal_plans import change_link, network_model, network_plan, network_proto
+from legal_plans import network_model, network_plan, network_proto
 from plan_changes import entry, kernel, route
 
-from wsec.compiler.plan import HOST, Phase, Rectangle, Route, Wafer
+from wsec.compiler.plan import Phase, Wafer
 from wsec.compiler.plan_checker import check_plan
 
 if TYPE_CHECKING:
@@ -58,36 +58,6 @@ def test_an_unsound_kernel_is_not_judged_further() -> None:
     """A mesh that means nothing gives one finding, not one for each tensor on it."""
     plan = kernel("conv", split={"k": 2, "c": 2, "d0": 3})(network_plan())
     assert [finding.code for finding in check_plan(plan, network_model())] == ["WSEC543"]
-
-
-def test_tensors_of_the_host_come_from_the_host() -> None:
-    """Nodes that run on the host are computed there, and what they read and give crosses the region's edges."""
-    model = network_model()
-    plan = network_plan()
-    phase = plan.wafers[0].phases[0]
-    conv, product, _ = phase.kernels
-    links = (
-        phase.links[0],
-        replace(
-            phase.links[1], source=HOST, routes=(Route(1, Rectangle(0, 3, 1, 1), Rectangle(7, 2, 1, 1)),)
-        ),
-        replace(
-            phase.links[4],
-            tensor="p",
-            source="product",
-            routes=(Route(1, Rectangle(10, 0, 1, 2), Rectangle(15, 0, 1, 2)),),
-        ),
-    )
-    links = (links[0], replace(links[1], cycles=384, interval=384), links[2])
-    plan = replace(plan, wafers=(Wafer((Phase((conv, product), links),)),), host_operators=("sum", "scaled"))
-    assert [str(finding) for finding in check_plan(plan, model)] == [
-        "WSEC547 link y to product.a: a link begins where its tensor is produced; expected conv, found y from host"
-    ]
-    conv_on_host = Phase((product,), (replace(links[1], tensor="y"), links[2]))
-    on_host = ("conv", "relu", "sum", "scaled")
-    plan = replace(plan, wafers=(Wafer((conv_on_host,)),), host_operators=on_host)
-    plan = change_link(plan, "x to conv.x", lambda _link: None)
-    assert check_plan(plan, model) == ()
 
 
 def test_kernels_of_two_phases_may_share_cores_and_need_no_route() -> None:

@@ -93,6 +93,7 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
     is_flag=True,
     help="Run the numbers after each pass, and stop at the first that changes them.",
 )
+@click.option("--no-host", is_flag=True, help="Refuse a model of which a part would run on the host.")
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors, and what --json asks for.")
 @click.option("-v", "--verbose", is_flag=True, help="Print what each stage does, also where nobody watches.")
@@ -113,6 +114,7 @@ def compile_plan(
     before: tuple[str, ...],
     pass_timeout: float,
     verify_passes: bool,
+    no_host: bool,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -134,6 +136,7 @@ def compile_plan(
         dump_passes=dump_passes,
         verify_passes=verify_passes,
         pass_timeout=pass_timeout,
+        host=not no_host,
     )
     folder = Path(f"{Path(model).stem}.plan") if output is None else Path(output)
     plan, stages = _compile(Path(model), options, folder, quiet=quiet, verbose=verbose)

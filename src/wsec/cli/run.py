@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,7 @@ from wsec.cli.output import (
 )
 from wsec.cli.progress import show_status
 from wsec.compiler.errors import ExitStatus
+from wsec.compiler.plan import TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,12 +88,15 @@ def run(
     as_json: bool,
 ) -> None:
     """Execute the plan in the folder PLAN: every shard computes its block from what links bring it."""
-    from wsec.cli.tensor_files import read_tensors, write_tensors
+    from wsec.cli.tensor_files import read_tensors, with_sequences, write_tensors
     from wsec.driver import load_plan
     from wsec.runtime.inputs import make_inputs
 
     loaded = load_plan(plan)
-    given = make_inputs(loaded.record, seed) if inputs is None else read_tensors(inputs)
+    if inputs is None:
+        given = make_inputs(loaded.record, seed)
+    else:
+        given = with_sequences(read_tensors(inputs), loaded.record.inputs)
     source = f"random, seed {seed}" if inputs is None else str(inputs)
     outputs: Tensors = {}
     if output is not None or not verify:
@@ -131,7 +135,13 @@ def _write(source: str, outputs: Tensors, output: Path | None, verification: Ver
         write_labelled(console, (("written", str(output)),))
 
 
-def _shaped(name: str, tensor: NDArray[np.generic]) -> tuple[str, ...]:
+def _shaped(name: str, tensor: Any) -> tuple[str, ...]:
+    """A row for an output; of what is no array of numbers, only how much there is."""
+    if not hasattr(tensor, "dtype"):
+        length = "-" if tensor is None else f"{len(tensor)} elements"
+        return name, type(tensor).__name__, length, "-", "-"
+    if tensor.dtype.kind == "O":
+        return name, TEXT, " x ".join(map(str, tensor.shape)) or "scalar", "-", "-"
     shape = " x ".join(map(str, tensor.shape)) or "scalar"
     least, greatest = (
         (f"{float(edge):.4g}" for edge in (tensor.min(), tensor.max())) if tensor.size else ("-", "-")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from wsec.compiler.plan import Plan as PlanRecord
     from wsec.driver import Plan
-    from wsec.runtime.estimate import Bottleneck, SplitShare
+    from wsec.runtime.estimate import Bottleneck, HostShare, SplitShare
 
 _SHOWN_NAMES = 4
 _SHOWN_NOTES = 8
@@ -53,6 +53,7 @@ class Summary:
         links: How many there are.
         split: Operators on the wafer, those that are split, and their share of the arithmetic.
         unsplit: Operators whose arithmetic runs on one core.
+        host: How much runs on the host, and what goes between it and the wafer for that.
         host_operators: Operators that run on the host.
         cores_used: Cores that belong to a kernel.
         cores: Cores that the compiler was given.
@@ -81,6 +82,7 @@ class Summary:
     links: int
     split: SplitShare
     unsplit: tuple[str, ...]
+    host: HostShare
     host_operators: tuple[str, ...]
     cores_used: int
     cores: int
@@ -117,7 +119,8 @@ def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> S
         unsplit=tuple(
             name for kernel in record.kernels() if kernel.kind == "unsplit" for name in kernel.operators
         ),
-        host_operators=record.host_operators,
+        host=estimate.host,
+        host_operators=tuple(item.name for item in record.host_operators),
         cores_used=_cores_used(record),
         cores=record.region_width * record.region_height * len(record.wafers),
         interval_cycles=estimate.interval_cycles,
@@ -174,17 +177,16 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         ("bottleneck", f"{summary.bottleneck.kind} {summary.bottleneck.name}: {summary.bottleneck.reason}"),
         ("latency", f"{count(summary.latency_cycles)} cycles, {seconds(summary.latency_seconds)}"),
         ("throughput", f"{count(summary.samples_per_second)} samples/s at {hertz(summary.clock_hz)}"),
-        (
-            "memory",
-            f"{kibibytes(core.bytes)} of {kibibytes(core.sram_bytes)} on the fullest core, of {core.kernel}",
-        ),
     ]
+    if core.kernel:
+        used = f"{kibibytes(core.bytes)} of {kibibytes(core.sram_bytes)}"
+        facts.append(("memory", f"{used} on the fullest core, of {core.kernel}"))
     if summary.unsplit:
         names = ", ".join(_first(summary.unsplit, _SHOWN_NAMES, "more"))
         facts.append(("unsplit", f"{plural(len(summary.unsplit), 'operator')} on one core each: {names}"))
     if summary.host_operators:
         names = ", ".join(_first(summary.host_operators, _SHOWN_NAMES, "more"))
-        facts.append(("on the host", names))
+        facts.append(("on the host", f"{host_share(summary.host, summary.split)}: {names}"))
     if summary.interrupted:
         facts.append(("interrupted", "the search was stopped; this is the best legal plan it had found"))
     return [*facts, ("took", f"{seconds(total)}: {stages}"), ("plan", summary.plan)]
@@ -194,6 +196,16 @@ def split_share(share: SplitShare) -> str:
     """How much of a model is split, in a line."""
     operators = f"{count(share.split_operators)} of {plural(share.operators, 'operator')}"
     return f"{operators}, {percent(share.arithmetic)} of the arithmetic"
+
+
+def host_share(host: HostShare, split: SplitShare) -> str:
+    """How much of a model runs on the host, and what that costs in transfers."""
+    total = host.operators + split.operators
+    operators = f"{count(host.operators)} of {plural(total, 'operator')}, {percent(host.operators / total)}"
+    if not host.tensors:
+        return operators
+    crossing = f"{plural(host.tensors, 'tensor')} to and fro, {plural(host.words, 'word')}"
+    return f"{operators}; {crossing}, {plural(host.cycles, 'cycle')} of its link"
 
 
 def _slowest_kernel(summary: Summary) -> list[tuple[str, str]]:

@@ -1,21 +1,28 @@
-"""Tensors by name in .npz files: what `wsec run` reads and writes. Nothing in such a file is ever executed."""
+"""Tensors by name in .npz files: what `wsec run` reads and writes. Nothing in such a file is ever executed.
+
+Text is held as arrays of numpy's text type. A sequence `s` is held as arrays `s.0`, `s.1` ...; an empty one, an optional
+that is not given, and maps have no place in such a file.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
 import zipfile
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wsec.compiler.errors import WsecError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from wsec.compiler.plan import Value
 
 
 def read_tensors(path: Path) -> dict[str, NDArray[np.generic]]:
@@ -37,7 +44,29 @@ def read_tensors(path: Path) -> dict[str, NDArray[np.generic]]:
         raise _unreadable(path, str(error)) from error
 
 
-def write_tensors(path: Path, tensors: Mapping[str, NDArray[np.generic]]) -> None:
+def with_sequences(arrays: dict[str, NDArray[np.generic]], inputs: Sequence[Value]) -> dict[str, Any]:
+    """The arrays, with the elements of each input that is a sequence put together."""
+    given: dict[str, Any] = dict(arrays)
+    for value in inputs:
+        if "sequence" in value.container:
+            elements = itertools.takewhile(
+                given.__contains__, (f"{value.name}.{i}" for i in itertools.count())
+            )
+            given[value.name] = [given.pop(name) for name in list(elements)]
+    return given
+
+
+def _arrays(tensors: Mapping[str, Any]) -> Iterator[tuple[str, NDArray[np.generic]]]:
+    """What is written: an array for each tensor and each element of a sequence."""
+    for name, value in tensors.items():
+        if isinstance(value, list):
+            yield from _arrays({f"{name}.{index}": item for index, item in enumerate(value)})
+        elif value is not None and not isinstance(value, dict):
+            array = np.asanyarray(value)
+            yield name, array.astype(str) if array.dtype.kind == "O" else array
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
     """Write an .npz file, whole or not at all.
 
     Raises:
@@ -48,9 +77,9 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[np.generic]]) -> Non
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with zipfile.ZipFile(partial, "w") as archive:
-            for name, tensor in tensors.items():
+            for name, tensor in _arrays(tensors):
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                    np.lib.format.write_array(file, np.asanyarray(tensor), allow_pickle=False)
+                    np.lib.format.write_array(file, tensor, allow_pickle=False)
         partial.replace(path)
     except OSError as error:
         raise _unwritable(path, error.strerror or type(error).__name__) from error

@@ -77,7 +77,7 @@ def test_the_message_names_the_inputs_that_need_a_value(
     assert refusal(lambda: check_supported(model)) == (
         "error[WSEC116]: the shape of 1 value cannot be known before the model runs\n"
         "  where:    ReduceSum (ReduceSum), output y: its shape is unknown\n"
-        "  expected: one shape for every value: a wafer is laid out before it runs\n"
+        "  expected: one shape for every value that does not depend on the data\n"
         "  found:    1 value without\n"
         "  try:      sizes are inputs of the model: make constants of axes (initializers of the same names)"
     )
