@@ -64,7 +64,7 @@ def _change_bytes(data: bytes, random: Random) -> bytes:
 def _node(model: onnx.ModelProto, random: Random) -> onnx.NodeProto:
     """Any node, those of bodies and functions included."""
     scopes = [model.graph.node, *(function.node for function in model.functions)]
-    nodes = [node for scope in scopes for node in scope]
+    nodes: list[onnx.NodeProto] = [node for scope in scopes for node in scope]
     for node in nodes:  # grows while it is walked
         for attribute in node.attribute:
             if attribute.HasField("g"):
@@ -74,10 +74,9 @@ def _node(model: onnx.ModelProto, random: Random) -> onnx.NodeProto:
 
 def _value_name(model: onnx.ModelProto, random: Random) -> str:
     graph = model.graph
-    names = [value.name for value in graph.input] + [tensor.name for tensor in graph.initializer]
-    return random.choice(
-        [*names, *(name for node in graph.node for name in node.output), random.choice(_NAMES)]
-    )
+    names: list[str] = [value.name for value in graph.input] + [tensor.name for tensor in graph.initializer]
+    names += [name for node in graph.node for name in node.output]
+    return random.choice([*names, random.choice(_NAMES)])
 
 
 def _drop_node(model: onnx.ModelProto, random: Random) -> None:
