@@ -96,7 +96,8 @@ def quantize(source: Path, target: Path, *, operators: bool, activations: str, p
 def few_bits(path: Path) -> Path:
     """Two layers of MatMulNBits with a Gelu between."""
     layers = [("x", "h", 64, 96, "1"), ("a", "y", 96, 40, "2")]
-    nodes, weights = [], {}
+    nodes: list[onnx.NodeProto] = []
+    weights: dict[str, Array] = {}
     for source, result, features, columns, name in layers:
         blocks = features // 32
         weights[f"w{name}"] = RNG.integers(0, 256, (columns, blocks, 16)).astype(np.uint8)

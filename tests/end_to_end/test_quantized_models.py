@@ -68,7 +68,7 @@ def codes(*shape: int) -> Array:
 )  # fmt: skip
 @pytest.mark.parametrize("region", [(7, 5), (3, 3)])
 def test_a_product_dequantizes_its_weights(
-    attributes: dict[str, int], scales: tuple[int, ...], region: tuple[int, int], tmp_path: Path
+    attributes: dict[str, Any], scales: tuple[int, ...], region: tuple[int, int], tmp_path: Path
 ) -> None:
     """Scales of each shape are cut with the weights, the summed dimension included."""
     nodes = [

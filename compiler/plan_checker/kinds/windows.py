@@ -50,7 +50,7 @@ def _of_integers(expectation: Expectation, node: OperatorFacts, model: ModelFact
     """The operands of a convolution of integers: factors, their parameters and the bias are elsewhere in the node."""
     x, w = expectation.operands[:2]
     reads = {"x": (x.reads, ()), "w": (w.reads, (0, 1)), "y": ((whole(1),), ())}
-    places = (("x_zero", 2), ("w_zero", 3))
+    places: tuple[tuple[str, int], ...] = (("x_zero", 2), ("w_zero", 3))
     operands = [x, w]
     if node.op_type == "QLinearConv":
         operands = [x, Operand("w", node.input(3), w.reads)]
