@@ -43,6 +43,8 @@ __all__ = [
     "Rectangle",
     "ShapeOptions",
     "interval_bound",
+    "least_area",
+    "objective_bound",
     "place",
 ]
 
@@ -67,3 +69,23 @@ def interval_bound(problem: PlacementProblem) -> int:
     from wsec.compiler.placement.solver import prepare
 
     return prepare(problem).bound
+
+
+def objective_bound(problem: PlacementProblem) -> float:
+    """A lower bound on the whole objective, wires included, in cycles; raises as `place` does for what cannot fit."""
+    from wsec.compiler.placement import bounds
+    from wsec.compiler.placement.solver import prepare
+
+    instance = prepare(problem)
+    return bounds.objective_bound(problem, instance.tables, instance.bound)
+
+
+def least_area(problem: PlacementProblem, time: int) -> int | None:
+    """Cores that the kernels need at least within `time` cycles each; None if one has no shape that fast.
+
+    More than the grid has free: no placement reaches that interval.
+    """
+    from wsec.compiler.placement import bounds
+    from wsec.compiler.placement.solver import prepare
+
+    return bounds.least_area(prepare(problem).tables, time)

@@ -6,17 +6,20 @@ areas sum to at most the free area.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from wsec.compiler.errors import WsecError
+from wsec.compiler.placement.problem import hop_cycles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wsec.compiler.placement.problem import PlacementKernel, PlacementProblem, Rectangle, ShapeOptions
     from wsec.compiler.placement.shape_curves import ShapeTable
+
+_RUNS: Final = 2000
 
 
 def least_area(tables: Sequence[ShapeTable], time: int) -> int | None:
@@ -64,6 +67,35 @@ def times_between(tables: Sequence[ShapeTable], low: int, high: int) -> list[int
             )
         )
     ]
+
+
+def objective_bound(problem: PlacementProblem, tables: Sequence[ShapeTable], interval_bound: int) -> float:
+    """A lower bound on the objective, in cycles, given one on the interval.
+
+    Rectangles that do not overlap are apart by half the sum of their widths or of their heights, so the centres of two
+    kernels are at least half the sum of their shortest sides apart. Shortest sides fall as the interval rises; the
+    least sum over all intervals is the bound.
+    """
+    price = hop_cycles(problem, interval_bound)
+    words = np.zeros(len(tables))
+    for net in problem.nets:
+        if net.source != net.target:
+            words[[net.source, net.target]] += net.weight
+    if price <= 0 or not words.any():
+        return float(interval_bound)
+    times = np.array(times_between(tables, interval_bound, max(int(table.cycles[-1]) for table in tables)))
+    times = np.unique(np.append(times, interval_bound))
+    # Many times are taken in runs: the first of a run as interval, the last for the sides.
+    first = times[:: max(1, len(times) // _RUNS)]
+    last = np.append(first[1:] - 1, times[-1])
+    by_table: dict[int, float] = {}
+    for table, share in zip(tables, words.tolist(), strict=True):
+        by_table[id(table)] = by_table.get(id(table), 0.0) + share
+    hops = np.zeros(len(first))
+    for table in {id(table): table for table in tables}.values():
+        shortest = np.minimum.accumulate(np.minimum(table.widths, table.heights))
+        hops += by_table[id(table)] * shortest[np.searchsorted(table.cycles, last, side="right") - 1] / 2
+    return float((first + price * hops).min())
 
 
 def kernel_too_large(

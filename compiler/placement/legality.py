@@ -11,6 +11,8 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wsec.compiler.placement.problem import Placement, PlacementProblem
 
     Box = tuple[int, int, int, int]
@@ -26,13 +28,17 @@ def explain(problem: PlacementProblem, placement: Placement) -> list[str]:
     findings = _options(problem, placement)
     if findings:
         return findings
-    boxes = [
-        (x, y, x + int(kernel.shapes.widths[option]), y + int(kernel.shapes.heights[option]))
-        for kernel, option, x, y in zip(
-            problem.kernels, placement.option, placement.x, placement.y, strict=True
-        )
-    ]
+    turned = placement.turned or (False,) * count
+    if len(turned) != count:
+        return [f"expected one orientation for each of {count} kernels, or none, found {len(turned)}"]
+    boxes: list[Box] = []
+    for kernel, option, x, y, swap in zip(
+        problem.kernels, placement.option, placement.x, placement.y, turned, strict=True
+    ):
+        width, height = int(kernel.shapes.widths[option]), int(kernel.shapes.heights[option])
+        boxes.append((x, y, x + height, y + width) if swap else (x, y, x + width, y + height))
     return [
+        *_orientations(problem, turned),
         *_bounds(problem, boxes),
         *_reserved(problem, boxes),
         *_overlaps(problem, boxes),
@@ -45,6 +51,14 @@ def _options(problem: PlacementProblem, placement: Placement) -> list[str]:
         f"kernel {kernel.name!r}: expected an option in 0 ... {len(kernel.shapes.cycles) - 1}, found {option}"
         for kernel, option in zip(problem.kernels, placement.option, strict=True)
         if not 0 <= option < len(kernel.shapes.cycles)
+    ]
+
+
+def _orientations(problem: PlacementProblem, turned: Sequence[bool]) -> list[str]:
+    return [
+        f"kernel {kernel.name!r}: expected its sides as they are, found them swapped, and it is not rotatable"
+        for kernel, swap in zip(problem.kernels, turned, strict=True)
+        if swap and not kernel.rotatable
     ]
 
 

@@ -7,7 +7,8 @@ the slowest is fast and what talks is near. Light to import: no solver.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -62,10 +63,11 @@ class ShapeOptions:
 
 @dataclass(frozen=True, slots=True)
 class PlacementKernel:
-    """A rectangle to place; `name` is what messages call it."""
+    """A rectangle to place; `name` is what messages call it. If `rotatable`, the sides of its shapes may be swapped."""
 
     name: str
     shapes: ShapeOptions
+    rotatable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class PlacementProblem:
         nets: What talks to what.
         reserved: Rectangles on which no kernel may stand; they may overlap each other and the grid's edge.
         wirelength_weight: What short wires are worth; see `objective`. 0: the interval alone, wires break ties.
+        hop_cycles: What a word-hop is worth, in cycles; given, it takes the place of `wirelength_weight`.
     """
 
     width: int
@@ -96,6 +99,14 @@ class PlacementProblem:
     nets: tuple[Net, ...] = ()
     reserved: tuple[Rectangle, ...] = ()
     wirelength_weight: float = 0.05
+    hop_cycles: float | None = None
+
+    @property
+    def wires_matter(self) -> bool:
+        """Whether the objective has a part for wires."""
+        return (
+            bool(self.nets) and (self.wirelength_weight if self.hop_cycles is None else self.hop_cycles) > 0
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,10 @@ class Placement:
         method: The stage that found it: `slicing`, `exact`, `windows` ...
         proven_optimal: The interval equals its bound.
         interrupted: The search was stopped before its effort was spent.
+        turned: Whether the sides of each kernel's option are swapped; empty: of none.
+        cost: The objective, in cycles; see `objective`.
+        cost_bound: No placement of this problem has a lower objective.
+        front: The (interval, wirelength) of what the search saw that nothing else it saw beats, fastest first.
     """
 
     option: tuple[int, ...]
@@ -123,6 +138,10 @@ class Placement:
     method: str
     proven_optimal: bool
     interrupted: bool
+    turned: tuple[bool, ...] = ()
+    cost: float = 0.0
+    cost_bound: float = 0.0
+    front: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,32 +157,44 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How hard to search. The answer depends on `effort` and `seed` alone, never on a clock.
+    """How hard to search. Without `seconds` the answer depends on `effort` and `seed` alone, never on a clock.
 
     Attributes:
         effort: Scales iteration counts and deterministic solver time; 1.0 is a few seconds for 50-100 kernels and
             0 gives the first heuristic answer.
         seed: Of every random choice.
         stop: Polled; once true, the best legal placement so far is returned.
+        seconds: Search for about as long by the clock, whatever the effort, at least until there is an answer.
+        deadline: When that is over, by `time.monotonic`; set when the search starts.
     """
 
     effort: float = 1.0
     seed: int = 0
     stop: Callable[[], bool] | None = None
+    seconds: float | None = None
+    deadline: float | None = None
+
+    def started(self) -> Limits:
+        """These limits with the clock running, if they are limits of time."""
+        return self if self.seconds is None else replace(self, deadline=time.monotonic() + self.seconds)
 
     def stopped(self) -> bool:
-        """Whether the caller asks to end the search."""
+        """Whether the caller asks to end the search, or time is up."""
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            return True
         return self.stop is not None and self.stop()
 
 
-def rectangles(
-    problem: PlacementProblem, option: Sequence[int], x: Sequence[int], y: Sequence[int]
-) -> list[Rectangle]:
+def rectangles(problem: PlacementProblem, placement: Placement) -> list[Rectangle]:
     """The rectangle of each kernel."""
-    return [
-        Rectangle(left, top, int(kernel.shapes.widths[chosen]), int(kernel.shapes.heights[chosen]))
-        for kernel, chosen, left, top in zip(problem.kernels, option, x, y, strict=True)
-    ]
+    turned = placement.turned or (False,) * len(problem.kernels)
+    found = []
+    for kernel, option, x, y, swap in zip(
+        problem.kernels, placement.option, placement.x, placement.y, turned, strict=True
+    ):
+        width, height = int(kernel.shapes.widths[option]), int(kernel.shapes.heights[option])
+        found.append(Rectangle(x, y, height, width) if swap else Rectangle(x, y, width, height))
+    return found
 
 
 def wirelength(nets: Sequence[Net], placed: Sequence[Rectangle]) -> float:
@@ -180,11 +211,16 @@ def objective(problem: PlacementProblem, interval: int, interval_bound: int, wor
     """Cycles to minimise: `interval + wirelength_weight * interval_bound * mean distance / (width + height)`.
 
     The mean distance is word-hops over words. So with a weight of 0.05, wires that shrink by a tenth of the grid's
-    half perimeter are worth half a percent of the interval. The bound is a constant of the problem, so to minimise
-    `interval + c * word-hops` set the weight to `c * words * (width + height) / bound`.
+    half perimeter are worth half a percent of the interval. With `hop_cycles` it is `interval + hop_cycles * word-hops`.
     """
+    return interval + hop_cycles(problem, interval_bound) * word_hops
+
+
+def hop_cycles(problem: PlacementProblem, interval_bound: int) -> float:
+    """What the objective gives for a word-hop, in cycles."""
+    if problem.hop_cycles is not None:
+        return problem.hop_cycles
     words = math.fsum(net.weight for net in problem.nets)
     if words <= 0:
-        return float(interval)
-    share = word_hops / words / (problem.width + problem.height)
-    return interval + problem.wirelength_weight * interval_bound * share
+        return 0.0
+    return problem.wirelength_weight * interval_bound / (words * (problem.width + problem.height))

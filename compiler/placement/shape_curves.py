@@ -91,6 +91,7 @@ class ShapeTable:
         cycles: Of each option, ascending.
         least_area: The smallest area among this option and the faster ones.
         origin: The option's index in the `ShapeOptions` it came from.
+        turned: Whether the option's sides are swapped.
     """
 
     widths: NDArray[np.int32]
@@ -98,6 +99,7 @@ class ShapeTable:
     cycles: NDArray[np.int64]
     least_area: NDArray[np.int64]
     origin: NDArray[np.int64]
+    turned: NDArray[np.bool_]
 
     def count_within(self, time: int) -> int:
         """How many options take at most `time` cycles; they are the first ones."""
@@ -116,24 +118,36 @@ class ShapeTable:
 
     def transposed(self) -> ShapeTable:
         """The same options with the sides swapped."""
-        return ShapeTable(self.heights, self.widths, self.cycles, self.least_area, self.origin)
+        return ShapeTable(self.heights, self.widths, self.cycles, self.least_area, self.origin, self.turned)
 
 
-def shape_table(shapes: ShapeOptions, spaces: list[Rectangle]) -> ShapeTable:
-    """The options that fit into one of the free rectangles `spaces`; equal cycles from small to large area."""
-    fits = np.zeros(len(shapes.cycles), dtype=np.bool_)
+def shape_table(shapes: ShapeOptions, spaces: list[Rectangle], *, rotatable: bool = False) -> ShapeTable:
+    """The options that fit into one of the free rectangles `spaces`; equal cycles from small to large area.
+
+    Of a rotatable kernel every option comes twice, as it is and with its sides swapped.
+    """
+    count = len(shapes.cycles)
+    origin = np.arange(count)
+    turned = np.zeros(count, dtype=np.bool_)
+    if rotatable:
+        origin = np.concatenate([origin, origin])
+        turned = np.concatenate([turned, ~turned])
+    widths = np.where(turned, shapes.heights[origin], shapes.widths[origin])
+    heights = np.where(turned, shapes.widths[origin], shapes.heights[origin])
+    fits = np.zeros(len(origin), dtype=np.bool_)
     for space in spaces:
-        fits |= (shapes.widths <= space.width) & (shapes.heights <= space.height)
+        fits |= (widths <= space.width) & (heights <= space.height)
     usable = np.flatnonzero(fits)
-    area = shapes.widths[usable] * shapes.heights[usable]
-    by_speed = np.lexsort((area, shapes.cycles[usable]))
-    origin = usable[by_speed].astype(np.int64)
+    area = widths[usable] * heights[usable]
+    by_speed = np.lexsort((area, shapes.cycles[origin[usable]]))
+    usable = usable[by_speed]
     return ShapeTable(
-        shapes.widths[origin].astype(np.int32),
-        shapes.heights[origin].astype(np.int32),
-        shapes.cycles[origin],
+        widths[usable].astype(np.int32),
+        heights[usable].astype(np.int32),
+        shapes.cycles[origin[usable]],
         np.minimum.accumulate(area[by_speed]),
-        origin,
+        origin[usable].astype(np.int64),
+        turned[usable],
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wsec.compiler.errors import WsecError
-from wsec.compiler.placement import bounds, exact, legality, regions, slicing_search, windows
+from wsec.compiler.placement import bounds, exact, legality, regions, slicing_search, topology_search, windows
 from wsec.compiler.placement.candidate import Candidate, Instance, better
 from wsec.compiler.placement.problem import Limits, Placement, Progress
 from wsec.compiler.placement.shape_curves import shape_table
@@ -47,14 +47,15 @@ def place(
     check_limits(limits)
     instance = prepare(problem)
     search = _Search(instance, limits, callback)
-    for candidate in _stages(search):
+    timed = limits.started()
+    for candidate in _stages(search, timed):
         search.offer(candidate)
-        if limits.stopped():
+        if timed.stopped():
             break
     best = search.best
     if best is None:
         raise _no_arrangement(instance, proven=search.impossible)
-    return _checked(problem, search.answer(best))
+    return _checked(problem, search.answer(best, interrupted=limits.stopped()))
 
 
 def prepare(problem: PlacementProblem) -> Instance:
@@ -65,13 +66,14 @@ def prepare(problem: PlacementProblem) -> Instance:
     spaces = regions.maximal_spaces(grid, obstacles)
     if not spaces:
         raise bounds.no_free_core()
-    prepared: dict[int, ShapeTable] = {}
+    prepared: dict[tuple[int, bool], ShapeTable] = {}
     for kernel in problem.kernels:
-        if id(kernel.shapes) not in prepared:
-            prepared[id(kernel.shapes)] = table = shape_table(kernel.shapes, spaces)
+        key = (id(kernel.shapes), kernel.rotatable)
+        if key not in prepared:
+            prepared[key] = table = shape_table(kernel.shapes, spaces, rotatable=kernel.rotatable)
             if not len(table.cycles):
                 raise bounds.kernel_too_large(problem, kernel, spaces)
-    tables = tuple(prepared[id(kernel.shapes)] for kernel in problem.kernels)
+    tables = tuple(prepared[id(kernel.shapes), kernel.rotatable] for kernel in problem.kernels)
     tilings = tuple(regions.tilings(grid, obstacles))
     free_area = sum(tile.area for tile in tilings[0])
     bound = bounds.area_bound(tables, free_area)
@@ -82,7 +84,7 @@ def prepare(problem: PlacementProblem) -> Instance:
 
 
 class _Search:
-    """The best placement so far and the best bound so far; reports each improvement."""
+    """The best placement so far, the front of what was seen, and the best bound so far; reports each improvement."""
 
     def __init__(
         self, instance: Instance, limits: Limits, callback: Callable[[Progress], None] | None
@@ -91,10 +93,22 @@ class _Search:
         self.limits = limits
         self.bound = instance.bound
         self.best: Candidate | None = None
+        self.seen: list[Candidate] = []
         self.impossible = False
         self._callback = callback
 
     def offer(self, candidate: Candidate) -> None:
+        beaten = (
+            other.interval <= candidate.interval and other.wirelength <= candidate.wirelength
+            for other in self.seen
+        )
+        if not any(beaten):
+            self.seen = [
+                other
+                for other in self.seen
+                if other.interval < candidate.interval or other.wirelength < candidate.wirelength
+            ]
+            self.seen.append(candidate)
         if better(candidate, self.best):
             self.best = candidate
             self.report(candidate.method)
@@ -105,11 +119,10 @@ class _Search:
         gap = self.best.interval / max(1, self.bound) - 1
         self._callback(Progress(stage, self.bound, self.best.interval, gap, self.best.wirelength))
 
-    def answer(self, best: Candidate) -> Placement:
+    def answer(self, best: Candidate, *, interrupted: bool) -> Placement:
+        chosen = list(zip(self.instance.tables, best.choice, strict=True))
         return Placement(
-            option=tuple(
-                int(table.origin[at]) for table, at in zip(self.instance.tables, best.choice, strict=True)
-            ),
+            option=tuple(int(table.origin[at]) for table, at in chosen),
             x=tuple(box.x for box in best.placed),
             y=tuple(box.y for box in best.placed),
             interval=best.interval,
@@ -117,24 +130,31 @@ class _Search:
             wirelength=best.wirelength,
             method=best.method,
             proven_optimal=best.interval == self.bound,
-            interrupted=self.limits.stopped(),
+            interrupted=interrupted,
+            turned=tuple(bool(table.turned[at]) for table, at in chosen),
+            cost=best.cost,
+            cost_bound=bounds.objective_bound(self.instance.problem, self.instance.tables, self.bound),
+            front=tuple(sorted((each.interval, each.wirelength) for each in self.seen)),
         )
 
 
-def _stages(search: _Search) -> Iterator[Candidate]:
-    """Candidates, stage by stage; the next stage starts from `search.best`."""
-    instance, limits = search.instance, search.limits
+def _stages(search: _Search, limits: Limits) -> Iterator[Candidate]:
+    """Candidates, stage by stage; the next stage starts from the best so far."""
+    instance = search.instance
     for order in _packing_orders(instance):
         yield from slicing_search.search(instance, order, limits)
         if search.best is not None:
             break
-    if search.best is None or (exact.is_small(instance) and limits.effort > 0):
+    searching = limits.effort > 0 and not limits.stopped()
+    if search.best is None or (exact.is_small(instance) and searching):
         search.report("exact")
         result = exact.solve(instance, search.best, limits)
         search.bound = max(search.bound, result.bound)
         search.impossible = result.impossible
         yield from result.candidates
-    if search.best is not None and limits.effort > 0:
+    if search.best is not None and searching:
+        search.report("annealing")
+        yield from topology_search.search(instance, [search.best, *search.seen], limits)
         search.report("windows")
         yield from windows.search(instance, search.best, limits)
 

@@ -1,0 +1,146 @@
+"""Solves graphs of the ISPD 2020 wafer-scale placement contest with wsec's placement library.
+
+    .venv/bin/python benchmarks/ispd2020.py --data DIR --out build/ispd2020 --objective time --seconds 20
+
+Each solution is written in the contest's output format, read back and judged by an evaluator of its own; the table is
+printed and written to `results.json`. The contest's files are not part of wsec.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from contest_evaluator import evaluate
+from contest_format import FormatError, Graph, PlacedKernel, parse_graph, placement_text, read_graph
+from contest_shapes import KernelShapes, kernel_shapes, placement_kernels, time_scale
+from wsec.compiler.placement import (
+    Limits,
+    Net,
+    Placement,
+    PlacementProblem,
+    least_area,
+    objective_bound,
+    place,
+)
+
+GRAPHS = "A,B,C,D,I,J,K,L,M,N"
+
+
+def contest_problem(graph: Graph, shapes: list[KernelShapes], objective: str) -> PlacementProblem:
+    """The graph as the library takes it; cycles are in units of 1 / `time_scale`."""
+    weights = graph.value("wdeltat"), graph.value("wlength")
+    hop_cycles = weights[1] * time_scale(graph) / weights[0] if objective == "cost" else 0.0
+    return PlacementProblem(
+        graph.value("width"),
+        graph.value("height"),
+        placement_kernels(graph, shapes),
+        tuple(Net(source, target, 1.0) for source, target in graph.edges if source != target),
+        hop_cycles=hop_cycles,
+    )
+
+
+def placement_file(graph: Graph, shapes: list[KernelShapes], placement: Placement) -> str:
+    """A placement in the contest's output format."""
+    turned = placement.turned or (False,) * len(graph.kernels)
+    return placement_text(
+        [
+            PlacedKernel(kernel, each.arguments(option), x, y, turned=swap)
+            for kernel, each, option, x, y, swap in zip(
+                graph.kernels, shapes, placement.option, placement.x, placement.y, turned, strict=True
+            )
+        ]
+    )
+
+
+def solve(graph: Graph, name: str, arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
+    """Solve one graph, write its placement and judge the file; the clock covers shapes and search."""
+    started = time.monotonic()
+    shapes = kernel_shapes(graph)
+    problem = contest_problem(graph, shapes, arguments.objective)
+    limits = Limits(seed=seed, seconds=max(0.0, arguments.seconds - (time.monotonic() - started)))
+    placement = place(problem, limits)
+    seconds = time.monotonic() - started
+    path = arguments.out / f"{name}.paint"
+    path.write_text(placement_file(graph, shapes, placement), encoding="utf-8")
+    score = evaluate(graph, path.read_text(encoding="utf-8"))
+    scale = time_scale(graph)
+    priced = contest_problem(graph, shapes, "cost")
+    below = least_area(problem, placement.interval - 1)
+    cores = graph.value("width") * graph.value("height")
+    return {
+        "graph": name,
+        "seed": seed,
+        "time": float(score.time),
+        "wirelength": float(score.wirelength),
+        "cost": float(score.cost),
+        "time_bound": placement.interval_bound / scale,
+        "cost_bound": graph.value("wdeltat") * objective_bound(priced) / scale,
+        "optimal": placement.proven_optimal,
+        "cores_used": score.cores_used,
+        "seconds": round(seconds, 2),
+        "area_of_next_step": None if below is None else below / cores,
+    }
+
+
+def _warm_up() -> None:
+    """Solve a toy, so that what numba compiles at its first use is compiled and no clock runs meanwhile."""
+    nodes = "\n".join(f"conv[{at}] H=4 W=4 C=4 K={at + 3} R=1 S=1 T=1 U=1 name='k{at}'" for at in range(12))
+    header = "(*\nwidth=40\nheight=40\nwdeltat=1\nwlength=1\nwadapter=0\nmemlimit=999\n*)\n"
+    graph = parse_graph(f"{header}{nodes}\nconv[0]:y -> conv[1]:x\n", "toy")
+    for objective in ("time", "cost"):
+        place(contest_problem(graph, kernel_shapes(graph), objective), Limits(effort=0.2))
+
+
+def show(row: dict[str, Any], objective: str) -> None:
+    """Print one line of the table."""
+    value, bound = (
+        (row["time"], row["time_bound"]) if objective == "time" else (row["cost"], row["cost_bound"])
+    )
+    area = row["area_of_next_step"]
+    print(
+        f"{row['graph']:>5} {row['seed']:>4} {row['time']:>13,.2f} {row['wirelength']:>9,.1f} {row['cost']:>13,.2f} "
+        f"{bound:>13,.2f} {value / bound:>8.4f} {'none' if area is None else f'{area:.2%}':>9} "
+        f"{'yes' if row['optimal'] else 'no':>7} {row['cores_used']:>9,} {row['seconds']:>7.1f}",
+        flush=True,
+    )
+
+
+def main() -> int:
+    """Solve each graph for each seed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of the .kgraph files")
+    parser.add_argument("--out", type=Path, required=True, help="folder for placements and results.json")
+    parser.add_argument("--objective", choices=("cost", "time"), default="cost")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for each graph")
+    parser.add_argument("--only", default=GRAPHS, help="names of graphs, separated by commas")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    _warm_up()
+    print(
+        f"{'graph':>5} {'seed':>4} {'time':>13} {'wires':>9} {'cost':>13} {'bound':>13} {'/ bound':>8} "
+        f"{'next step':>9} {'optimal':>7} {'cores':>9} {'seconds':>7}"
+    )
+    rows = []
+    try:
+        for name in arguments.only.split(","):
+            graph = read_graph(arguments.data / f"{name}.kgraph")
+            for seed in arguments.seeds:
+                rows.append(solve(graph, name, arguments, seed))
+                show(rows[-1], arguments.objective)
+    except FormatError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    (arguments.out / "results.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

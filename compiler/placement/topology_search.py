@@ -1,0 +1,207 @@
+"""Search over slicing topologies: annealing from the best floorplans, in two threads.
+
+Goes round by round. In each round every thread walks from one of the best trees so far, with a random stream of its
+own; the results are taken in a fixed order, so that the answer depends on how many rounds there are and not on which
+thread was faster. Rounds grow longer.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from wsec.compiler.placement import annealing
+from wsec.compiler.placement.candidate import Candidate, Instance, better, make_candidate
+from wsec.compiler.placement.guillotine import tree_of
+from wsec.compiler.placement.levels import choose_levels, make_leaves
+from wsec.compiler.placement.native import random_state
+from wsec.compiler.placement.problem import Rectangle, hop_cycles
+from wsec.compiler.placement.slicing_tree import realise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from wsec.compiler.placement.annealing import Room, Task
+    from wsec.compiler.placement.problem import Limits
+
+_WORKERS: Final = 2
+_POOL: Final = 4
+_ROUNDS: Final = 4
+_MOVES: Final = 300
+_MOVES_BY_CLOCK: Final = 1_500
+_MANY: Final = 60
+_GROWTH: Final = 1.6
+_TEMPERATURES: Final = 60
+_COOLING: Final = 50.0
+_HOT_COST: Final = (0.003, 0.0005, 0.01, 0.0015)
+_HOT_AREA: Final = (0.1, 0.03, 0.2)
+_EXCESS: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """A tree to start from, the time level and root's width it has, and the objective of its placement."""
+
+    tree: NDArray[np.int64]
+    place: NDArray[np.int64]
+    cost: float
+
+
+def search(instance: Instance, found: Sequence[Candidate], limits: Limits) -> Iterator[Candidate]:
+    """Better placements than the best of those `found`, which may grow worse in between."""
+    if len(instance.tilings[0]) > 1 or len(instance.tables) < 2:
+        return
+    space = instance.tilings[0][0]
+    pool = sorted(found, key=_rank)[:_POOL]
+    task = make_task(instance, pool[0], space)
+    rooms = [annealing.make_room(task) for _ in range(_WORKERS)]
+    pace = _Pace(limits, len(instance.tables))
+    with ThreadPoolExecutor(_WORKERS) as threads:
+        while (count := pace.moves()) > 0 and not _is_least(instance, pool[0]):
+            best = pool[0]
+            walks = _walks(task, pool)
+            if not walks:
+                return
+            jobs = [
+                threads.submit(_walk, task, rooms[at], walks[at * pace.rounds % len(walks)], count, seed)
+                for at, seed in enumerate((limits.seed, pace.rounds, at) for at in range(_WORKERS))
+            ]
+            for result in [job.result() for job in jobs]:
+                if result is not None:
+                    candidate = _candidate(instance, task, rooms[0], result, space)
+                    pool.append(candidate)
+                    yield candidate
+            pool = sorted(pool, key=_rank)[:_POOL]
+            if better(pool[0], best):
+                task = make_task(instance, pool[0], space)
+
+
+def _rank(candidate: Candidate) -> tuple[float, int, float]:
+    return candidate.cost, candidate.interval, candidate.wirelength
+
+
+class _Pace:
+    """How many moves the next round makes at each temperature: more each time, as many as the limits leave."""
+
+    def __init__(self, limits: Limits, kernels: int) -> None:
+        self.rounds = 0
+        self._limits = limits
+        self._before = time.monotonic()
+        self._moves = 0
+        first = _MOVES if limits.deadline is None else _MOVES_BY_CLOCK
+        # A move costs more in a higher tree, so that a large problem makes fewer.
+        self._first = max(10, first * _MANY // max(_MANY, kernels))
+
+    def moves(self) -> int:
+        """The number for the next round; 0 when the search is over."""
+        self.rounds += 1
+        if self._limits.stopped():
+            return 0
+        if self._limits.deadline is None:
+            if self.rounds > round(_ROUNDS * self._limits.effort):
+                return 0
+            return round(self._first * _GROWTH ** (self.rounds - 1))
+        now = time.monotonic()
+        left, took, self._before = self._limits.deadline - now, now - self._before, now
+        wanted = round(self._first * _GROWTH ** (self.rounds - 1))
+        if self._moves:
+            affordable = self._moves * left / max(1e-6, took)
+            # The last round takes all that is left, rather than leave a rest that is too short for one.
+            wanted = round(affordable) if affordable < 1.8 * wanted else wanted
+        self._moves = max(1, wanted)
+        return self._moves
+
+
+def _is_least(instance: Instance, best: Candidate) -> bool:
+    return not instance.problem.wires_matter and best.interval == instance.bound
+
+
+def make_task(instance: Instance, best: Candidate, space: Rectangle) -> Task:
+    """What to anneal, now that the best placement is known: times worth trying, and what wires are worth."""
+    wired = instance.problem.wires_matter
+    price = hop_cycles(instance.problem, instance.bound) if wired else 0.0
+    nets = (
+        [net for net in instance.problem.nets if net.source != net.target and net.weight > 0] if wired else []
+    )
+    high = max(best.interval, int(best.cost)) if wired else best.interval
+    times = choose_levels(
+        instance.tables, instance.bound, min(high, instance.slowest), (space.width, space.height)
+    )
+    leaves = make_leaves(instance.tables, times, space.width, space.height)
+    least = leaves.area[:, leaves.kind].sum(axis=1)
+    area = space.width * space.height
+    return annealing.Task(
+        leaves,
+        times.astype(np.float64),
+        area - least,
+        space.width,
+        space.height,
+        np.array([net.source for net in nets], dtype=np.int64),
+        np.array([net.target for net in nets], dtype=np.int64),
+        np.array([net.weight * price for net in nets], dtype=np.float64),
+        _EXCESS * best.interval / area if nets else 1.0,
+    )
+
+
+def _walks(task: Task, pool: Sequence[Candidate]) -> list[Walk]:
+    """The trees of the pool, best first, each at the last level that is not above its interval; without nets the next lower."""
+    walks = []
+    for each in pool:
+        sliced = tree_of(each.placed)
+        if sliced is None:
+            continue
+        tree, root = sliced
+        level = int(np.searchsorted(task.times, each.interval, side="right")) - 1
+        if not len(task.source):
+            level = int(np.searchsorted(task.times, pool[0].interval)) - 1
+        walks.append(Walk(tree, np.array([root, max(0, level), task.width], dtype=np.int64), each.cost))
+    return walks
+
+
+def _temperatures(task: Task, cost: float, seed: tuple[int, ...]) -> NDArray[np.float64]:
+    """From where a typical change is accepted to where hardly any is; rounded, to be the same on every machine."""
+    kernels = len(task.leaves.kind)
+    if len(task.source):
+        hot = _HOT_COST[sum(seed[1:]) % len(_HOT_COST)] * cost
+    else:
+        hot = _HOT_AREA[sum(seed[1:]) % len(_HOT_AREA)] * task.width * task.height / kernels
+    steps = hot * _COOLING ** (-np.arange(_TEMPERATURES) / (_TEMPERATURES - 1))
+    return np.maximum(1, np.round(steps * 1024)) / 1024
+
+
+def _walk(task: Task, room: Room, walk: Walk, count: int, seed: tuple[int, ...]) -> Walk | None:
+    """Anneal from a tree; the best that fits, or nothing."""
+    tree, place = walk.tree.copy(), walk.place.copy()
+    best = Walk(tree.copy(), place.copy(), walk.cost)
+    energy = annealing.anneal(
+        task,
+        room,
+        tree,
+        place,
+        _temperatures(task, walk.cost, seed),
+        count,
+        random_state(*seed),
+        best.tree,
+        best.place,
+    )
+    return best if energy < annealing.IMPOSSIBLE else None
+
+
+def _candidate(instance: Instance, task: Task, room: Room, walk: Walk, space: Rectangle) -> Candidate:
+    """The rectangles of a tree that fits."""
+    annealing.settle(task, room, walk.tree, walk.place, 1.0)
+    point = annealing.root_point(task, room, walk.place)
+    realise(walk.tree, walk.place[annealing.ROOT], task.leaves.kind, room.curves, point, room.box, room.stack)
+    choice, placed = [], []
+    for table, (x, y, width, height) in zip(instance.tables, room.box.tolist(), strict=True):
+        at = table.fastest_inside(width, height)
+        assert at is not None  # noqa: S101 - the box is one of the kernel's own shapes
+        choice.append(at)
+        placed.append(Rectangle(space.x + x, space.y + y, width, height))
+    return make_candidate(instance, choice, placed, "annealing")
