@@ -100,17 +100,16 @@ class _Product:
         return _Product(left, right, labels, shape, bool(lead_a), bool(lead_b))
 
     def whole(self) -> Array:
-        product: Array = np.matmul(self.left, self.right)
-        return product
+        return _multiply(self.left, self.right)
 
     def chained(self, size: int) -> Array:
         """The products of the cores along the chain, added from the last to the first."""
-        result: Array = np.matmul(self._left_of(size - 1), self._right_of(size - 1))
+        result = _multiply(self._left_of(size - 1), self._right_of(size - 1))
         if size == 1:
             return result
         partial = np.empty_like(result)
         for index in range(size - 2, -1, -1):
-            np.matmul(self._left_of(index), self._right_of(index), out=partial)
+            _multiply(self._left_of(index), self._right_of(index), out=partial)
             np.add(partial, result, out=result)
         return result
 
@@ -127,6 +126,17 @@ class _Product:
 
     def _right_of(self, index: int) -> Array:
         return self.right[index] if self.chained_right else self.right
+
+
+def _multiply(left: Array, right: Array, out: Array | None = None) -> Array:
+    """The matrix product; that of a vector sums every element in the same order.
+
+    Matrix routines take the last few columns of a product with a vector another way than the others. Classes of equal
+    weights would then differ, as they do on no core, and a softmax makes much of that.
+    """
+    if left.shape[-2] == 1 or right.shape[-1] == 1:
+        return np.asarray(np.einsum("...mk,...kn->...mn", left, right, out=out))
+    return np.asarray(np.matmul(left, right, out=out))
 
 
 def _drop_ones(operand: Operand) -> Operand:
