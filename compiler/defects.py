@@ -126,7 +126,7 @@ def _choose(alive: NDArray[np.bool_], used: int) -> Columns:
     lanes = np.arange(rows)
     for index in range(used):
         line = index * width // used
-        behind = ranks[:, line] - alive[:, line]  # living cores in front of the line
+        behind: Columns = ranks[:, line] - alive[:, line]  # living cores in front of the line
         passed = np.clip(behind - index, passed, spare)
         chosen[:, index] = columns[lanes, index + passed]
     return chosen

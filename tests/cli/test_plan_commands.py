@@ -12,6 +12,7 @@ import onnx
 import pytest
 
 from wsec.compiler.errors import ExitStatus
+from wsec.compiler.plan_files import write_file_list
 from wsec.driver import load_plan
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def broken_plan(small_plan: Path, tmp_path: Path) -> Path:
     array[0] += 1
     weights.CopyFrom(onnx.numpy_helper.from_array(array, weights.name))
     onnx.save(model, folder / "model.onnx")
+    write_file_list(folder)
     return folder
 
 
@@ -79,7 +81,9 @@ def test_a_verification_as_json(wsec: Wsec, broken_plan: Path) -> None:
     found = json.loads(result.stdout)
     assert result.exit_code == ExitStatus.FAILED_CHECK
     assert found["inputs"] == "random, seed 3"
-    assert found["outputs"] == [{"name": "scores", "dtype": "float32", "shape": [1, 10]}]
+    assert found["outputs"] == [
+        {"name": "scores", "dtype": "float32", "shape": [1, 10], "container": "tensor"}
+    ]
     assert found["verification"]["passed"] is False
     assert found["verification"]["outputs"][0]["name"] == "scores"
 
