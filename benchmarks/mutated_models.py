@@ -38,7 +38,7 @@ def mutate(data: bytes, random: Random) -> bytes:
     model = onnx.ModelProto.FromString(data)
     for _ in range(random.randint(1, 3)):
         # A change may find nothing to change, or a number that the field does not take.
-        with contextlib.suppress(IndexError, ValueError, TypeError, DecodeError):
+        with contextlib.suppress(LookupError, ValueError, TypeError, DecodeError):
             random.choice(_CHANGES)(model, random)
     data = model.SerializeToString()
     return _change_bytes(data, random) if random.random() < 0.05 else data

@@ -22,6 +22,7 @@ class ExitStatus(enum.IntEnum):
     PLAN = 7
     INTERNAL = 8
     INTERRUPTED = 130
+    NO_READER = 141  # what shells show of a program that a closed pipe ended
 
 
 _STATUS_OF_HUNDRED = {

@@ -15,7 +15,9 @@ import numpy as np
 import onnx
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session, run_session
+from wsec.compiler.guarded_division import guard_divisions
+from wsec.compiler.onnxruntime_session import LOOP_SECONDS, SESSION_ERRORS, make_session, run_session
+from wsec.compiler.original_model import has_loops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -76,15 +78,21 @@ def make_node_runner(model: onnx.ModelProto) -> NodeRunner:
     preferred = _why_reference(model)
     if preferred and (found := _load_reference(model)) is not None:
         return NodeRunner(found, preferred)
+    guarded = onnx.ModelProto()
+    guarded.CopyFrom(model)
+    guard_divisions(guarded)
     try:
-        session = make_session(model.SerializeToString(deterministic=True))
+        session = make_session(guarded.SerializeToString(deterministic=True))
     except _LACKING as error:
         forbidden = any(mark in str(error) for mark in _CONTRADICTIONS)
         found = None if forbidden else _load_reference(model)
         if found is None:
             raise
         return NodeRunner(found, readable(error))
-    return NodeRunner(_with_second_try(lambda inputs: run_session(session, inputs), model), "")
+    limit = LOOP_SECONDS if has_loops(model.graph) else None
+    return NodeRunner(
+        _with_second_try(lambda inputs: run_session(session, inputs, limit_seconds=limit), model), ""
+    )
 
 
 def readable(error: Exception) -> str:

@@ -65,7 +65,7 @@ class FoldConstants(Pass):
         if any(node.op_type in _NOT_FOLDABLE for node in model.graph.all_nodes()):
             return changed
         changed |= inline_taken_branches(model)
-        with _conditionals_hidden(model):
+        with _conditionals_hidden(model), np.errstate(all="ignore"):
             folded = fold_constants_ir(
                 model,
                 onnx_shape_inference=False,

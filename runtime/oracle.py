@@ -15,7 +15,8 @@ import onnx
 
 from wsec.compiler.errors import WsecError
 from wsec.compiler.node_runner import make_node_runner
-from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session, run_session
+from wsec.compiler.onnxruntime_session import SESSION_ERRORS, run_session
+from wsec.compiler.original_model import original_session
 from wsec.compiler.plan_io import sha256_of_file
 from wsec.runtime.comparison import QUANTUM, Comparison, compare, compare_values, narrowest_float
 from wsec.runtime.executor import Executor
@@ -248,13 +249,13 @@ def _run_original(plan: Plan, path: Path, inputs: Mapping[str, Array]) -> tuple[
 def _runner(path: Path, names: list[str]) -> Callable[[Mapping[str, Array]], list[Array]]:
     """Onnxruntime on the model, or else the reference of ONNX."""
     try:
-        session = make_session(path)
+        session, limit = original_session(path)
     except SESSION_ERRORS:
         model = onnx.load(path)
         if [value.name for value in model.graph.output] != names:
             raise
         return make_node_runner(model).run
-    return lambda inputs: run_session(session, inputs, names)
+    return lambda inputs: run_session(session, inputs, names, limit_seconds=limit)
 
 
 def _cannot_run(where: str, message: str) -> WsecError:

@@ -218,9 +218,9 @@ def _undefined(
             "WSEC110",
             f"the value {name!r} is used before it is computed",
             where=where,
-            expected="nodes in topological order, without a cycle",
+            expected="nodes without a cycle",
             found=f"{name!r} is computed by {later}",
-            hint="sort the nodes, or export the model again; if they form a cycle, no order is right",
+            hint="export the model again; no order of the nodes is right",
         )
     near = difflib.get_close_matches(name, defined, n=1)
     return WsecError(

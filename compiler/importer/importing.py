@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from wsec.compiler.errors import WsecError
+from wsec.compiler.importer.body_checks import check_bodies
 from wsec.compiler.importer.cast_like import write_casts_with_their_type
 from wsec.compiler.importer.constants import lift_constants
 from wsec.compiler.importer.dimensions import bind_dimensions
@@ -26,6 +27,7 @@ from wsec.compiler.importer.shapes import contradictions, forget_shapes, infer_s
 from wsec.compiler.importer.sparse_initializers import fill_sparse_initializers
 from wsec.compiler.importer.tensor_checks import check_tensors
 from wsec.compiler.importer.weight_notes import unusual_weights
+from wsec.compiler.original_model import sort_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,9 +97,12 @@ def _load(path: Path) -> tuple[ir.Model, tuple[str, ...]]:
     proto = read_model_proto(path)
     check_tensors(proto, path)
     notes = fill_sparse_initializers(proto, path)
+    if sort_nodes(proto):
+        notes += ("the nodes stand in no order that can be run; they are sorted",)
     check_graph(proto)
     check_functions(proto)
     check_nodes(proto)
+    check_bodies(proto)
     forget_map_types(proto.graph)
     try:
         model = ir.serde.deserialize_model(proto)

@@ -63,7 +63,7 @@ def _findings(
     context = onnx.checker.C.CheckerContext()
     context.ir_version = min(max(ir_version, 3), onnx.IR_VERSION)
     context.opset_imports = versions
-    for place, node in _all_nodes(nodes, ""):
+    for place, node in all_nodes(nodes, ""):
         if node.domain not in _ONNX_DOMAINS or not _is_current(node.op_type, versions[""]):
             continue
         try:
@@ -94,7 +94,8 @@ def _is_current(op_type: str, version: int) -> bool:
     return onnx.defs.has(op_type, version, "") and not onnx.defs.get_schema(op_type, version, "").deprecated
 
 
-def _all_nodes(nodes: Iterable[onnx.NodeProto], inside: str) -> Iterator[tuple[str, onnx.NodeProto]]:
+def all_nodes(nodes: Iterable[onnx.NodeProto], inside: str) -> Iterator[tuple[str, onnx.NodeProto]]:
+    """The nodes and those of their bodies, each behind where it stands; `inside` says where the first ones do."""
     for index, node in enumerate(nodes):
         place = (
             f"{inside}node {index} {node.name!r} ({node.op_type})"
@@ -104,7 +105,7 @@ def _all_nodes(nodes: Iterable[onnx.NodeProto], inside: str) -> Iterator[tuple[s
         yield place, node
         for attribute in node.attribute:
             for body in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
-                yield from _all_nodes(body.node, f"{place}, {attribute.name}: ")
+                yield from all_nodes(body.node, f"{place}, {attribute.name}: ")
 
 
 def _without_bodies(node: onnx.NodeProto) -> onnx.NodeProto:

@@ -22,26 +22,28 @@ from wsec.compiler.onnxruntime_session import SESSION_ERRORS
 from wsec.compiler.operators import NON_DETERMINISTIC, SHAPE_OPERANDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 _RUN_ELEMENTS = 1 << 16  # of all operands and results: at most a few milliseconds
 _KEY_BYTES = 1 << 10  # of constants whose values tell uses of an operator apart
 _DIVIDES = frozenset({"Div", "Mod"})  # of whole numbers: by zero, or the least by -1, ends the process
+_CONDITIONS = {"If": 0, "Loop": 1}
 _BODIES = frozenset({ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS})
 
 
 def check_operands(model: ir.Model) -> None:
     """Check every node of the main graph, as far as the types and shapes of its operands are known.
 
-    Bodies are left out: exporters put behind an `If` what would not fit, and never take that branch. So is what reads the
-    result of an `If`, of which inference only knows the branches; once the passes have selected one, it is checked too.
+    Bodies are left out but for the conditions in them: exporters put behind an `If` what would not fit, and never take that
+    branch. So is what reads the result of an `If`, of which inference only knows the branches; once the passes have selected
+    one, it is checked too.
 
     Raises:
         WsecError: WSEC119 lists every operator that its operands do not fit.
     """
     verdicts: dict[tuple[object, ...], tuple[str, str] | None] = {}
-    findings = []
+    findings = list(_conditions_of_other_types(model))
     uncertain: set[ir.Value] = set()
     for index, node in enumerate(model.graph):
         if node.op_type == "If" or any(value in uncertain for value in node.inputs):
@@ -57,6 +59,17 @@ def check_operands(model: ir.Model) -> None:
             findings.append((f"{_place(node, index)}: {_described(node.inputs)}", *verdict))
     if findings:
         raise misused(findings)
+
+
+def _conditions_of_other_types(model: ir.Model) -> Iterator[tuple[str, str, str]]:
+    """Every conditional and loop, those in bodies too, whose condition is known to be no truth value."""
+    for index, node in enumerate(model.graph.all_nodes()):
+        slot = _CONDITIONS.get(node.op_type)
+        if slot is None or node.domain not in _DOMAINS or slot >= len(node.inputs):
+            continue
+        condition = node.inputs[slot]
+        if condition is not None and condition.dtype not in {None, ir.DataType.BOOL}:
+            yield _place(node, index), "a condition of type bool", _described([condition])
 
 
 def _is_judged(node: ir.Node) -> bool:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
+from wsec.compiler.guarded_division import guard_divisions
 from wsec.compiler.importer.serialising import serialise_without_weights
 from wsec.compiler.importer.shape_sources import varying_values
 from wsec.compiler.importer.shapes import static_shape, unshaped_values
 from wsec.compiler.importer.single_node import single_node_model
-from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session, run_session
+from wsec.compiler.onnxruntime_session import LOOP_SECONDS, SESSION_ERRORS, make_session, run_session
+from wsec.compiler.original_model import has_loops
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +40,9 @@ def shape_oracle(model: ir.Model) -> bool:
     if not unknown or any(_is_open(value) for value in model.graph.inputs):
         return False
     proto, weights = _instrumented(model, unknown)
-    return _measure(proto.SerializeToString(), unknown, model.graph.inputs, weights)
+    guard_divisions(proto)
+    limit = LOOP_SECONDS if has_loops(proto.graph) else None
+    return _measure(proto.SerializeToString(), unknown, model.graph.inputs, weights, limit)
 
 
 def measure_custom_operators(model: ir.Model) -> bool:
@@ -65,12 +69,14 @@ def _measure(
     unknown: Sequence[ir.Value],
     inputs: Sequence[ir.Value],
     weights: Mapping[str, np.ndarray[Any, Any]],
+    limit: float | None = None,
 ) -> bool:
     """Run twice and keep the shapes that are the same both times."""
     names = [str(value.name) for value in unknown]
     try:
         session = make_session(serialised)
-        runs = [run_session(session, {**_filled(inputs, fill), **weights}, names) for fill in (0, 1)]
+        feeds = [{**_filled(inputs, fill), **weights} for fill in (0, 1)]
+        runs = [run_session(session, feed, names, limit_seconds=limit) for feed in feeds]
     except SESSION_ERRORS:
         return False
     filled = False

@@ -14,9 +14,11 @@ import numpy as np
 import onnx
 
 from wsec.compiler.errors import WsecError
+from wsec.compiler.guarded_division import guard_divisions
 from wsec.compiler.importer.serialising import serialise_without_weights
 from wsec.compiler.importer.shapes import static_shape
-from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session, run_session
+from wsec.compiler.onnxruntime_session import LOOP_SECONDS, SESSION_ERRORS, make_session, run_session
+from wsec.compiler.original_model import has_loops, original_session
 from wsec.compiler.plan import Value
 from wsec.passes.verifier import node_label
 from wsec.runtime.comparison import Comparison, compare
@@ -101,7 +103,10 @@ class _Snapshot:
         del proto.graph.output[:]
         proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
         weights = {name: np.asarray(tensor.numpy()) for name, tensor in self.weights.items()}
-        return run_session(make_session(proto.SerializeToString()), {**inputs, **weights}, names)
+        guard_divisions(proto)
+        limit = LOOP_SECONDS if has_loops(proto.graph) else None
+        session = make_session(proto.SerializeToString())
+        return run_session(session, {**inputs, **weights}, names, limit_seconds=limit)
 
 
 class PassVerifier:
@@ -141,7 +146,8 @@ class PassVerifier:
         names = [str(value.name) for value in model.graph.outputs]
         self._inputs = draw_inputs(_values(model), _index_limits(model), self._seed)
         try:
-            results = run_session(make_session(self._original), self._inputs, names)
+            session, limit = original_session(self._original)
+            results = run_session(session, self._inputs, names, limit_seconds=limit)
         except SESSION_ERRORS as error:
             raise WsecError(
                 "WSEC409",

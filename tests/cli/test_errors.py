@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -267,3 +268,18 @@ def test_results_that_find_no_room(arguments: list[str]) -> None:
         "  found:    No space left on device\n"
         "  try:      free some room; a plan or file that was asked for is written nevertheless\n"
     )
+
+
+@pytest.mark.parametrize("command", ["passes", "kernels", "targets"])
+def test_a_reader_that_went_away_ends_the_program_quietly(command: str) -> None:
+    """As in `wsec passes | head -1`: no message, and the status that shells show for it."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        ended = subprocess.run(
+            [sys.executable, "-m", "wsec", command],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (ExitStatus.NO_READER, b"")

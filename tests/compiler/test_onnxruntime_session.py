@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from wsec.compiler.onnxruntime_session import SESSION_ERRORS, make_session, run_session
+from wsec.compiler.onnxruntime_session import SESSION_ERRORS, StoppedError, make_session, run_session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,3 +56,17 @@ def test_a_type_that_numpy_does_not_get_is_an_error_like_others() -> None:
     session = make_session(model.SerializeToString())
     with pytest.raises(SESSION_ERRORS, match="bfloat16"):
         run_session(session, {"x": np.zeros(2, np.float32)})
+
+
+def test_a_loop_without_end_is_stopped() -> None:
+    """Its condition is computed, so that nothing but running it tells."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 21]> g (bool c, float x) => (float y) {
+        y = Loop(, c, x) <body = b (int64 i, bool go, float s) => (bool on, float t) {
+            off = IsNaN(s) \n on = Not(off) \n t = Identity(s) }> }"""
+    )
+    session = make_session(model.SerializeToString())
+    inputs = {"c": np.array([True]).reshape(()), "x": np.array(1, np.float32)}
+    with pytest.raises(StoppedError, match=r"^stopped after 0.1 seconds: a loop that may never end$"):
+        run_session(session, inputs, limit_seconds=0.1)
+    assert run_session(session, {**inputs, "c": np.array([False]).reshape(())}, limit_seconds=100)[0] == 1

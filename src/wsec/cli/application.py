@@ -35,6 +35,7 @@ Exit statuses:
   7    the plan or a file beside it is at fault (WSEC5xx)
   8    wsec itself is at fault (WSEC6xx)
   130  interrupted
+  141  nobody reads the output any more
 """
 
 

@@ -6,7 +6,10 @@ that goes wrong is a bug and becomes WSEC600 with its traceback; an interrupt en
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -31,8 +34,11 @@ class WsecCommand(click.Command):
         as_json = bool(ctx.params.get("as_json"))
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise  # click's own: usage errors, exits, a reader that went away
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise  # click's own: usage errors and exits
+        except BrokenPipeError:
+            _discard_output()
+            ctx.exit(ExitStatus.NO_READER)
         except WsecError as error:
             report_error(error, as_json=as_json)
             ctx.exit(error.exit_status)
@@ -88,6 +94,12 @@ def bug_report(error: Exception) -> WsecError:
         found=f"{type(error).__name__}: {error}",
         hint="please report it with this text, the command line and, where you can, the model",
     )
+
+
+def _discard_output() -> None:
+    """Nobody reads standard output any more: what is left of it, the flush at the end included, goes nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _no_room_for_results(error: OSError) -> WsecError:

@@ -44,7 +44,13 @@ def make_console(*, stderr: bool = False) -> Console:
     """A console on stdout or stderr that takes texts as they are; plain where NO_COLOR is set or nobody looks."""
     from rich.console import Console
 
-    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    class QuietConsole(Console):
+        """Leaves it to the command what happens when nobody reads."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return QuietConsole(stderr=stderr, markup=False, highlight=False, emoji=False)
 
 
 def write_json(value: object) -> None:

@@ -42,6 +42,10 @@ CONTRADICTIONS = {
     "g (float[2] x) => (float[a] y) { y = Relu(x, x) }": "input size 2 not in range",
     "g (float[2] x) => (float[a] y) { y = Cast(x) }": "Required attribute 'to' is missing",
     "g (float[2] x) => (float[a] y) { y = Relu<nonsense = 1>(x) }": "Unrecognized attribute: nonsense",
+    "g (float[2] x) => (float[2] y) { y = If(x) <then_branch = t () => (float[2] a) { a = Neg(x) }, else_branch = e () => (float[2] b) { b = Abs(x) }> }": "x float [2]",
+    "g (bool c, int64[1] z) => (int64[1] y) { y = If(c) <then_branch = t () => (int64[1] a) { a = If(z) <then_branch = u () => (int64[1] d) { d = Neg(z) }, else_branch = v () => (int64[1] e) { e = Abs(z) }> }, else_branch = e () => (int64[1] b) { b = Abs(z) }> }": "z int64 [1]",
+    "g (bool c, float[2] x) => (float[2] y) { y, more = If(c) <then_branch = t () => (float[2] a) { a = Neg(x) }, else_branch = e () => (float[2] b, float[2] d) { b = Abs(x) d = Neg(x) }> }": "1",
+    "g (bool c, float[2] x) => (float[2] y) { y = Loop(, c, x) <body = t (int64 i, bool go) => (bool on, float[2] a) { on = Not(go) a = Neg(x) }> }": "2",
     "g (int64[2] x) => (int64[2] y) { z = Constant<value_ints = [1, 0]>() y = Div(x, z) }": "1",
 }
 
