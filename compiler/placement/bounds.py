@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from wsec.compiler.errors import WsecError
-from wsec.compiler.placement.problem import hop_cycles
+from wsec.compiler.placement.problem import ShapeOptions, hop_cycles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wsec.compiler.placement.problem import PlacementKernel, PlacementProblem, Rectangle, ShapeOptions
+    from wsec.compiler.placement.problem import PlacementKernel, PlacementProblem, Rectangle
     from wsec.compiler.placement.shape_curves import ShapeTable
 
 _RUNS: Final = 2000
@@ -103,12 +103,18 @@ def kernel_too_large(
 ) -> WsecError:
     """The error for a kernel none of whose options fits into a free rectangle."""
     shapes = kernel.shapes
+    if kernel.rotatable:
+        shapes = ShapeOptions(
+            np.concatenate([shapes.widths, shapes.heights]),
+            np.concatenate([shapes.heights, shapes.widths]),
+            np.concatenate([shapes.cycles, shapes.cycles]),
+        )
     space, option, excess = _nearest_miss(shapes, spaces)
     width, height = int(shapes.widths[option]), int(shapes.heights[option])
     free = "the free rectangle that it misses by least is" if problem.reserved else "the region is"
     return WsecError(
         "WSEC320",
-        f"kernel {kernel.name!r} does not fit the region in any of its {len(shapes.cycles)} shapes",
+        f"kernel {kernel.name!r} does not fit the region in any of its {len(kernel.shapes.cycles)} shapes",
         where=f"kernel {kernel.name!r}",
         expected=f"width <= {space.width} and height <= {space.height} ({free} {space.width} x {space.height})",
         found=f"its nearest shape is {width} x {height}: {excess}",

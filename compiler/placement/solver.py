@@ -133,7 +133,9 @@ class _Search:
             interrupted=interrupted,
             turned=tuple(bool(table.turned[at]) for table, at in chosen),
             cost=best.cost,
-            cost_bound=bounds.objective_bound(self.instance.problem, self.instance.tables, self.bound),
+            cost_bound=bounds.objective_bound(
+                self.instance.problem, self.instance.tables, self.instance.bound
+            ),
             front=tuple(sorted((each.interval, each.wirelength) for each in self.seen)),
         )
 

@@ -40,7 +40,7 @@ _GROWTH: Final = 1.6
 _TEMPERATURES: Final = 60
 _COOLING: Final = 50.0
 _HOT_COST: Final = (0.003, 0.0005, 0.01, 0.0015)
-_HOT_AREA: Final = (0.1, 0.03, 0.2)
+_HOT_AREA: Final = (0.05, 0.02, 0.1)
 _EXCESS: Final = 3.0
 
 
@@ -111,7 +111,7 @@ class _Pace:
         left, took, self._before = self._limits.deadline - now, now - self._before, now
         wanted = round(self._first * _GROWTH ** (self.rounds - 1))
         if self._moves:
-            affordable = self._moves * left / max(1e-6, took)
+            affordable = 0.9 * self._moves * left / max(1e-6, took)
             # The last round takes all that is left, rather than leave a rest that is too short for one.
             wanted = round(affordable) if affordable < 1.8 * wanted else wanted
         self._moves = max(1, wanted)

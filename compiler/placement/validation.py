@@ -19,6 +19,8 @@ def check_problem(problem: PlacementProblem) -> None:
         raise _malformed("kernels", "at least one kernel to place", "none")
     if not math.isfinite(problem.wirelength_weight) or problem.wirelength_weight < 0:
         raise _malformed("wirelength_weight", "a finite number of at least 0", f"{problem.wirelength_weight}")
+    if problem.hop_cycles is not None and not 0 <= problem.hop_cycles < math.inf:
+        raise _malformed("hop_cycles", "a finite number of at least 0", f"{problem.hop_cycles}")
     for block in problem.reserved:
         if block.width < 1 or block.height < 1:
             raise _malformed(
@@ -33,17 +35,19 @@ def check_problem(problem: PlacementProblem) -> None:
 
 
 def check_limits(limits: Limits) -> None:
-    """Raise WSEC333 if the effort is not a finite number of at least 0, or the seed is negative."""
+    """Raise WSEC333 if effort or seconds are not finite numbers of at least 0, or the seed is negative."""
     if not math.isfinite(limits.effort) or limits.effort < 0:
         found = f"effort {limits.effort}"
     elif limits.seed < 0:
         found = f"seed {limits.seed}"
+    elif limits.seconds is not None and not 0 <= limits.seconds < math.inf:
+        found = f"seconds {limits.seconds}"
     else:
         return
     raise WsecError(
         "WSEC333",
         "the limits of the placement search are not usable",
-        expected="a finite effort of at least 0 (0: the first heuristic answer) and a seed of at least 0",
+        expected="effort and seconds finite and at least 0 (0: the first heuristic answer), and a seed of at least 0",
         found=found,
     )
 

@@ -120,13 +120,15 @@ def test_a_net_to_nowhere_is_refused() -> None:
         (Limits(effort=-1.0), "effort -1.0"),
         (Limits(effort=float("nan")), "effort nan"),
         (Limits(seed=-3), "seed -3"),
+        (Limits(seconds=-1.0), "seconds -1.0"),
+        (Limits(seconds=float("inf")), "seconds inf"),
     ],
 )
 def test_unusable_limits_are_refused(limits: Limits, found: str) -> None:
     """An effort below zero would search backwards."""
     assert _refusal(GOOD, limits) == (
         "error[WSEC333]: the limits of the placement search are not usable\n"
-        "  expected: a finite effort of at least 0 (0: the first heuristic answer) and a seed of at least 0\n"
+        "  expected: effort and seconds finite and at least 0 (0: the first heuristic answer), and a seed of at least 0\n"
         f"  found:    {found}"
     )
 
