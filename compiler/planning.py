@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from wsec.compiler.target import Target
 
 _SAMPLES = (FULL_PIPELINE, 8, 4, 2, 1)  # buffers of a link at most, tried in this order until the kernels fit
+_SINGLE_BYTES = 4
 _TAKEN_APART = frozenset({"attention", "batched"})  # kinds that need some dimension whole on each core
 _NOTHING_TO_PLACE = Placement((), (), (), 0, 0, 0.0, "none", proven_optimal=True, interrupted=False)
 _WORTH_ANOTHER_PLACEMENT = 1.02  # cycles of the plan over those of its slowest kernel
@@ -119,13 +120,15 @@ class Planner:
         """The same, or with attentions apart that no more cores make faster, where that shortens the interval.
 
         One kernel works on one sample at a time; its operators apart work on several, and need more cores and time for
-        each.
+        each. Narrow floats stay in one kernel, which keeps their scores and probabilities in single precision.
         """
         _, tables, placement = fitted
         slow = frozenset(
             table.nest.name
             for table in tables
-            if table.nest.kind == "attention" and table.shapes.cycles.min() >= placement.interval
+            if table.nest.kind == "attention"
+            and table.nest.outputs[0].item_bytes >= _SINGLE_BYTES
+            and table.shapes.cycles.min() >= placement.interval
         )
         if not slow or placement.interrupted:
             return fitted

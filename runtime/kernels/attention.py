@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,13 +24,16 @@ if TYPE_CHECKING:
 def attention(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
     """The steps of the body, in order: `q`, `k`, `v` as their arguments name the dimensions, to those of `out`.
 
-    Scores are [mesh axes, b0 ..., m, t].
+    Scores are [mesh axes, b0 ..., m, t]. What stays inside the kernel is kept in single precision at least: narrow floats
+    are rounded once, where they leave it.
     """
     wires = dict(blocks)
     reader = _Body(kernel)
     for step in kernel.body:
-        wires[step.output] = reader.apply(step, [wires[name] if name else None for name in step.inputs])
-    return wires[kernel.body[-1].output]
+        wide = replace(step, dtype=accumulator(element_type(step.dtype)).name)
+        wires[step.output] = reader.apply(wide, [wires[name] if name else None for name in step.inputs])
+    last = kernel.body[-1]
+    return wires[last.output].astype(element_type(last.dtype), copy=False)
 
 
 def _aligned(operand: Array | None, rank: int, axes: int) -> Array | None:

@@ -200,7 +200,7 @@ def make_links(kernels: Sequence[Kernel], outputs: Sequence[Value]) -> tuple[Lin
             source=makers[value.name],
             target=HOST,
             role="",
-            sharding=Sharding(tuple(whole(extent) for extent in value.shape)),
+            sharding=Sharding(tuple(whole(extent) for extent in value.extents or ())),
             words=1,
             slots=1,
             routes=(),
