@@ -247,7 +247,9 @@ def _serial_costs(nest: LoopNest, parts: Array, target: Target) -> SplitCosts:
         activations=activations,
         buffers=np.zeros(len(parts)),
         compute=np.ceil(_compute(nest.work, nest, blocks, target)),
-        communication=words + target.fabric.hop_cycles * parts.sum(axis=1) + 2 * target.fabric.ramp_cycles,
+        communication=words
+        + np.ceil(target.fabric.hop_cycles * parts.sum(axis=1))
+        + 2 * target.fabric.ramp_cycles,
         memory=np.ceil(_memory(nest.work, nest, blocks, target)),
     )
 
