@@ -23,6 +23,7 @@ KERNELS_GROUP = "wsec.kernels"
 TARGETS_GROUP = "wsec.targets"
 OWN_PACKAGE = "wsec"
 _SHOWN_LINES = 6
+_TIME_LIMIT = "wsec.passes.time_limit"
 
 
 class LoadError(Exception):
@@ -82,7 +83,10 @@ def load_attribute(value: str) -> object:
         found: object = importlib.import_module(module)
         for name in attribute.split(".") if attribute else ():
             found = getattr(found, name)
-    except Exception as error:  # a module of somebody else's may raise anything while it is imported
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a module of somebody else's may raise anything while it is imported
         reason = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
         raise LoadError(reason) from error
     return found
@@ -94,5 +98,7 @@ def code_lines(trace: TracebackType | None) -> list[str]:
         (str(frame.f_globals.get("__name__")), f"line {line}, in {frame.f_code.co_name}")
         for frame, line in traceback.walk_tb(trace)
     ]
+    while lines and lines[-1][0] == _TIME_LIMIT:  # the alarm, which rings wherever the code stands
+        lines.pop()
     foreign = dropwhile(lambda line: line[0].startswith(f"{OWN_PACKAGE}."), lines)
     return [", ".join(line) for line in foreign][-_SHOWN_LINES:]

@@ -84,8 +84,7 @@ def make_node_runner(model: onnx.ModelProto) -> NodeRunner:
     try:
         session = make_session(guarded.SerializeToString(deterministic=True))
     except _LACKING as error:
-        forbidden = any(mark in str(error) for mark in _CONTRADICTIONS)
-        found = None if forbidden else _load_reference(model)
+        found = None if is_contradiction(error) else _load_reference(model)
         if found is None:
             raise
         return NodeRunner(found, readable(error))
@@ -93,6 +92,11 @@ def make_node_runner(model: onnx.ModelProto) -> NodeRunner:
     return NodeRunner(
         _with_second_try(lambda inputs: run_session(session, inputs, limit_seconds=limit), model), ""
     )
+
+
+def is_contradiction(error: Exception) -> bool:
+    """Whether onnxruntime refuses a model because its types or shapes do not fit each other."""
+    return any(mark in str(error) for mark in _CONTRADICTIONS)
 
 
 def readable(error: Exception) -> str:

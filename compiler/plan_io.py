@@ -124,7 +124,7 @@ def decode_plan(data: bytes, source: str = PLAN_FILE) -> Plan:
     """
     try:
         plain = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WsecError(
             code="WSEC503",
             what="the plan is not valid JSON",

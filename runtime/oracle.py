@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import onnx
 
 from wsec.compiler.errors import WsecError
-from wsec.compiler.node_runner import make_node_runner
+from wsec.compiler.node_runner import is_contradiction, make_node_runner
 from wsec.compiler.onnxruntime_session import SESSION_ERRORS, run_session
 from wsec.compiler.original_model import original_session
 from wsec.compiler.plan_io import sha256_of_file
@@ -250,7 +250,9 @@ def _runner(path: Path, names: list[str]) -> Callable[[Mapping[str, Array]], lis
     """Onnxruntime on the model, or else the reference of ONNX."""
     try:
         session, limit = original_session(path)
-    except SESSION_ERRORS:
+    except SESSION_ERRORS as error:
+        if is_contradiction(error):
+            raise
         model = onnx.load(path)
         if [value.name for value in model.graph.output] != names:
             raise

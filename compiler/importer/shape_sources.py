@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from wsec.compiler.operators import DATA_DEPENDENT_SHAPE, DATA_MOVEMENT, SHAPE_OPERANDS
+from wsec.compiler.operators import (
+    CONTRIBUTED_SHAPE_OPERANDS,
+    DATA_DEPENDENT_SHAPE,
+    DATA_MOVEMENT,
+    SHAPE_OPERANDS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -51,10 +56,11 @@ def _is_shaped_by_the_run(node: ir.Node, excused: Collection[ir.Value]) -> bool:
         return True
     if any(not _is_dense(value) for value in node.outputs if value.name):
         return True
-    if node.domain not in {"", "ai.onnx"} or _reads_its_shape_from_an_input(node):
+    if _reads_its_shape_from_an_input(node):
         return False
     computed = any(operand.const_value is None for operand in _shape_operands(node))
-    return computed or node.op_type in DATA_DEPENDENT_SHAPE | _CONTROL_FLOW
+    standard = node.domain in {"", "ai.onnx"}
+    return computed or (standard and node.op_type in DATA_DEPENDENT_SHAPE | _CONTROL_FLOW)
 
 
 def _is_dense(value: ir.Value) -> bool:
@@ -131,9 +137,10 @@ def _ancestors(start: ir.Value) -> Iterator[ir.Value]:
 
 
 def _shape_operands(node: ir.Node | None) -> list[ir.Value]:
-    if node is None or node.domain not in {"", "ai.onnx"}:
+    table = {"": SHAPE_OPERANDS, "ai.onnx": SHAPE_OPERANDS, "com.microsoft": CONTRIBUTED_SHAPE_OPERANDS}
+    if node is None or node.domain not in table:
         return []
-    slots = SHAPE_OPERANDS.get(node.op_type, ())
+    slots = table[node.domain].get(node.op_type, ())
     return [operand for slot, operand in enumerate(node.inputs) if slot in slots and operand is not None]
 
 

@@ -131,6 +131,20 @@ def test_two_interrupts_leave_at_once_with_nothing_written(tmp_path: Path, small
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_request_to_terminate_leaves_an_older_plan(tmp_path: Path, small_model: Path) -> None:
+    """As at Ctrl-C what is half done goes, and what was there before stays."""
+    older = tmp_path / "small.plan" / "plan.json"
+    older.parent.mkdir()
+    older.write_text("older")
+    with _started(["-c", _HANGING], tmp_path, str(small_model), "--target", "mesh16") as process:
+        _wait_for(process, "placing")
+        process.terminate()
+        stdout, stderr = process.communicate()
+    assert (process.returncode, stdout, stderr) == (130, "", "interrupted: nothing was written\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["small.plan"]
+    assert older.read_text() == "older"
+
+
 def test_an_interrupt_while_loading_is_quiet() -> None:
     """Whoever changes their mind at once sees no traceback of imports."""
     program = """

@@ -251,6 +251,12 @@ def test_a_truncated_plan_is_said(folder: Path) -> None:
     )
 
 
+def test_a_plan_with_bytes_that_are_no_text_is_said() -> None:
+    """WSEC503, wherever in the file they are."""
+    with pytest.raises(WsecError, match=r"^error\[WSEC503\]: the plan is not valid JSON"):
+        decode_plan(b'{"format": 1, "model": "\xe9\x28"}')
+
+
 @pytest.mark.parametrize(
     ("number", "hint"), [(2, "a newer wsec wrote it: update wsec"), (0, "an older wsec wrote it")]
 )

@@ -167,6 +167,7 @@ def test_a_pass_that_hangs_is_stopped(build: Callable[[str], ir.Model]) -> None:
         "  where:    pass 1 of 1: hangs",
         "            node 'first' (Neg)",
     ]
+    assert lines[3].endswith(", in hangs")
     assert lines[-3:] == [
         "  expected: an end within 0.05 s",
         "  found:    it was still running, at the place above",

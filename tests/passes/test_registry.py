@@ -101,6 +101,13 @@ def test_a_class_that_cannot_be_imported() -> None:
     )
 
 
+def test_a_module_that_ends_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Status 0 without a plan would be taken for success."""
+    (tmp_path / "leaves_at_import.py").write_text("raise SystemExit(0)")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "  found:    SystemExit: 0\n" in _refusal(lambda: parse_pass("leaves_at_import:Pass"))
+
+
 def test_a_class_that_is_no_pass() -> None:
     """Not everything that can be imported can be run."""
     assert _refusal(lambda: parse_pass("pathlib:Path")) == (

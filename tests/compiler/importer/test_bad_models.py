@@ -39,6 +39,7 @@ CONTRADICTIONS = {
     'g (float[2, 9] x, float[8, 3] z) => (float[p, q] y) { y = Einsum<equation = "ij,jk->ik">(x, z) }': "",
     "g (float[5, 1, 3] x, float[1, 8, 3] w, float[1, 8, 3] r) => (float[a, b, c, d] y) { y = LSTM<hidden_size = 2>(x, w, r) }": "[1, 8, 3]",
     "g (float[2] x, int64[2] z) => (float[a] y) { y = Add(x, z) }": "inconsistent type",
+    "g (float[2] x) => (bfloat16[2] y) { y = Relu(x) }": "Inferred elem type differs from existing elem type: (1) vs (16)",
     "g (float[2] x) => (float[a] y) { y = Relu(x, x) }": "input size 2 not in range",
     "g (float[2] x) => (float[a] y) { y = Cast(x) }": "Required attribute 'to' is missing",
     "g (float[2] x) => (float[a] y) { y = Relu<nonsense = 1>(x) }": "Unrecognized attribute: nonsense",
