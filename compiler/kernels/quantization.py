@@ -138,9 +138,10 @@ def _of_weights(role: str, weights: OperatorView, index: int, view: tuple[Dimens
     size = weights.integer("block_size", 0)
     if not size:
         return operand(role, value, tuple(m if i in groups[axis] else fixed(1) for i, m in enumerate(view)))
-    if len(groups[axis]) != 1 or not view[groups[axis][0]].loop:
+    along = [i for i in groups[axis] if view[i].loop and view[i].extent == held[axis]]
+    if not along:
         raise Unsplittable(f"{role} is for blocks of a dimension that no loop follows")
-    blocked = groups[axis][0]
+    blocked = along[0]
     maps = [
         DimensionMap(given[axis], m.loop, divisor=size) if i == blocked else m for i, m in enumerate(view)
     ]

@@ -93,8 +93,8 @@ def quantize(source: Path, target: Path, *, operators: bool, activations: str, p
     return target
 
 
-def few_bits(path: Path) -> Path:
-    """Two layers of MatMulNBits with a Gelu between."""
+def few_bits(path: Path, rows: tuple[int, ...] = (3,)) -> Path:
+    """Two layers of MatMulNBits with a Gelu between; `rows` are the dimensions before the features."""
     layers = [("x", "h", 64, 96, "1"), ("a", "y", 96, 40, "2")]
     nodes: list[onnx.NodeProto] = []
     weights: dict[str, Array] = {}
@@ -115,4 +115,4 @@ def few_bits(path: Path) -> Path:
             )
         )
     nodes.insert(1, helper.make_node("FastGelu", ["h"], ["a"], domain="com.microsoft"))
-    return save(path, nodes, {"x": (3, 64)}, weights)
+    return save(path, nodes, {"x": (*rows, 64)}, weights)

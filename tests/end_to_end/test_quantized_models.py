@@ -44,9 +44,13 @@ def test_a_convolutional_network(
     assert plan.verify().passed
 
 
-def test_weights_of_four_bits_take_four_bits(tmp_path: Path) -> None:
-    """The ledger counts half a byte for each weight; scales and zero points of one more block, which a cut may begin in."""
-    plan = wsec.compile(few_bits(tmp_path / "model.onnx"), target="mesh16", region=(1, 2), effort=0)
+@pytest.mark.parametrize("rows", [(3,), (1, 3), (2, 2, 3)], ids=str)
+def test_weights_of_four_bits_take_four_bits(rows: tuple[int, ...], tmp_path: Path) -> None:
+    """The ledger counts half a byte for each weight; scales and zero points of one more block, which a cut may begin in.
+
+    Samples and positions before the features change nothing of that.
+    """
+    plan = wsec.compile(few_bits(tmp_path / "model.onnx", rows), target="mesh16", region=(1, 2), effort=0)
     first, second = plan.record.kernels()
     assert [kernel.kind for kernel in (first, second)] == ["matmul", "matmul"]
     assert first.memory.weights == 64 * 96 // 2 + 3 * 96 * 4 + 3 * 96 // 2

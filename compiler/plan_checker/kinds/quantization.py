@@ -67,12 +67,13 @@ def _parameter_reads(
     last = _dimensions_before(held[: axis + 1], reads)
     if not size:
         return tuple(read if first <= i < last else whole(1) for i, read in enumerate(reads))
-    if last - first != 1:
+    position = next((i for i in range(first, last) if reads[i].extent == held[axis]), None)
+    if position is None:
         return None
-    walked = reads[first]
+    walked = reads[position]
     low = np.arange(walked.extent, dtype=np.int64) // size
     blocked = Read(shape[axis], walked.loop, low, low + 1, anchored=False)
-    return tuple(blocked if i == first else read for i, read in enumerate(reads))
+    return tuple(blocked if i == position else read for i, read in enumerate(reads))
 
 
 def _dimensions_before(extents: tuple[int, ...], reads: tuple[Read, ...]) -> int:
