@@ -82,6 +82,9 @@ SHAPE_OPERANDS: dict[str, tuple[int, ...]] = {
 } | dict.fromkeys(sorted(REDUCTIONS), (1,))
 """By operator, the inputs whose values decide the shape of an output."""
 
+CONTRIBUTED_SHAPE_OPERANDS: dict[str, tuple[int, ...]] = {"GroupQueryAttention": (6,)}
+"""The same for operators of com.microsoft."""
+
 ATTENTION_STEPS: frozenset[str] = frozenset(
     {"Add", "Cast", "Clip", "Div", "IsNaN", "Max", "Min", "Mul", "Neg", "Not", "Sub", "Tanh", "Where"}
 )
