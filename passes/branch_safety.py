@@ -76,6 +76,12 @@ def _hazards(branch: ir.Graph) -> Iterator[str]:
         )
         if not total:
             yield f"{label} may fail where its branch is not taken"
+        if (
+            node.op_type == "Cast"
+            and node.inputs[0] is not None
+            and node.inputs[0].dtype == ir.DataType.STRING
+        ):
+            yield f"{label} reads text, which may be no number where its branch is not taken"
         if node.domain == "" and node.op_type in _REPEATING:
             yield f"{label} may have no end where its branch is not taken"
         if node.op_type in DATA_DEPENDENT_SHAPE or _reads_a_shape(node):

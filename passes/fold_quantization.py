@@ -12,6 +12,7 @@ balance.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,6 +34,7 @@ _MOVEMENTS = frozenset(
 )
 _WEIGHTS_READERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _PARAMETER_BYTES = 1 << 20
+_SUM_LIMIT = (1 << 31) - 1  # of what an integer product accumulates
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ def _parameters(node: ir.Node) -> tuple[Array, Array, int] | None:
     codes = node.inputs[0] if node.op_type == "DequantizeLinear" else node.outputs[0]
     if codes is None or codes.dtype is None:
         return None
+    if node.op_type == "DequantizeLinear" and node.outputs[0].dtype not in {None, ir.DataType.FLOAT}:
+        return None  # the attribute `output_dtype` asks for another type than the scale's
     points = np.zeros((), codes.dtype.numpy()) if zero is None else zero.numpy()
     rank = max(1, len(static_shape(codes) or ()))
     axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 1
@@ -165,18 +169,12 @@ def _to_integers(rewriter: Rewriter, node: ir.Node, shared: dict[object, ir.Valu
 def _to_integer_product(rewriter: Rewriter, node: ir.Node, shared: dict[object, ir.Value]) -> bool:
     """MatMul of dequantised matrices, with a scale for each column at most: MatMulInteger, Cast, Mul."""
     left, right = _dequantized(node.inputs[0]), _dequantized(node.inputs[1])
-    if left is None or right is None or not left.per_tensor:
-        return False
-    if left.codes.dtype not in _BYTES or right.codes.dtype not in _BYTES:
+    if left is None or right is None or not left.per_tensor or not _is_integer_product(left, right):
         return False
     rank = len(static_shape(right.codes) or ())
-    if min(rank, len(static_shape(left.codes) or ())) < 2:
-        return False
-    if not right.per_tensor and right.axis != rank - 1:
-        return False
     emit = Emission(rewriter, node, shared)
     zeros = [
-        emit.constant(held.zero.reshape(()) if held.zero.size == 1 else held.zero.reshape(-1))
+        emit.constant(held.zero.reshape(-1)[0] if rank > 2 else _flattened(held.zero))
         for held in (left, right)
     ]
     product = emit("MatMulInteger", left.codes, right.codes, *zeros, dtype=ir.DataType.INT32)
@@ -184,6 +182,29 @@ def _to_integer_product(rewriter: Rewriter, node: ir.Node, shared: dict[object, 
     result = emit("Mul", emit.cast(product, ir.DataType.FLOAT), emit.constant(np.asarray(scale, np.float32)))
     rewriter.replace(node, [result])
     return True
+
+
+def _is_integer_product(left: _Codes, right: _Codes) -> bool:
+    """Whether one MatMulInteger, and a scale behind it, gives the product and no sum leaves 32 bits."""
+    if left.codes.dtype not in _BYTES or right.codes.dtype not in _BYTES:
+        return False
+    shape = static_shape(right.codes) or ()
+    rank = len(shape)
+    if min(rank, len(static_shape(left.codes) or ())) < 2 or not (right.per_tensor or right.axis == rank - 1):
+        return False
+    if rank > 2 and np.any(right.zero != right.zero.reshape(-1)[0]):
+        return False  # onnxruntime takes a zero point for each column of one matrix only
+    return shape[-2] * _reach(left) * _reach(right) <= _SUM_LIMIT
+
+
+def _flattened(zero: Array) -> Array:
+    return zero.reshape(()) if zero.size == 1 else zero.reshape(-1)
+
+
+def _reach(held: _Codes) -> int:
+    """How far a code may be from its zero point."""
+    span, zero = np.iinfo(held.zero.dtype), held.zero.astype(np.int64)
+    return int(max(span.max - zero.min(), zero.max() - span.min))
 
 
 def _to_integer_convolution(rewriter: Rewriter, node: ir.Node, shared: dict[object, ir.Value]) -> bool:
@@ -198,6 +219,9 @@ def _to_integer_convolution(rewriter: Rewriter, node: ir.Node, shared: dict[obje
         return False
     signed = {ir.DataType.INT8} if kind == ir.DataType.INT8 else _BYTES
     if weights.codes.dtype not in signed or not (weights.per_tensor or weights.axis == 0):
+        return False
+    terms = math.prod((static_shape(weights.codes) or ())[1:])
+    if terms * _reach(x) * _reach(weights) > _SUM_LIMIT:
         return False
     emit = Emission(rewriter, node, shared)
     bias, possible = _integer_bias(conv, x, weights)

@@ -3,15 +3,17 @@
 Behind a Conv, ConvTranspose, Gemm or MatMul with constant weights a Mul or Div goes into the weights, an Add or Sub
 into the bias (a MatMul has none: its Add stays, and is scaled with it). In front, a Mul or Div goes into the weights as
 well, an Add or Sub only into those of a Conv that pads with nothing, since padding is not shifted. The value between
-must have no other reader, and the weights no other user: they would be kept twice.
+must have no other reader, and the weights no other user: they would be kept twice. A factor that could bring the weights
+to the ends of the range of their type stays.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
+import onnx_ir as ir
 
 from wsec.compiler.importer.shapes import static_shape
 from wsec.passes.base import Pass, PassResult
@@ -19,10 +21,9 @@ from wsec.passes.formulas import producer_of, reads_weights_cheaply
 from wsec.passes.linear_weights import LINEAR, ChannelAffine, fold_after, fold_factor_before, linear_producer
 from wsec.passes.rewriting import Array, Rewriter, constant_of, only_user
 
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
 _ARITHMETIC = ("Add", "Div", "Mul", "Sub")
+_LARGEST_FACTOR = {ir.DataType.FLOAT16: 2.0**5, ir.DataType.DOUBLE: 2.0**512}
+"""By element type, how much weights may grow or shrink without leaving its exponents; 2 ** 64 for the others."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,20 @@ def _affine(node: ir.Node, constant: ir.Value, channels: int, axis: int) -> Chan
     def minus_one(_array: Array) -> Array:
         return np.full(channels, -1.0)
 
-    if node.op_type == "Div" and not np.all(tensor.numpy()):
-        return None
     if node.op_type in {"Mul", "Div"}:
+        if not _is_moderate(tensor):
+            return None
         return ChannelAffine((tensor,), channels, factor=spread if node.op_type == "Mul" else inverse)
     if node.op_type == "Add" or node.inputs[1] is constant:
         return ChannelAffine((tensor,), channels, summand=spread if node.op_type == "Add" else negated)
     return ChannelAffine((tensor,), channels, factor=minus_one, summand=spread)
+
+
+def _is_moderate(tensor: ir.TensorProtocol) -> bool:
+    """Whether weights that are multiplied or divided by these factors keep their digits."""
+    limit = _LARGEST_FACTOR.get(tensor.dtype, 2.0**64)
+    sizes = np.abs(tensor.numpy().astype(np.float64))
+    return bool(np.all((sizes >= 1 / limit) & (sizes <= limit)))
 
 
 def _is_per_channel(node: ir.Node, constant: ir.Value, axis: int) -> bool:

@@ -85,7 +85,7 @@ def _unpack(raw: Array, bits: int) -> Array:
 
 
 def dynamic_quantize_linear(emit: Emission) -> Values:
-    """DynamicQuantizeLinear as ONNX defines it: y, its scale and its zero point."""
+    """DynamicQuantizeLinear as ONNX defines it, with a scale of one for zeros only: y, its scale and its zero point."""
     return _quantised_dynamically(emit, emit.input(0))
 
 
@@ -93,7 +93,11 @@ def _quantised_dynamically(emit: Emission, x: ir.Value) -> tuple[ir.Value, ir.Va
     zero = emit.scalar(0.0, x)
     highest = emit("Max", emit("ReduceMax", x, keepdims=0), zero)
     lowest = emit("Min", emit("ReduceMin", x, keepdims=0), zero)
-    scale = emit("Div", emit("Sub", highest, lowest), emit.scalar(255.0, x))
+    span = emit("Sub", highest, lowest)
+    empty = emit("Equal", span, zero, dtype=ir.DataType.BOOL)
+    scale = emit(
+        "Div", emit("Where", empty, emit.scalar(255.0, x), span, dtype=x.dtype), emit.scalar(255.0, x)
+    )
     place = emit("Round", emit("Div", emit("Sub", zero, lowest), scale))
     clipped = emit("Clip", place, zero, emit.scalar(255.0, x))
     moved = emit("Add", emit("Round", emit("Div", x, scale)), clipped)

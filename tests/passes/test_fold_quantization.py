@@ -75,6 +75,39 @@ def test_a_product_between_pairs(apply: Apply, operators: Operators, scales: str
     assert operators(model) == ["MatMulInteger", "Cast", "Mul", "Add", "Div", "Round", "Add", "Clip", "Cast"]
 
 
+def test_a_sum_that_leaves_32_bits_stays_a_sum_of_floats(build: Callable[[str], ir.Model]) -> None:
+    """33,026 products of 255 and 255 are more than 2 ** 31; one less is not."""
+    for terms, expected in ((33025, "MatMulInteger"), (33026, "MatMul")):
+        model = build(f"""g (uint8[1, {terms}] q) => (float[1, 1] y) <float s = {{0.02}}, uint8 z = {{0}}> {{
+            c = Constant<value_ints=[{terms}, 1]>() o = ConstantOfShape<value = uint8[1] {{255}}>(c)
+            x = DequantizeLinear(q, s, z) w = DequantizeLinear(o, s, z) y = MatMul(x, w)
+        }}""")
+        run_pipeline(model, [parse_pass("fold-constants"), FoldQuantization()])
+        assert expected in [node.op_type for node in model.graph]
+
+
+@pytest.mark.parametrize("points", ["{5, 5}", "{0, 7}"])
+def test_a_batch_of_matrices_with_a_scale_for_each_column(
+    apply: Apply, operators: Operators, points: str
+) -> None:
+    """Integers where all columns have one zero point, which is all that onnxruntime's MatMulInteger takes of a batch."""
+    model = apply(
+        FoldQuantization(),
+        f"""g (uint8[2, 3, 2] q) => (float[2, 3, 2] y) <{PARAMETERS}, int8[2] zc = {points},
+        int8[2, 2, 2] w = {{1, -2, 30, 40, 5, 6, -7, 8}}> {{
+            x = DequantizeLinear(q, sx, zx) f = DequantizeLinear<axis=2>(w, sv, zc) y = MatMul(x, f)
+        }}""",
+        tolerance=1e-6,
+    )
+    assert ("MatMulInteger" in operators(model)) == (points == "{5, 5}")
+
+
+def test_a_dequantization_to_another_type_stays(apply: Apply, operators: Operators) -> None:
+    """`output_dtype` asks for half precision, where the scale is single."""
+    text = f"g (uint8[4] q) => (float16[4] y) <{PARAMETERS}> {{ x = DequantizeLinear<output_dtype=10>(q, sx, zx) y = Relu(x) }}"
+    assert operators(apply(FoldQuantization(), text)) == ["DequantizeLinear", "Relu"]
+
+
 @pytest.mark.parametrize(
     ("movement", "expected"),
     [

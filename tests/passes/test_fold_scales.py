@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from wsec.passes import parse_pass, run_pipeline
 from wsec.passes.fold_scales import FoldScales
 
 if TYPE_CHECKING:
@@ -108,6 +109,19 @@ def test_a_division_by_zero_stays(build: Callable[[str], ir.Model]) -> None:
     """Weights of infinity would turn the sum into NaN."""
     text = f"g (float[2, 4, 5, 5] x) => (float[] y) <{CONSTANTS}> {{ a = Conv(x, w) y = Div(a, z) }}"
     assert not FoldScales().run(build(text)).modified
+
+
+@pytest.mark.parametrize(
+    ("factor", "operator"), [("0.001", "Mul"), ("64", "Mul"), ("0.001", "Div"), ("0.125", "")]
+)
+def test_factors_that_cost_digits_of_half_precision_stay(
+    build: Callable[[str], ir.Model], operators: Operators, factor: str, operator: str
+) -> None:
+    """Weights of 0.02 times 0.001 are below the least normal number; 0.125, a scale of attention, does no harm."""
+    model = build(f"""g (float16[3, 4] x) => (float16[] y) <{_weights("w", 4, 5)}, float f = {{{factor}}}> {{
+        m = Cast<to=10>(w) s = Cast<to=10>(f) a = MatMul(x, m) y = {operator or "Mul"}(a, s) }}""")
+    run_pipeline(model, [parse_pass("fold-constants"), FoldScales()])
+    assert operators(model) == (["MatMul", operator] if operator else ["MatMul"])
 
 
 def test_a_bias_along_the_rows_takes_no_factor_of_columns(apply: Apply, operators: Operators) -> None:

@@ -158,6 +158,10 @@ def test_what_may_fail_does_not_where_its_branch_is_not_taken(build: Build, case
 
 
 WHOLE = {
+    "text": (
+        't = Constant<value_strings=["a", "b"]>() r = Cast<to=1>(t)',
+        "reads text, which may be no number where its branch is not taken",
+    ),
     "shapes": ("r = Concat<axis=0>(x, x)", "its branches give y as float[4] and as float[2]"),
     "types": ("r = Cast<to=11>(x)", "its branches give y as double[2] and as float[2]"),
     "custom": ("r = com.microsoft.GatherThing(x, i)", "its branches give y as"),

@@ -127,6 +127,12 @@ def test_dynamic_quantization_is_arithmetic_that_can_be_cut() -> None:
     rewritten.assert_equal(0)
 
 
+def test_dynamic_quantization_of_zeros() -> None:
+    """There is nothing to divide by: onnxruntime takes a scale of one."""
+    given = {"x": np.zeros((3, 7), np.float32)}
+    rewrite("DynamicQuantizeLinear", given, domain="", outputs=(0, 1, 2)).assert_equal(0)
+
+
 @given(
     bits=st.sampled_from([2, 4, 8]),
     block=st.sampled_from([16, 32, 64]),
