@@ -20,7 +20,7 @@ from wsec.compiler.onnxruntime_session import LOOP_SECONDS, SESSION_ERRORS, make
 from wsec.compiler.original_model import has_loops
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     Array = np.ndarray[Any, Any]
     Run = Callable[[Mapping[str, Array]], list[Array]]
@@ -106,15 +106,23 @@ def readable(error: Exception) -> str:
     return text.removeprefix(marker).split(" : ", 2)[-1] if text.startswith(marker) else text
 
 
+def deviations(nodes: Iterable[onnx.NodeProto]) -> tuple[str, ...]:
+    """Why onnxruntime is not asked for some of these nodes, each reason once."""
+    found = (_deviation(node) for node in nodes)
+    return tuple(dict.fromkeys(reason for reason in found if reason))
+
+
+def _deviation(node: onnx.NodeProto) -> str:
+    if node.domain != "":
+        return ""
+    if node.op_type == "Resize" and _attribute(node, "coordinate_transformation_mode") == b"align_corners":
+        return "onnxruntime aligns corners by the rounded size"
+    return _DEVIATING.get(node.op_type, "")
+
+
 def _why_reference(model: onnx.ModelProto) -> str:
-    for node in model.graph.node:
-        if node.domain == "" and node.op_type in _DEVIATING:
-            return _DEVIATING[node.op_type]
-        if (
-            node.op_type == "Resize"
-            and _attribute(node, "coordinate_transformation_mode") == b"align_corners"
-        ):
-            return "onnxruntime aligns corners by the rounded size"
+    if found := deviations(model.graph.node):
+        return found[0]
     values = (*model.graph.input, *model.graph.output)
     narrow = any(value.type.tensor_type.elem_type == onnx.TensorProto.BFLOAT16 for value in values)
     return _NO_NUMPY_TYPE if narrow else ""

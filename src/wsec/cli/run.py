@@ -169,6 +169,8 @@ def _write_verification(console: Console, verification: Verification) -> None:
         f"{seconds(verification.onnxruntime_seconds)} for onnxruntime at one thread: {verification.ratio:.1f} x"
     )
     verdict = "passed: the outputs are those of onnxruntime on the original model"
+    if verification.deviations:
+        verdict = f"passed, with the reference of ONNX where {'; '.join(verification.deviations)}"
     if not verification.passed:
         verdict = f"FAILED: {verification.explanation}"
     write_labelled(console, (("took", times), ("verdict", verdict)))
