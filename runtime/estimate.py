@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from wsec.compiler.cost.host_clock import HostClock, host_link_cycles, host_words
 from wsec.compiler.cost.pipeline import buffered_interval, lifetime, result_interval, timing_of
 from wsec.compiler.plan import HOST
-from wsec.runtime.schedule import kernels_wait
+from wsec.runtime.schedule import kernels_in_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,9 +156,10 @@ def estimate(plan: Plan) -> Estimate:
         WsecError: WSEC565 kernels wait for each other, so that there is no latency.
     """
     kernels = tuple(_kernel_estimate(kernel) for kernel in plan.kernels())
+    in_order = kernels_in_order(plan)
     host = host_link_cycles(max(host_words(tuple(plan.links()))), plan.target)
     bottlenecks = [
-        [_phase_bottleneck(phase, plan) for phase in wafer.phases if phase.kernels or phase.links]
+        [_phase_bottleneck(phase, plan, in_order) for phase in wafer.phases if phase.kernels or phase.links]
         for wafer in plan.wafers
     ]
     wafers = [
@@ -167,7 +167,7 @@ def estimate(plan: Plan) -> Estimate:
     ]
     way_in_and_out = Bottleneck("host", HOST, f"{host:,} cycles to bring one sample in and its result out")
     interval, bottleneck = max([*wafers, (host, way_in_and_out)], key=_cycles_of)
-    latency = _latency(plan)
+    latency = _latency(plan, in_order)
     used = sum(kernel.compute_cycles * _computing_cores(kernel) for kernel in kernels)
     available = interval * plan.region_width * plan.region_height
     fullest = max(kernels, key=lambda kernel: kernel.memory_bytes, default=None)
@@ -227,11 +227,13 @@ def _computing_cores(kernel: KernelEstimate) -> int:
     return 1 if kernel.kind == "unsplit" else kernel.cores
 
 
-def _phase_bottleneck(phase: Phase, plan: Plan) -> tuple[int, Bottleneck]:
+def _phase_bottleneck(phase: Phase, plan: Plan, in_order: Sequence[Kernel]) -> tuple[int, Bottleneck]:
     """Cycles between two samples of a phase, and the first kernel, link or buffer that takes them."""
-    incoming, outgoing = _by_end(phase)
+    outgoing: dict[str, list[Link]] = {}
+    for link in phase.links:
+        outgoing.setdefault(link.source, []).append(link)
     clock = HostClock(plan.host_operators, phase.links, plan.target)
-    timing = timing_of(_in_order(phase.kernels, incoming, plan), phase.links, clock=clock)
+    timing = timing_of(_of_phase(phase, in_order), phase.links, clock=clock)
     found = [(kernel.cycles.total, _kernel_bottleneck(kernel)) for kernel in phase.kernels]
     found += [(link.interval, _link_bottleneck(link)) for link in phase.links]
     for kernel in phase.kernels:
@@ -244,14 +246,9 @@ def _phase_bottleneck(phase: Phase, plan: Plan) -> tuple[int, Bottleneck]:
     return max(found, key=_cycles_of)
 
 
-def _by_end(phase: Phase) -> tuple[dict[str, list[Link]], dict[str, list[Link]]]:
-    """The links into and out of each kernel."""
-    incoming: dict[str, list[Link]] = {}
-    outgoing: dict[str, list[Link]] = {}
-    for link in phase.links:
-        incoming.setdefault(link.target, []).append(link)
-        outgoing.setdefault(link.source, []).append(link)
-    return incoming, outgoing
+def _of_phase(phase: Phase, in_order: Sequence[Kernel]) -> list[Kernel]:
+    names = {kernel.name for kernel in phase.kernels}
+    return [kernel for kernel in in_order if kernel.name in names]
 
 
 def _kernel_bottleneck(kernel: Kernel) -> Bottleneck:
@@ -295,7 +292,7 @@ def _host_share(plan: Plan) -> HostShare:
     )
 
 
-def _latency(plan: Plan) -> int:
+def _latency(plan: Plan, in_order: Sequence[Kernel]) -> int:
     """The longest path from the host to the host; a phase begins when the one before it on its wafer has ended."""
     done: dict[str, int] = {}
     clock = HostClock(plan.host_operators, tuple(plan.links()), plan.target)
@@ -303,29 +300,10 @@ def _latency(plan: Plan) -> int:
     for wafer in plan.wafers:
         begin = 0
         for phase in wafer.phases:
-            incoming, _ = _by_end(phase)
-            kernels = _in_order(phase.kernels, incoming, plan)
-            timing = timing_of(kernels, phase.links, begin=begin, earlier=done, clock=clock)
+            timing = timing_of(
+                _of_phase(phase, in_order), phase.links, begin=begin, earlier=done, clock=clock
+            )
             done.update(timing.finish)
             begin = timing.end
         last = max(last, begin)
     return last
-
-
-def _in_order(kernels: Sequence[Kernel], incoming: dict[str, list[Link]], plan: Plan) -> list[Kernel]:
-    """In topological order, ways over host operators included."""
-    by_name = {kernel.name: kernel for kernel in kernels}
-    makers = {value.name: (HOST, item.name) for item in plan.host_operators for value in item.outputs}
-    sent = {link.tensor: ("", link.source) for link in incoming.get(HOST, ())}
-    sorter: TopologicalSorter[tuple[str, str]] = TopologicalSorter()
-    for name in by_name:
-        links = incoming.get(name, ())
-        sources = [makers.get(link.tensor) if link.source == HOST else ("", link.source) for link in links]
-        sorter.add(("", name), *(source for source in sources if source is not None))
-    for item in plan.host_operators:
-        operands = [sent.get(name, makers.get(name)) for name in item.inputs]
-        sorter.add((HOST, item.name), *(source for source in operands if source is not None))
-    try:
-        return [by_name[name] for place, name in sorter.static_order() if place != HOST and name in by_name]
-    except CycleError as error:
-        raise kernels_wait([name for _, name in error.args[1][1:]]) from error

@@ -47,11 +47,9 @@ def make_schedule(plan: Plan, is_initializer: Callable[[str], bool]) -> Schedule
         WsecError: WSEC564 a tensor that is needed is brought by no link or made by nobody, WSEC565 kernels wait for
             each other.
     """
-    incoming = {(link.target, link.role): link for link in plan.links() if link.target != HOST}
-    outgoing = {link.tensor: link for link in plan.links() if link.target == HOST}
+    incoming, outgoing = _ends(plan)
     made = {(kernel.name, item.tensor) for kernel in plan.kernels() for item in kernel.outputs}
-    on_host = {value.name for value in plan.inputs}
-    on_host.update(value.name for item in plan.host_operators for value in item.outputs)
+    on_host = _on_host(plan)
     made |= {(HOST, name) for name in on_host}
     kernels = tuple(plan.kernels())
     for kernel in kernels:
@@ -63,17 +61,39 @@ def make_schedule(plan: Plan, is_initializer: Callable[[str], bool]) -> Schedule
         if name not in outgoing and (name in on_host or is_initializer(name)):
             continue
         _check_brought(outgoing.get(name), made, name, HOST)
-    reads = [_reads_of_host(item, on_host, outgoing) for item in plan.host_operators]
-    reads += [_reads_of_kernel(kernel, incoming) for kernel in kernels]
-    ordered = _in_order((*plan.host_operators, *kernels), reads)
+    ordered = _in_order(plan)
     kept = {(HOST, value.name) for value in (*plan.inputs, *plan.outputs)}
     kept |= {(outgoing[value.name].source, value.name) for value in plan.outputs if value.name in outgoing}
     return Schedule(tuple(step for step, _ in ordered), incoming, outgoing, _done_after(ordered, kept))
 
 
+def kernels_in_order(plan: Plan) -> tuple[Kernel, ...]:
+    """The kernels, each after all that it reads from, over host operators too; of links that are missing nothing is said.
+
+    Raises:
+        WsecError: WSEC565 kernels wait for each other.
+    """
+    return tuple(step for step, _ in _in_order(plan) if isinstance(step, Kernel))
+
+
+def _ends(plan: Plan) -> tuple[dict[tuple[str, str], Link], dict[str, Link]]:
+    """The links into kernels, by kernel and role, and those to the host, by tensor."""
+    incoming = {(link.target, link.role): link for link in plan.links() if link.target != HOST}
+    return incoming, {link.tensor: link for link in plan.links() if link.target == HOST}
+
+
+def _on_host(plan: Plan) -> set[str]:
+    """The tensors that begin on the host."""
+    return {
+        value.name
+        for values in (plan.inputs, *(item.outputs for item in plan.host_operators))
+        for value in values
+    }
+
+
 def _reads_of_kernel(kernel: Kernel, incoming: dict[tuple[str, str], Link]) -> list[Produced]:
-    links = (incoming[kernel.name, item.role] for item in kernel.inputs if not item.constant)
-    return [(link.source, link.tensor) for link in links]
+    links = (incoming.get((kernel.name, item.role)) for item in kernel.inputs if not item.constant)
+    return [(link.source, link.tensor) for link in links if link is not None]
 
 
 def _reads_of_host(item: HostOperator, on_host: set[str], outgoing: dict[str, Link]) -> list[Produced]:
@@ -111,10 +131,28 @@ def _check_brought(link: Link | None, made: set[Produced], tensor: str, reader: 
 _Step = tuple["Kernel | HostOperator", "list[Produced]"]
 
 
-def _in_order(steps: Sequence[Kernel | HostOperator], reads: list[list[Produced]]) -> list[_Step]:
+def _sources(steps: Sequence[Kernel | HostOperator], reads: Sequence[Sequence[Produced]]) -> list[set[int]]:
+    """The positions of the steps that each step waits for."""
+    makers: dict[object, int] = {}
+    for position, step in enumerate(steps):
+        names = [step.name] if isinstance(step, Kernel) else [(HOST, value.name) for value in step.outputs]
+        makers.update(dict.fromkeys(names, position))
+    keys = [[item if item[0] == HOST else item[0] for item in of_step] for of_step in reads]
+    return [{makers[key] for key in of_step if key in makers} for of_step in keys]
+
+
+def _in_order(plan: Plan) -> list[_Step]:
     """Kahn's algorithm, always taking the first step that is ready; each step with what it reads."""
-    makers = {produced: position for position, step in enumerate(steps) for produced in _given_by(step)}
-    sources = [{makers[produced] for produced in of_step if produced in makers} for of_step in reads]
+    incoming, outgoing = _ends(plan)
+    on_host = _on_host(plan)
+    steps: tuple[Kernel | HostOperator, ...] = (*plan.host_operators, *plan.kernels())
+    reads = [
+        _reads_of_kernel(step, incoming)
+        if isinstance(step, Kernel)
+        else _reads_of_host(step, on_host, outgoing)
+        for step in steps
+    ]
+    sources = _sources(steps, reads)
     readers: dict[int, list[int]] = {}
     for position, makers_of in enumerate(sources):
         for maker in makers_of:
@@ -130,17 +168,13 @@ def _in_order(steps: Sequence[Kernel | HostOperator], reads: list[list[Produced]
                 heapq.heappush(ready, position)
     if len(ordered) == len(steps):
         return ordered
-    raise kernels_wait([step.name for step, makers_of in zip(steps, sources, strict=True) if makers_of])
-
-
-def kernels_wait(names: Sequence[str]) -> WsecError:
-    """WSEC565: the kernels of these names wait for each other."""
-    return WsecError(
+    waiting = [step.name for step, makers_of in zip(steps, sources, strict=True) if makers_of]
+    raise WsecError(
         code="WSEC565",
         what="kernels wait for each other",
-        where=", ".join(names[:8]) + (", ..." if len(names) > 8 else ""),
+        where=", ".join(waiting[:8]) + (", ..." if len(waiting) > 8 else ""),
         expected="links that form no circle",
-        found=f"{len(names)} kernels that cannot begin",
+        found=f"{len(waiting)} kernels that cannot begin",
         hint="`wsec check-plan` lists what is wrong with the plan; compile the model again",
     )
 

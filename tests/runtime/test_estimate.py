@@ -140,7 +140,7 @@ def test_message_kernels_that_wait_for_each_other(tmp_path: Path) -> None:
         estimate(replace(plan, wafers=(Wafer((replace(phase, links=links),)),)))
     assert str(caught.value) == (
         "error[WSEC565]: kernels wait for each other\n"
-        "  where:    second, first\n"
+        "  where:    first, second\n"
         "  expected: links that form no circle\n"
         "  found:    2 kernels that cannot begin\n"
         "  try:      `wsec check-plan` lists what is wrong with the plan; compile the model again"
