@@ -15,12 +15,22 @@ if TYPE_CHECKING:
     from wsec.compiler.planning import Decision
     from wsec.compiler.target import Target
 
+_NAMED = 5
+
 
 def unsplit_notes(graph: KernelGraph) -> Iterator[str]:
-    """Operators whose arithmetic runs on one core, and why."""
+    """Operators whose arithmetic runs on one core, and why; those of one reason together."""
+    names: dict[str, list[str]] = {}
     for nest in graph.nests:
         if nest.reason:
-            yield f"operator {nest.name!r} is unsplit, its arithmetic runs on one core: {nest.reason}"
+            names.setdefault(nest.reason, []).append(repr(nest.name))
+    for reason, found in names.items():
+        if len(found) == 1:
+            yield f"operator {found[0]} is unsplit, its arithmetic runs on one core: {reason}"
+            continue
+        rest = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        shown = f"{', '.join(found[:_NAMED])}{rest}"
+        yield f"{len(found)} operators are unsplit, the arithmetic of each runs on one core: {reason}: {shown}"
 
 
 def buffer_notes(decision: Decision) -> Iterator[str]:

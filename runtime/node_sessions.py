@@ -70,10 +70,11 @@ class NodeSessions:
         renamed = {names.get(name, name): value for name, value in inputs.items()}
         renamed |= {name: np.asarray(value) for name, value in renamed.items() if name not in special}
         graph = onnx.GraphProto(name="nodes", node=nodes)
+        sized = any(node.domain == "com.microsoft" for node in nodes)  # some of these load with sizes only
         graph.input.extend(
             onnx.ValueInfoProto(name=name, type=special[name])
             if name in special
-            else _value_info(name, value.dtype, _extents(value))
+            else _value_info(name, value.dtype, list(value.shape) if sized else _extents(value))
             for name, value in renamed.items()
         )
         for name, dtype in outputs.items():

@@ -23,6 +23,8 @@ from wsec.compiler.operators import NON_DETERMINISTIC
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_NAMED = 5
+
 
 def check_supported(model: ir.Model) -> tuple[str, ...]:
     """Check types, operators and shapes of the whole model; returns notes on operators that the reference runs.
@@ -75,6 +77,7 @@ def _operator(node: ir.Node) -> str:
 
 def _bad_operators(model: ir.Model, notes: list[str]) -> Iterator[str]:
     verdicts: dict[tuple[object, ...], _Verdict] = {}
+    through: dict[str, list[str]] = {}
     for node in model.graph.all_nodes():
         values = [*node.inputs, *node.outputs]
         if any(value is not None and value.name and _bad_type(value) is not None for value in values):
@@ -97,9 +100,16 @@ def _bad_operators(model: ir.Model, notes: list[str]) -> Iterator[str]:
         if verdict.refused:
             yield f"{node.name} ({_operator(node)}): {verdict.refused}"
         elif verdict.reference:
-            notes.append(
-                f"operator {node.name!r} ({_operator(node)}) runs through onnx.reference: {verdict.reference}"
-            )
+            through.setdefault(verdict.reference, []).append(f"{node.name!r} ({_operator(node)})")
+    notes.extend(_reference_note(reason, named) for reason, named in through.items())
+
+
+def _reference_note(reason: str, named: list[str]) -> str:
+    """One note for all operators that the reference runs for one reason: in a bfloat16 model that is each of them."""
+    if len(named) == 1:
+        return f"operator {named[0]} runs through onnx.reference: {reason}"
+    rest = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    return f"{len(named)} operators run through onnx.reference: {reason}: {', '.join(named[:_NAMED])}{rest}"
 
 
 @dataclass(frozen=True, slots=True)

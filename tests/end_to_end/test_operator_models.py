@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
-from operator_models import OPERATORS, OperatorModel, scalar
+from operator_models import OPERATORS, OperatorModel, below, normal, scalar
+from small_models import ModelMaker
 
 import wsec
 from wsec.compiler.kernels.batch_rules import RULES
@@ -50,3 +52,29 @@ def test_a_part_that_fits_no_core_leaves_the_operator_unsplit(tmp_path: Path) ->
     assert plan.record.notes == (note,)
     assert plan.check() == ()
     assert plan.verify().passed
+
+
+def test_contributed_operators_that_load_with_sizes_only(tmp_path: Path) -> None:
+    """The result of EmbedLayerNormalization follows from sizes in onnxruntime: ranks are not enough to run it alone."""
+    weights = [normal(*shape) for shape in ((9, 8), (5, 8), (8,), (8,))]
+    model = OperatorModel(
+        "com.microsoft.EmbedLayerNormalization",
+        [below(9, 2, 5).astype(np.int32), None, *weights[:2], None, *weights[2:], (2, 5)],
+        types={7: 6},
+        outputs=2,
+    )
+    plan = wsec.compile(model.save(tmp_path / "one.onnx"), target="mesh16", effort=0)
+    assert plan.check() == ()
+    assert plan.verify().passed
+
+
+def test_unsplit_operators_of_one_reason_share_a_note(tmp_path: Path) -> None:
+    """What a network repeats in each layer is said once, with the names."""
+    maker = ModelMaker()
+    axis = maker.constant(np.array(1))
+    for index in range(3):
+        maker.apply("CumSum", "x", axis, reverse=index % 2, exclusive=index // 2)
+    path = maker.save(tmp_path / "m.onnx", {"x": (2, 20_000)}, ["t0", "t1", "t2"])
+    reason = "CumSum: its parts fit no core: 'CumSum_t0', 'CumSum_t1', 'CumSum_t2'"
+    note = f"3 operators are unsplit, the arithmetic of each runs on one core: {reason}"
+    assert note in wsec.compile(path, target="wse2", region=(60, 60), effort=0).record.notes

@@ -143,3 +143,14 @@ def test_bodies_belong_to_control_flow(refusal: Refusal) -> None:
     assert "flex (my.domain.Flex): an operator of another domain with bodies of its own" in refusal(
         lambda: check_supported(model)
     )
+
+
+def test_what_the_reference_runs_for_one_reason_is_one_note() -> None:
+    """A bfloat16 network has a note, not one for each of its nodes; each node alone is said as it is."""
+    reason = "onnxruntime does not exchange bfloat16 with numpy"
+    alone = _model("g (bfloat16[4] x) => (bfloat16[4] y) { [one] y = Neg (x) }")
+    assert check_supported(alone) == (f"operator 'one' (Neg) runs through onnx.reference: {reason}",)
+    steps = " ".join(f"[n{i}] v{i + 1} = {('Neg', 'Abs')[i % 2]} (v{i})" for i in range(8))
+    names = "'n0' (Neg), 'n1' (Abs), 'n2' (Neg), 'n3' (Abs), 'n4' (Neg) and 3 more"
+    chain = _model(f"g (bfloat16[4] v0) => (bfloat16[4] v8) {{ {steps} }}")
+    assert check_supported(chain) == (f"8 operators run through onnx.reference: {reason}: {names}",)
