@@ -6,9 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 from wsec.compiler.cost.host_clock import host_words
+from wsec.compiler.operators import KERNEL_KEY, KIND_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import onnx_ir as ir
 
     from wsec.compiler.kernels.graph import KernelGraph
     from wsec.compiler.plan import Link
@@ -28,9 +31,30 @@ def unsplit_notes(graph: KernelGraph) -> Iterator[str]:
         if len(found) == 1:
             yield f"operator {found[0]} is unsplit, its arithmetic runs on one core: {reason}"
             continue
-        rest = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-        shown = f"{', '.join(found[:_NAMED])}{rest}"
+        shown = _listed(found)
         yield f"{len(found)} operators are unsplit, the arithmetic of each runs on one core: {reason}: {shown}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{rest}"
+
+
+def attention_notes(lowered: ir.Model, graph: KernelGraph) -> Iterator[str]:
+    """Attentions that `fuse-attention` found and that were not planned as one kernel."""
+    labels = (
+        node.metadata_props.get(KERNEL_KEY)
+        for node in lowered.graph
+        if node.metadata_props.get(KIND_KEY) == "attention"
+    )
+    kept = {nest.name for nest in graph.nests if nest.kind == "attention"}
+    apart = [repr(label) for label in dict.fromkeys(labels) if label not in kept]
+    if apart:
+        several = len(apart) > 1
+        yield (
+            f"{len(apart)} attention{'s are' if several else ' is'} planned as {'their' if several else 'its'} "
+            f"operators, which is faster here than one kernel, or fits where that does not: {_listed(apart)}"
+        )
 
 
 def buffer_notes(decision: Decision) -> Iterator[str]:

@@ -120,16 +120,10 @@ class Planner:
         """The same, or with attentions apart that no more cores make faster, where that shortens the interval.
 
         One kernel works on one sample at a time; its operators apart work on several, and need more cores and time for
-        each. Narrow floats stay in one kernel, which keeps their scores and probabilities in single precision.
+        each.
         """
         _, tables, placement = fitted
-        slow = frozenset(
-            table.nest.name
-            for table in tables
-            if table.nest.kind == "attention"
-            and table.nest.outputs[0].item_bytes >= _SINGLE_BYTES
-            and table.shapes.cycles.min() >= placement.interval
-        )
+        slow = slow_attentions(tables, placement.interval)
         if not slow or placement.interrupted:
             return fitted
         try:
@@ -209,6 +203,20 @@ class Planner:
             }
             clock = self._clock(on_host, links)
             return Decision(graph, placement, Phase(*size_buffers(kernels, links, self.target, sizes, clock)))
+
+
+def slow_attentions(tables: Sequence[SplitTable], interval: int) -> frozenset[str]:
+    """Attentions that no number of cores makes faster than the interval, in cycles.
+
+    Narrow floats are none: their kernel keeps scores and probabilities in single precision.
+    """
+    return frozenset(
+        table.nest.name
+        for table in tables
+        if table.nest.kind == "attention"
+        and table.nest.outputs[0].item_bytes >= _SINGLE_BYTES
+        and table.shapes.cycles.min() >= interval
+    )
 
 
 def split_tables(graph: KernelGraph, target: Target) -> list[SplitTable]:

@@ -315,7 +315,7 @@ class _NumbersChanged(Exception):  # noqa: N818 - ends a run of the pipeline who
 
 def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     """Split, place and route the lowered model."""
-    from wsec.compiler.notes import buffer_notes, host_notes, unsplit_notes
+    from wsec.compiler.notes import attention_notes, buffer_notes, host_notes, unsplit_notes
     from wsec.compiler.partition import host_operator_notes
     from wsec.compiler.placement import Limits
     from wsec.compiler.planning import Planner
@@ -330,6 +330,7 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     found = (
         *host_operator_notes(lowered),
         *unsplit_notes(decision.graph),
+        *attention_notes(lowered, decision.graph),
         *buffer_notes(decision),
         *host_notes(decision.phase.links, job.target, placement.interval),
     )

@@ -9,9 +9,9 @@ import pytest
 from attention_models import Sizes, gpt2, gpt_oss
 
 import wsec
+from wsec.compiler import planning
 from wsec.compiler.plan import ChainStep, Cycles, Kernel, MemoryLedger
 from wsec.compiler.plan_checker import check_plan
-from wsec.compiler.planning import Planner
 from wsec.compiler.sharding import DimensionSharding, whole
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ SIZES = Sizes(batch=1, heads=3, groups=3, rows=6, keys=10, size=4, width=5)
 def _never_apart() -> Iterator[None]:
     """The kernel is what is spoilt here, however fast its operators would be."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Planner, "_with_attention_apart", lambda _self, _lowered, fitted: fitted)
+        patch.setattr(planning, "slow_attentions", lambda _tables, _interval: frozenset())
         yield
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wsec
-from wsec.compiler.planning import Planner
+from wsec.compiler import planning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ SIZES = {
     "cross": Sizes(batch=2, heads=3, groups=3, rows=4, keys=9, size=5, width=3),
     "decode": Sizes(heads=4, groups=4, rows=1, keys=37),
 }
-ORIGINAL = Planner._with_attention_apart
+SLOW_ATTENTIONS = planning.slow_attentions
 SHARING = frozenset({"llama", "gemma"})
 
 
@@ -32,7 +32,7 @@ SHARING = frozenset({"llama", "gemma"})
 def _never_apart() -> Iterator[None]:
     """A model that is nothing but an attention would be faster as its operators; here the kernel is what is tested."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Planner, "_with_attention_apart", lambda _self, _lowered, fitted: fitted)
+        patch.setattr(planning, "slow_attentions", lambda _tables, _interval: frozenset())
         yield
 
 
@@ -98,7 +98,7 @@ def test_an_attention_that_keeps_the_interval_up_is_taken_apart(tmp_path: Path) 
     path = bert(tmp_path / "model.onnx", sizes)
     fused = wsec.compile(path, target="mesh64", region=(60, 60), effort=0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Planner, "_with_attention_apart", ORIGINAL)
+        patch.setattr(planning, "slow_attentions", SLOW_ATTENTIONS)
         chosen = wsec.compile(path, target="mesh64", region=(60, 60), effort=0)
         few = wsec.compile(path, target="mesh64", region=(2, 2), effort=0)
     assert {kernel.kind for kernel in chosen.record.kernels()} >= {"matmul", "softmax"}
@@ -106,3 +106,6 @@ def test_an_attention_that_keeps_the_interval_up_is_taken_apart(tmp_path: Path) 
     assert chosen.check() == ()
     assert chosen.verify().passed
     assert [kernel.kind for kernel in few.record.kernels()] == ["attention"]
+    (said,) = [note for note in chosen.record.notes if "attention" in note]
+    assert said.startswith("1 attention is planned as its operators, which is faster here than one kernel")
+    assert not [note for note in few.record.notes if "attention" in note]
