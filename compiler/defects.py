@@ -11,12 +11,13 @@ passed: neighbours of the smaller grid may lie several hops apart.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wsec.compiler.errors import WsecError
+from wsec.compiler.plan import DefectMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,37 +25,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from wsec.compiler.target import Target
+
     Columns = NDArray[np.int64]
 
 _KEYS = ("rows", "columns", "cores")
-
-
-@dataclass(frozen=True, slots=True)
-class DefectMap:
-    """Which cores of a wafer a plan uses, as its grid has dead ones.
-
-    Attributes:
-        width: Columns of the wafer, dead cores and all.
-        height: Rows of it.
-        dead: Dead cores, (column, row), sorted.
-        rows: The rows that are used, in order: row `i` of the grid lies in row `rows[i]` of the wafer.
-        skipped: For each of them, the columns of the wafer that it does not use, in order.
-        row_hops: Hops between neighbours of a row, on average.
-        column_hops: Hops between neighbours of a column, on average.
-    """
-
-    width: int
-    height: int
-    dead: tuple[tuple[int, int], ...]
-    rows: tuple[int, ...]
-    skipped: tuple[tuple[int, ...], ...]
-    row_hops: float
-    column_hops: float
-
-    @property
-    def columns(self) -> int:
-        """Columns of the grid that programs see."""
-        return self.width - len(self.skipped[0])
 
 
 def read_defects(path: Path, width: int, height: int) -> tuple[tuple[int, int], ...]:
@@ -107,6 +82,25 @@ def map_defects(dead: Iterable[tuple[int, int]], width: int, height: int) -> Def
     skipped = tuple(tuple(int(column) for column in np.flatnonzero(~row)) for row in mask)
     row_hops, column_hops = _mean_hops(chosen, kept)
     return DefectMap(width, height, dead, tuple(map(int, kept)), skipped, row_hops, column_hops)
+
+
+def around_defects(target: Target, found: DefectMap) -> Target:
+    """The machine as programs see it around its dead cores: a smaller grid, and hops as long as they are on average.
+
+    The longer of the two averages counts in both directions, as most formulas do not say in which words travel.
+    """
+    grid = replace(target.grid, width=found.columns, height=len(found.rows))
+    hop = target.fabric.hop_cycles * max(found.row_hops, found.column_hops)
+    return replace(target, grid=grid, fabric=replace(target.fabric, hop_cycles=hop))
+
+
+def defect_notes(found: DefectMap) -> tuple[str, ...]:
+    """What dead cores cost, for the user; nothing where there are none."""
+    if not found.dead:
+        return ()
+    grid = f"{found.columns} x {len(found.rows)} instead of {found.width} x {found.height}"
+    hops = f"{found.row_hops:.2f} hops apart in a row on average, {found.column_hops:.2f} in a column"
+    return (f"{len(found.dead):,} dead cores: the grid is {grid}; neighbours lie {hops}",)
 
 
 def _choose(alive: NDArray[np.bool_], used: int) -> Columns:

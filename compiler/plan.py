@@ -297,6 +297,34 @@ class PlacementSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class DefectMap:
+    """Which cores of a wafer a plan uses, as its grid has dead ones.
+
+    Attributes:
+        width: Columns of the wafer, dead cores and all.
+        height: Rows of it.
+        dead: Dead cores, (column, row), sorted.
+        rows: The rows that are used, in order: row `i` of the grid lies in row `rows[i]` of the wafer.
+        skipped: For each of them, the columns of the wafer that it does not use, in order.
+        row_hops: Hops between neighbours of a row, on average.
+        column_hops: Hops between neighbours of a column, on average.
+    """
+
+    width: int
+    height: int
+    dead: tuple[tuple[int, int], ...]
+    rows: tuple[int, ...]
+    skipped: tuple[tuple[int, ...], ...]
+    row_hops: float
+    column_hops: float
+
+    @property
+    def columns(self) -> int:
+        """Columns of the grid that programs see."""
+        return self.width - len(self.skipped[0])
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The whole plan of a model on a target.
 
@@ -314,6 +342,7 @@ class Plan:
         placement: Interval, bound and how it was found.
         notes: What the compiler assumed or changed, a sentence each.
         versions: Versions of what made the plan.
+        defects: The cores of the wafer behind the grid, where some are dead.
     """
 
     format: int
@@ -329,6 +358,7 @@ class Plan:
     placement: PlacementSummary
     notes: tuple[str, ...]
     versions: dict[str, str]
+    defects: DefectMap | None = None
 
     def kernels(self) -> Iterator[Kernel]:
         """Every kernel, by wafer and phase."""

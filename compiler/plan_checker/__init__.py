@@ -8,7 +8,8 @@ What it checks, by code:
 
 * WSEC541 header: known format; region inside the wafer; inputs and outputs those of the lowered model; interval not
   below its bound nor below a kernel's cycles.
-* WSEC542 placement: rectangles as large as their mesh, inside the region, no two of a phase on one core.
+* WSEC542 placement: rectangles as large as their mesh, inside the region, no two of a phase on one core; behind the
+  region, whole rows of living cores.
 * WSEC543 shardings: mesh axes as split; a view holds as many elements as its tensor; an axis cuts one dimension;
   every element of an output lies on exactly one core, but for replication; nothing left partial; element types those
   of the model; weights are initializers.
@@ -41,6 +42,7 @@ from typing import TYPE_CHECKING
 from wsec.compiler.plan_checker.contents import check_contents
 from wsec.compiler.plan_checker.cycles import check_cycles
 from wsec.compiler.plan_checker.dataflow import check_dataflow
+from wsec.compiler.plan_checker.defects import check_defects
 from wsec.compiler.plan_checker.findings import Finding
 from wsec.compiler.plan_checker.header import check_header
 from wsec.compiler.plan_checker.memory import check_memory
@@ -72,7 +74,7 @@ def check_plan(plan: Plan, lowered: onnx_ir.Model | Path | None = None) -> tuple
         The findings in the order of the plan: header, placement, kernels, dataflow, links, routes.
     """
     model = None if lowered is None else read_model(lowered)
-    findings = [*check_header(plan, model), *check_placement(plan)]
+    findings = [*check_header(plan, model), *check_defects(plan), *check_placement(plan)]
     sound = set()
     for kernel in plan.kernels():
         of_kernel = check_kernel_shardings(kernel, model)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsec.compiler.errors import WsecError
-from wsec.driver import Options, Plan, StageEvent, compile_model, load_plan
+from wsec.driver import DEFAULT_PASS_TIMEOUT, Options, Plan, StageEvent, compile_model, load_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +34,10 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
     passes: Sequence[Pass | PlacedPass] = (),
     pipeline: Sequence[Pass] | None = None,
     verify_passes: bool = False,
+    dump_passes: str | Path | None = None,
+    pass_timeout: float | None = DEFAULT_PASS_TIMEOUT,
+    host: bool = True,
+    defects: str | Path | None = None,
     observer: Callable[[StageEvent], None] | None = None,
 ) -> Plan:
     """Compile an ONNX file onto the grid of a wafer-scale engine.
@@ -49,6 +53,10 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         passes: Passes of your own, run beside those of the pipeline; `wsec.api.passes.PlacedPass` gives one a place.
         pipeline: The lowering pipeline; the default one if None.
         verify_passes: Compare the numbers with the original model after each pass.
+        dump_passes: Folder for the model before the first pass and after each.
+        pass_timeout: Seconds that one pass may take; None for any time.
+        host: Operators that cores cannot run may run on the host; False makes them an error.
+        defects: A TOML file that lists dead cores of the wafer.
         observer: Called with a `StageEvent` as stages begin, progress and end.
 
     Raises:
@@ -63,6 +71,10 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         passes=passes,
         pipeline=pipeline,
         verify_passes=verify_passes,
+        dump_passes=None if dump_passes is None else Path(dump_passes),
+        pass_timeout=pass_timeout,
+        host=host,
+        defects=None if defects is None else Path(defects),
     )
     folder = None if output is None else Path(output)
     if observer is None:

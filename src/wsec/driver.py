@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.placement import Placement, Progress
+    from wsec.compiler.plan import DefectMap
     from wsec.compiler.plan_checker import Finding
     from wsec.compiler.plan_io import LoadedPlan
     from wsec.pass_verification import PassNumbers
@@ -68,6 +69,7 @@ class Options:
         verify_passes: Compare the numbers of the model with the original after each pass.
         pass_timeout: Seconds that one pass may take; None for any time.
         host: Operators that cores cannot run may run on the host; False makes them an error.
+        defects: A TOML file that lists dead cores, docs/targets.md; None for a wafer without.
     """
 
     target: str | Path | Target = "wse2"
@@ -81,6 +83,7 @@ class Options:
     verify_passes: bool = False
     pass_timeout: float | None = DEFAULT_PASS_TIMEOUT
     host: bool = True
+    defects: Path | None = None
 
 
 class Plan:
@@ -143,6 +146,7 @@ class _Job:
     model: Path
     options: Options
     target: Target
+    defects: DefectMap | None
     observer: Callable[[StageEvent], None]
     stop: Callable[[], bool] | None
 
@@ -178,7 +182,7 @@ def compile_model(
 
     if output is not None:
         check_output_folder(output)
-    job = _Job(Path(model), options, _target(options), observer, stop)
+    job = _Job(Path(model), options, *_target(options), observer, stop)
     lowered, notes = _lower(job)
     record = _decide(job, lowered, notes)
     with job.stage("check"):
@@ -194,9 +198,18 @@ def compile_model(
     return plan
 
 
-def _target(options: Options) -> Target:
+def _target(options: Options) -> tuple[Target, DefectMap | None]:
+    """The machine that the compiler is given, and the cores behind it where some are dead."""
+    from wsec.compiler.defects import around_defects, map_defects, read_defects
+
     target = options.target if isinstance(options.target, Target) else load_target(str(options.target))
-    return target if options.region is None else target.with_region(*options.region)
+    defects = None
+    if options.defects is not None:
+        grid = target.grid
+        dead = read_defects(options.defects, grid.width, grid.height)
+        defects = map_defects(dead, grid.width, grid.height)
+        target = around_defects(target, defects)
+    return target if options.region is None else target.with_region(*options.region), defects
 
 
 def _lower(job: _Job) -> tuple[ir.Model, tuple[str, ...]]:
@@ -315,6 +328,7 @@ class _NumbersChanged(Exception):  # noqa: N818 - ends a run of the pipeline who
 
 def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     """Split, place and route the lowered model."""
+    from wsec.compiler.defects import defect_notes
     from wsec.compiler.notes import attention_notes, buffer_notes, host_notes, unsplit_notes
     from wsec.compiler.partition import host_operator_notes
     from wsec.compiler.placement import Limits
@@ -329,6 +343,7 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     placement = decision.placement
     found = (
         *host_operator_notes(lowered),
+        *(() if job.defects is None else defect_notes(job.defects)),
         *unsplit_notes(decision.graph),
         *attention_notes(lowered, decision.graph),
         *buffer_notes(decision),
@@ -367,6 +382,7 @@ def _record(
             **{name: version(name) for name in ("wsec", "onnx-ir", "onnxscript", "ortools", "numpy")},
             **versions_of_kinds(kernel.kind for kernel in phase.kernels),
         },
+        defects=job.defects,
     )
 
 

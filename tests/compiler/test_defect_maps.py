@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsec.compiler.defects import DefectMap, map_defects, read_defects
+from wsec.compiler.defects import map_defects, read_defects
 from wsec.compiler.errors import WsecError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from wsec.compiler.plan import DefectMap
 
 
 def _used(found: DefectMap) -> list[list[int]]:

@@ -93,6 +93,12 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
     is_flag=True,
     help="Run the numbers after each pass, and stop at the first that changes them.",
 )
+@click.option(
+    "--defects",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A TOML file of dead rows, columns and cores of the wafer, which the plan leaves out.",
+)
 @click.option("--no-host", is_flag=True, help="Refuse a model of which a part would run on the host.")
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors, and what --json asks for.")
@@ -114,6 +120,7 @@ def compile_plan(
     before: tuple[str, ...],
     pass_timeout: float,
     verify_passes: bool,
+    defects: Path | None,
     no_host: bool,
     as_json: bool,
     quiet: bool,
@@ -137,6 +144,7 @@ def compile_plan(
         verify_passes=verify_passes,
         pass_timeout=pass_timeout,
         host=not no_host,
+        defects=defects,
     )
     folder = Path(f"{Path(model).stem}.plan") if output is None else Path(output)
     plan, stages = _compile(Path(model), options, folder, quiet=quiet, verbose=verbose)
