@@ -92,20 +92,21 @@ def _key(node: ir.Node) -> tuple[object, ...]:
             for a in node.attributes.values()
         ),
         *(
-            None if value is None else (value.dtype, str(value.shape), _content(value))
-            for value in node.inputs
+            None if value is None else (value.dtype, str(value.shape), _content(node, slot))
+            for slot, value in enumerate(node.inputs)
         ),
     )
 
 
-def _content(value: ir.Value) -> bytes:
-    """What tells two small constants of whole numbers apart; floats decide no shape but as scales, which are few."""
-    tensor = value.const_value
+def _content(node: ir.Node, slot: int) -> bytes:
+    """What tells two small constants apart: whole numbers, which may be axes or indices, and what decides a shape."""
+    value = node.inputs[slot]
+    tensor = None if value is None else value.const_value
     if (
         tensor is None
         or tensor.nbytes > _KEY_BYTES
-        or len(tensor.shape) > 1
         or isinstance(tensor, ir.ExternalTensor | ir.StringTensor)
+        or (tensor.dtype.is_floating_point() and slot not in SHAPE_OPERANDS.get(node.op_type, ()))
     ):
         return b""
     return tensor.tobytes()

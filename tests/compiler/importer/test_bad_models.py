@@ -36,6 +36,7 @@ CONTRADICTIONS = {
     "g (float[2, 9] x) => (float[p, q] y, float[p, q] z) { s = Constant<value_ints = [4, 4]>() y, z = Split<axis = 1>(x, s) }": "sum of 'split'",
     "g (float[2, 9] x) => (float[p, q] y) { s = Constant<value_ints = [1, 1]>() y = Pad(x, s) }": "Expected 2 * 2 values",
     "g (float[2, 9] x) => (float[p, q] y) { s = Constant<value_ints = [5]>() y = Gather(x, s) }": "out of data bounds",
+    "g (float[2, 9] x) => (float[a, b, 9] y, float[p, q, 9] z) <int64[1, 1] good = {1}, int64[1, 1] bad = {5}> { y = Gather(x, good) z = Gather(x, bad) }": "out of data bounds",
     'g (float[2, 9] x, float[8, 3] z) => (float[p, q] y) { y = Einsum<equation = "ij,jk->ik">(x, z) }': "",
     "g (float[5, 1, 3] x, float[1, 8, 3] w, float[1, 8, 3] r) => (float[a, b, c, d] y) { y = LSTM<hidden_size = 2>(x, w, r) }": "[1, 8, 3]",
     "g (float[2] x, int64[2] z) => (float[a] y) { y = Add(x, z) }": "inconsistent type",
