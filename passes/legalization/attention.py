@@ -1,4 +1,4 @@
-"""Attention of `ai.onnx` and MultiHeadAttention of com.microsoft in decomposed form."""
+"""Attention of `ai.onnx`, and Attention and MultiHeadAttention of com.microsoft, in decomposed form."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def multi_head_attention(emit: Emission) -> Sequence[ir.Value | None]:
     values = appended(emit, emit.optional(7), to_heads(emit, value, count))
     heads = Heads(to_heads(emit, query, count), keys, values)
     scale = emit.real("scale", 0.0) or 1 / math.sqrt(heads.queries.shape[3])
-    bias = added(emit, _contributed_biases(emit, heads))
+    bias = added(emit, _contributed_biases(emit, heads, mask=4, bias=5))
     result = from_heads(emit, attend(emit, heads, Weighting(scale, bias=bias)).result, heads)
     return (
         result,
@@ -194,15 +194,63 @@ def _with_bias(
     return results[0], results[1], results[2]
 
 
-def _contributed_biases(emit: Emission, heads: Heads) -> list[Tensor]:
-    """Padding mask, attention bias and causal mask of MultiHeadAttention."""
+def projected_attention(emit: Emission) -> Sequence[ir.Value | None]:
+    """Attention of com.microsoft, which projects its input itself: output, and present keys and values in one tensor."""
+    if emit.has(6) or emit.integer("past_present_share_buffer", 0):
+        raise CannotRewrite("its past is a buffer that is written in place")
+    if emit.integer("do_rotary", 0):
+        raise CannotRewrite("it turns its queries and keys")
+    count = emit.integer("num_heads", 0)
+    queries, keys, values = (to_heads(emit, item, count) for item in _projections(emit))
+    if emit.has(4):
+        keys, values = (
+            appended(emit, _of_pair(emit, emit.input(4), index), new)
+            for index, new in enumerate((keys, values))
+        )
+    heads = Heads(queries, keys, values)
+    scale = emit.real("scale", 0.0) or 1 / math.sqrt(queries.shape[3])
+    bias = added(emit, _contributed_biases(emit, heads, mask=3, bias=5))
+    result = from_heads(emit, attend(emit, heads, Weighting(scale, bias=bias)).result, heads)
+    if not emit.wants(1):
+        return result, None
+    pair = (emit.reshape(item.value, 1, *item.shape) for item in (keys, values))
+    return result, emit("Concat", *pair, axis=0)
+
+
+def _projections(emit: Emission) -> list[ir.Value]:
+    """Queries, keys and values [B, S, width], each with its columns of the weights [C, all widths] and of the bias."""
+    batch, rows, _ = shape_of(emit.input(0))
+    weights = emit.input(1)
+    given = emit.node.attributes.get("qkv_hidden_sizes")
+    widths = (shape_of(weights)[1] // 3,) * 3 if given is None else tuple(given.as_ints())
+    start, results = 0, []
+    for width in widths:
+        part = emit("MatMul", emit.input(0), emit.slice(weights, 1, start, start + width))
+        if emit.has(2):
+            part = emit("Add", part, emit.slice(emit.input(2), 0, start, start + width))
+        part.shape = ir.Shape((batch, rows, width))
+        results.append(part)
+        start += width
+    return results
+
+
+def _of_pair(emit: Emission, pair: ir.Value, index: int) -> ir.Value:
+    """Keys or values [B, H, P, D] of a past [2, B, H, P, D]."""
+    shape = shape_of(pair)[1:]
+    part = emit.reshape(emit.slice(pair, 0, index, index + 1), *shape)
+    part.shape = ir.Shape(shape)
+    return part
+
+
+def _contributed_biases(emit: Emission, heads: Heads, *, mask: int, bias: int) -> list[Tensor]:
+    """Padding mask, attention bias, which are the inputs of these numbers, and causal mask."""
     batch, _, rows, _ = heads.queries.shape
     columns, like = heads.keys.shape[2], heads.queries.value
     biases = []
-    if emit.has(4):
-        biases.append(_padding_bias(emit, emit.input(4), batch, columns, like))
-    if emit.has(5):
-        biases.append(Tensor(emit.input(5), shape_of(emit.input(5))))
+    if emit.has(mask):
+        biases.append(_padding_bias(emit, emit.input(mask), batch, columns, like))
+    if emit.has(bias):
+        biases.append(Tensor(emit.input(bias), shape_of(emit.input(bias))))
     if emit.integer("unidirectional", 0):
         biases.append(position_bias(emit, (rows, columns), (None, 0), columns - rows, like))
     return biases
@@ -217,7 +265,7 @@ def _padding_bias(emit: Emission, mask: ir.Value, batch: int, columns: int, like
     elif shape == (batch, columns) or (len(shape) == 3 and shape[-1] == columns):
         counts = emit("Greater", mask, emit.scalar(0, mask), dtype=ir.DataType.BOOL)
     else:
-        raise CannotRewrite(f"its key_padding_mask has shape {list(shape)}")
+        raise CannotRewrite(f"its mask has shape {list(shape)}")
     laid = (shape[0], 1, shape[1], columns) if len(shape) == 3 else (batch, 1, 1, columns)
     closed = emit.scalar(emit.real("mask_filter_value", -10000.0), like)
     bias = emit("Where", counts, emit.scalar(0, like), closed, dtype=like.dtype)

@@ -24,6 +24,34 @@ def skip_layer_normalization(emit: Emission) -> Values:
     return (result, *_statistics(emit, total, centred=True), total if emit.wants(3) else None)
 
 
+def embed_layer_normalization(emit: Emission) -> Values:
+    """Words, segments and positions looked up, added and normalised; how many words of a sample count; the sum."""
+    words = emit.input(0)
+    batch, length = shape_of(words)
+    places = emit.optional(8)
+    if places is None:
+        places = emit.constant(np.arange(length, dtype=np.int64)[None])
+    total = emit(
+        "Add", emit("Gather", emit.input(2), words, axis=0), emit("Gather", emit.input(3), places, axis=0)
+    )
+    if emit.has(1):
+        total = emit("Add", total, emit("Gather", emit.input(4), emit.input(1), axis=0))
+    total.shape = ir.Shape((batch, length, shape_of(emit.input(2))[1]))
+    result = emit(
+        "LayerNormalization", total, *_scales(emit, 5), axis=-1, epsilon=emit.real("epsilon", 1e-12)
+    )
+    counted = _words_that_count(emit, batch) if emit.wants(1) else None
+    return (result, counted, total if emit.wants(2) else None)
+
+
+def _words_that_count(emit: Emission, batch: int) -> ir.Value:
+    """For each sample how many elements of the mask are 1, as onnxruntime counts them; none without a mask."""
+    if not emit.has(7):
+        return emit.constant(np.zeros(batch, np.int32))
+    ones = emit("Equal", emit.input(7), emit.scalar(1, emit.input(7)), dtype=ir.DataType.BOOL)
+    return emit("ReduceSum", emit.cast(ones, ir.DataType.INT32), emit.integers(1), keepdims=0)
+
+
 def skip_simplified_layer_normalization(emit: Emission) -> Values:
     """Input, skip, gamma, bias: RMSNormalization of the sum; the sum is the fourth output."""
     total = _sum(emit, emit.optional(3))
@@ -32,13 +60,17 @@ def skip_simplified_layer_normalization(emit: Emission) -> Values:
 
 
 def simplified_layer_normalization(emit: Emission) -> Values:
-    """RMSNormalization; the inverse deviation is the second output."""
+    """RMSNormalization; the inverse deviation is the second output. The result is of the type of the scale."""
     axis, epsilon = emit.integer("axis", -1), emit.real("epsilon", 1e-5)
     x = emit.input(0)
     single = emit.integer("stash_type", 1) == 1 or x.dtype == ir.DataType.FLOAT
     if not single:
         raise CannotRewrite("its statistics are not in single precision")
-    result = emit("RMSNormalization", x, emit.input(1), axis=axis, epsilon=epsilon)
+    scale = emit.input(1)
+    kind = x.dtype if x.dtype == scale.dtype or scale.dtype is None else ir.DataType.FLOAT
+    operands = [value if kind is None else emit.cast(value, kind) for value in (x, scale)]
+    result = emit("RMSNormalization", *operands, axis=axis, epsilon=epsilon)
+    result = result if scale.dtype is None else emit.cast(result, scale.dtype)
     rank = len(shape_of(x))
     inverse = _inverse_deviation(emit, x, tuple(range(axis % rank, rank)), epsilon) if emit.wants(1) else None
     return (result, inverse)

@@ -86,6 +86,58 @@ def test_multi_head_attention(given: Inputs, options: dict[str, Any]) -> None:
     multi_head(given, **options)
 
 
+def projected(rows: int = ROWS, values: int = HIDDEN) -> Inputs:
+    """Inputs of Attention of com.microsoft: x, and the projections in one matrix."""
+    width = 2 * HIDDEN + values
+    return {"x": normal(BATCH, rows, 24), "w": normal(24, width) / 5, "b": normal(width)}
+
+
+@pytest.mark.parametrize(
+    ("given", "attributes", "outputs"),
+    [
+        (projected(), {}, (0, 1)),
+        ({**projected(), "b": None}, {"scale": 0.2}, (0,)),
+        (projected(), {"unidirectional": 1}, (0,)),
+        ({**projected(), "mask": whole(3, 5)}, {}, (0,)),
+        ({**projected(), "mask": RNG.integers(0, 2, (BATCH, ROWS)).astype(np.int32)}, {}, (0,)),
+        (
+            {**projected(), "mask": RNG.integers(0, 2, (BATCH, ROWS, ROWS)).astype(np.int32)},
+            {"mask_filter_value": -3.0},
+            (0,),
+        ),
+        ({**projected(), "past": normal(2, BATCH, HEADS, 3, SIZE)}, {"unidirectional": 1}, (0, 1)),
+        (
+            {
+                **projected(1),
+                "mask": RNG.integers(0, 2, (BATCH, 4)).astype(np.int32),
+                "past": normal(2, BATCH, HEADS, 3, SIZE),
+            },
+            {"unidirectional": 1},
+            (0, 1),
+        ),
+        ({**projected(), "added": normal(BATCH, HEADS, ROWS, ROWS)}, {}, (0,)),
+        (projected(values=2 * HIDDEN), {"qkv_hidden_sizes": [HIDDEN, HIDDEN, 2 * HIDDEN]}, (0,)),
+    ],
+    ids=["plain", "no bias", "causal", "lengths", "keys", "rows", "past", "decoding", "added", "widths"],
+)
+def test_attention_that_projects(given: Inputs, attributes: dict[str, Any], outputs: tuple[int, ...]) -> None:
+    """The projections are products of their own; masks in each form, past keys in front."""
+    inputs = ordered("x w b mask past added", given)
+    rewritten = rewrite(
+        "Attention", inputs, constants=("w", "b"), outputs=outputs, num_heads=HEADS, **attributes
+    )
+    assert "com.microsoft.Attention" not in rewritten.operators()
+    rewritten.assert_equal(5e-6)
+
+
+def test_an_attention_whose_keys_begin_late_says_why_it_stays() -> None:
+    """A mask of ends and begins has no standard form: the node is left, with the reason."""
+    inputs = ordered("x w b mask", {**projected(), "mask": whole(5, 5, 0, 1)})
+    rewritten = rewrite("Attention", inputs, constants=("w", "b"), num_heads=HEADS)
+    (node,) = rewritten.model.graph
+    assert node.metadata_props["wsec.unsplit"] == "its mask has shape [4]"
+
+
 def grouped(rows: int, past: int, lengths: list[int], total: int) -> Inputs:
     """Inputs of GroupQueryAttention."""
     batch = len(lengths)
@@ -129,12 +181,13 @@ ROTARY: Inputs = {"cos": normal(40, SIZE // 2), "sin": normal(40, SIZE // 2)}
         ({**grouped(3, 6, [8], 9), **ROTARY, "places": np.array([[3, 4, 9]])}, {"do_rotary": 1}),
         ({**grouped(1, 6, [6, 6], 7), "sinks": normal(HEADS)}, {"local_window_size": 4}),
         (grouped(1, 6, [6, 6], 7), {"smooth_softmax": 1}),
+        (grouped(1, 6, [6, 6], 7), {"smooth_softmax": -1}),
         ({**grouped(1, 6, [6, 6], 7), "added": normal(2, HEADS, 1, 7)}, {"softcap": 1.5}),
         ({**grouped(5, 0, [4, 4], 5), "q": normal(2, 5, HIDDEN + 2 * GROUPS * SIZE), "k": None, "v": None}, {}),
         ({**grouped(5, 0, [4, 4], 5), "pk": None, "pv": None}, {}),
     ],
     ids=[
-        "prompt", "padded prompt", "prompt and window", "window", "rotary", "chunk", "places", "sinks", "smooth",
+        "prompt", "padded prompt", "prompt and window", "window", "rotary", "chunk", "places", "sinks", "smooth", "not smooth",
         "added", "packed", "no past",
     ],
 )  # fmt: skip

@@ -45,6 +45,11 @@ def point(value: int) -> Array:
     return np.array(value, np.uint8)
 
 
+def below(limit: int) -> Array:
+    """Indices of two samples of five words."""
+    return RNG.integers(0, limit, (2, 5)).astype(np.int32)
+
+
 PAIR: Inputs = {
     "a": codes(2, 3, 4), "sa": scale(0.02), "za": point(100),
     "b": codes(2, 3, 4), "sb": scale(0.03), "zb": point(90), "sy": scale(0.05), "zy": point(128),
@@ -55,12 +60,19 @@ ONE: Inputs = {
 IMAGE: Inputs = {"x": normal(1, 4, 7, 7), "w": normal(6, 4, 3, 3), "b": normal(6)}
 CACHES: Inputs = {"c": normal(20, 4), "s": normal(20, 4)}
 PLACES = np.array([[0, 1, 2, 3, 4], [3, 4, 5, 6, 7]], np.int64)
+EMBEDDED: Inputs = {
+    "i": below(9), "s": below(2), "w": normal(9, 8), "p": normal(6, 8), "t": normal(2, 8), "g": normal(8), "b": normal(8),
+    "m": None,
+}  # fmt: skip
 
 CASES: list[tuple[str, Inputs, dict[str, Any]]] = [
     ("BiasGelu", {"x": normal(2, 8), "b": normal(8)}, {}),
     ("DequantizeLinear", {"x": codes(3, 4), "s": scale(0.1), "z": point(7)}, {}),
     ("DynamicQuantizeMatMul", {"a": normal(3, 8), "b": codes(8, 5), "s": scale(0.1), "z": point(9), "c": normal(5)}, {}),
     ("DynamicQuantizeMatMul", {"a": normal(3, 8), "b": codes(8, 5), "s": abs(normal(5))}, {}),
+    ("EmbedLayerNormalization", {**EMBEDDED, "m": below(3)}, {"outputs": (0, 1)}),
+    ("EmbedLayerNormalization", {**EMBEDDED, "s": None, "t": None}, {"epsilon": 1e-5, "outputs": (0, 1, 2)}),
+    ("EmbedLayerNormalization", {**EMBEDDED, "o": below(6)}, {"outputs": (0, 1)}),
     ("FastGelu", {"x": normal(2, 8), "b": normal(8)}, {}),
     ("FusedConv", IMAGE, {"activation": "LeakyRelu", "activation_params": [0.1], "pads": [1, 1, 1, 1]}),
     ("FusedConv", {**IMAGE, "z": normal(1, 6, 5, 5)}, {"activation": "Relu"}),
@@ -107,6 +119,15 @@ def test_contributed_operators_keep_their_numbers(
     rewritten = rewrite(operator, inputs, **options)
     assert not any(name.startswith("com.") for name in rewritten.operators())
     rewritten.assert_equal()
+
+
+@pytest.mark.parametrize("kinds", [(np.float16, np.float32), (np.float32, np.float16)])
+def test_simplified_layer_normalization_of_two_types(kinds: tuple[type, type]) -> None:
+    """Mixed precision: the result is of the type of the scale."""
+    given = {"x": normal(3, 8).astype(kinds[0]), "g": normal(8).astype(kinds[1])}
+    rewritten = rewrite("SimplifiedLayerNormalization", given, domain="")
+    assert rewritten.operators() == {"Cast", "RMSNormalization"}
+    rewritten.assert_equal(1e-3)
 
 
 @pytest.mark.parametrize("outputs", [(0,), (0, 1)])
