@@ -100,7 +100,7 @@ WEIGHTS_KIND = "weights"
 """Kind of a group that dequantises its weights: a DequantizeLinear and the product that reads it."""
 
 UNSPLIT_KEY = "wsec.unsplit"
-"""Node metadata: why the pass `legalize-operators` had to leave a node as it is."""
+"""Node metadata: why a pass (`legalize-operators`, `unroll-loops`, `inline-conditionals`) left a node as it is."""
 
 
 HOST_KEY = "wsec.host"

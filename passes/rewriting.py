@@ -35,6 +35,7 @@ class Rewriter:
         self.graph = model.graph
         self.modified = False
         self._names: set[str] | None = None
+        self._numbers: dict[str, int] = {}
 
     def nodes(self, *op_types: str) -> list[ir.Node]:
         """The nodes of the main graph with one of these ai.onnx operators, in order; all where none is named."""
@@ -232,11 +233,12 @@ class Rewriter:
                         names.update(value.name or "" for value in attribute.as_graph().inputs)
                         names.update(attribute.as_graph().initializers)
             self._names = names
-        name, number = stem, 1
+        name, number = stem, self._numbers.get(stem, 1)
         while name in names:
             number += 1
             name = f"{stem}_{number}"
         names.add(name)
+        self._numbers[stem] = number
         return name
 
 

@@ -73,7 +73,7 @@ def grouped_query_attention(emit: Emission) -> Sequence[ir.Value | None]:
     if emit.has(10):
         biases.append(Tensor(emit.input(10), shape_of(emit.input(10))))
     sinks = emit.optional(11)
-    if sinks is None and emit.integer("smooth_softmax", 0):
+    if sinks is None and emit.integer("smooth_softmax", 0) == 1:  # -1 stands for "not given"
         sinks = emit.constant(np.zeros(count, np.float32))
         sinks.shape = ir.Shape((count,))
     scale = emit.real("scale", 0.0) or 1 / math.sqrt(size)
