@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 _LISTING = frozenset({"Add", "Cast", "Concat", "Gather", "Mul", "Slice", "Squeeze", "Sub", "Unsqueeze"})
-_KEEPING = frozenset({"If", "Reshape", "Slice", "Split", "Squeeze", "TopK", "Unsqueeze"})
+_KEEPING = frozenset({"If", "Slice", "Split", "Squeeze", "TopK", "Unsqueeze"})
 _GROWING = frozenset(
     name for name in SHAPE_OPERANDS if name not in _KEEPING and not name.startswith("Reduce")
 )
+_LISTED_TYPES = frozenset(
+    {onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.UNDEFINED}
+)  # it knows no values of others
 _LISTED_ELEMENTS = 1 << 16
 
 
@@ -63,8 +66,12 @@ def _is_long(tensor: onnx.TypeProto.Tensor) -> bool:
 
 
 def _is_known(tensor: onnx.TypeProto.Tensor | None) -> bool:
-    """Whether the shape is known, or is known to be that of no vector."""
-    if tensor is None or not tensor.HasField("shape"):
+    """Whether the shape is known, or it is known that this is no vector of whole numbers."""
+    if tensor is None:
+        return False
+    if tensor.elem_type not in _LISTED_TYPES:
+        return True
+    if not tensor.HasField("shape"):
         return False
     return len(tensor.shape.dim) != 1 or tensor.shape.dim[0].HasField("dim_value")
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _SEEN_BYTES = 1 << 10
+_LISTED_ELEMENTS = 1 << 20
 _SYMBOLIC_DATA = "pkg.onnx_shape_inference.sym_data"
 _POOLING_OPSET = (
     22  # from here on pooling drops windows that begin behind the input, as onnxruntime does for all opsets
@@ -49,7 +50,7 @@ def infer_shapes(model: ir.Model) -> bool:
     check_extents(model.graph)
     _infer_by_onnx(model)
     opened = set(unshaped_values(model))
-    if opened:
+    if opened and not _has_long_vector(model):
         guessed = varying_values(model, opened) | computed_shapes(model, opened)
         shapes = {value: value.shape for value in guessed}
         _infer_symbolically(model)
@@ -210,6 +211,18 @@ def _adopt_tensor_type(value: ir.Value, proto: onnx.TypeProto.Tensor) -> None:
         value.type = ir.TensorType(ir.DataType(proto.elem_type))
     if proto.HasField("shape"):
         value.shape = ir.Shape([d.dim_value if d.HasField("dim_value") else None for d in proto.shape.dim])
+
+
+def _has_long_vector(model: ir.Model) -> bool:
+    """Whether a vector of whole numbers is so long that inference by symbols, which lists its elements, takes minutes."""
+    return any(
+        value.dtype in {ir.DataType.INT32, ir.DataType.INT64}
+        and len(shape) == 1
+        and shape[0] > _LISTED_ELEMENTS
+        for node in model.graph.all_nodes()
+        for value in node.outputs
+        if (shape := static_shape(value)) is not None
+    )
 
 
 def _infer_symbolically(model: ir.Model) -> None:

@@ -140,6 +140,21 @@ def test_bounded_inference_still_finds_shapes_of_long_vectors() -> None:
     assert [dim.dim_value for dim in output.type.tensor_type.shape.dim] == [3000000]
 
 
+@pytest.mark.parametrize(("length", "target"), [(100_000, "Mul(b, b)"), (9_000_000_000, "Add(b, b)")])
+def test_a_computed_target_lists_no_huge_vector(
+    length: int, target: str, model_file: Callable[[str], Path]
+) -> None:
+    """A Reshape to a length that inference computes: its sum and its join with itself must not be listed."""
+    path = model_file(
+        f"""{HEAD} g (float[3] x, int64[4] k) => (float[3] y) {{
+        b = Constant<value_ints = [{length}]>() \n h = {target} \n r = Reshape(k, h) \n d = Add(r, r)
+        j = Concat<axis = 0>(d, d) \n e = Shape(j) \n f = Cast<to = 1>(e) \n y = Add(x, f) }}"""
+    )
+    with pytest.raises(WsecError) as raised:
+        import_model(path, {})
+    assert raised.value.code in {"WSEC119", "WSEC120"}
+
+
 def test_a_loop_that_cannot_end(model_file: Callable[[str], Path]) -> None:
     """Without a number of steps, its condition must depend on something."""
     path = model_file(
