@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CHANNELS, SIDE, HEADS = 16, 4, 2
-TOKENS = SIDE * SIDE
 OPSET = 17
 _IR_VERSION = 8
 

@@ -67,6 +67,8 @@ ORDER: tuple[tuple[str, str, str], ...] = (
     ("simplify-casts", "fuse-elementwise", "a cast that goes would leave a hole in its group"),
     ("recognize-normalization", "fuse-elementwise", "what is left of its arithmetic joins no group"),
     ("recognize-activations", "fuse-elementwise", "what is left of its arithmetic joins no group"),
+    ("inline-conditionals", "legalize-operators", "it rewrites the main graph only"),
+    ("fold-quantization", "fuse-dequantization", "weights of a product of integers need no dequantisation"),
     ("legalize-operators", "fold-quantization", "QLinearAdd becomes a pair around an Add"),
     ("canonicalize-gemm", "fold-quantization", "only a MatMul becomes a product of integers"),
     ("fold-quantization", "fold-constants", "it transposes codes of weights"),
