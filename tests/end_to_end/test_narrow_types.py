@@ -53,3 +53,11 @@ def test_a_transformer_block_of_one_type(kind: str, tmp_path: Path) -> None:
     assert not {kernel.kind for kernel in plan.record.kernels()} & {"unsplit"}
     assert plan.check() == ()
     assert plan.verify().passed
+
+
+def test_an_output_of_bfloat16_that_onnxruntime_computes_is_read(tmp_path: Path) -> None:
+    """Onnxruntime has the Cast, and loads the model; only numpy cannot take the result from it."""
+    maker = ModelMaker()
+    result = maker.apply("Cast", maker.apply("Relu", "x"), to=TensorProto.BFLOAT16)
+    plan = wsec.compile(maker.save(tmp_path / "m.onnx", {"x": [4, 6]}, [result]), target="mesh16", effort=0)
+    assert plan.verify().passed
