@@ -107,8 +107,10 @@ def _dequantized(value: ir.Value | None) -> _Codes | None:
 
 def _move_behind(rewriter: Rewriter, node: ir.Node, shared: dict[object, ir.Value]) -> bool:
     """DequantizeLinear, then a movement: the movement of the codes, then DequantizeLinear."""
-    if node.op_type not in _MOVEMENTS or any(value.uses() for value in node.outputs[1:]):
+    if node.op_type not in _MOVEMENTS:
         return False
+    if any(value.uses() or value.is_graph_output() for value in node.outputs[1:]):
+        return False  # the indices of MaxPool
     held = _dequantized(node.inputs[0])
     if held is None or not (held.per_tensor or (node.op_type == "Transpose" and "perm" in node.attributes)):
         return False

@@ -129,6 +129,13 @@ def test_pairs_meet_behind_what_only_moves(
     assert operators(model) == expected
 
 
+def test_indices_of_maxima_that_are_an_output_stay(apply: Apply, operators: Operators) -> None:
+    """A MaxPool that gives them takes its maxima of numbers."""
+    text = f"""g (uint8[1, 1, 4, 4] q) => (float[1, 1, 3, 3] y, int64[1, 1, 3, 3] i) <{PARAMETERS}> {{
+        x = DequantizeLinear(q, sx, zx) y, i = MaxPool<kernel_shape=[2, 2]>(x) }}"""
+    assert operators(apply(FoldQuantization(), text))[-1] == "MaxPool"
+
+
 def test_weights_stay_bytes_and_other_constants_do_not(apply: Apply, operators: Operators) -> None:
     """A product dequantises on its cores; a summand of few numbers is dequantised now."""
     model = apply(
