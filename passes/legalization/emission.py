@@ -33,6 +33,7 @@ class Emission:
         self._shared = shared
         self._new_nodes: list[ir.Node] = []
         self._new_constants: list[ir.Value] = []
+        self._new_shared: list[object] = []
         self._was_modified = rewriter.modified
 
     def __call__(
@@ -63,7 +64,8 @@ class Emission:
         graph = self._rewriter.graph
         for node in reversed(self._new_nodes):
             graph.remove(node, safe=True)
-        for value in self._new_constants:
+        shared = [self._shared.pop(key) for key in self._new_shared]
+        for value in (*self._new_constants, *shared):
             graph.initializers.pop(str(value.name))
         self._rewriter.modified = self._was_modified
 
@@ -114,6 +116,7 @@ class Emission:
         """A constant that all nodes of the model share which ask for it under the same key."""
         if key not in self._shared:
             self._shared[key] = self._rewriter.constant(f"{self.node.name}_shared", function())
+            self._new_shared.append(key)
         return self._shared[key]
 
     def _made(self, value: ir.Value) -> ir.Value:
