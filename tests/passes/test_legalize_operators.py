@@ -150,7 +150,7 @@ def test_dynamic_quantization_is_arithmetic_that_can_be_cut() -> None:
 
 def test_dynamic_quantization_of_zeros() -> None:
     """There is nothing to divide by: onnxruntime takes a scale of one."""
-    given = {"x": np.zeros((3, 7), np.float32)}
+    given: Inputs = {"x": np.zeros((3, 7), np.float32)}
     rewrite("DynamicQuantizeLinear", given, domain="", outputs=(0, 1, 2)).assert_equal(0)
 
 

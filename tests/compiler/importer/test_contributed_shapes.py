@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -32,7 +34,7 @@ def _model(rows: int, held: int, lengths: int | None, total: int | None) -> onnx
         else:
             constants.append(numpy_helper.from_array(np.full(shape, number, np.int32), name))
     names = [*shapes, "lengths", "total"]
-    options = {"num_heads": HEADS, "kv_num_heads": GROUPS}
+    options: dict[str, Any] = {"num_heads": HEADS, "kv_num_heads": GROUPS}
     node = helper.make_node(
         "GroupQueryAttention", names, ["y", "a", "b"], "n", domain="com.microsoft", **options
     )
