@@ -124,7 +124,7 @@ def test_contributed_operators_keep_their_numbers(
 @pytest.mark.parametrize("kinds", [(np.float16, np.float32), (np.float32, np.float16)])
 def test_simplified_layer_normalization_of_two_types(kinds: tuple[type, type]) -> None:
     """Mixed precision: the result is of the type of the scale."""
-    given = {"x": normal(3, 8).astype(kinds[0]), "g": normal(8).astype(kinds[1])}
+    given: Inputs = {"x": normal(3, 8).astype(kinds[0]), "g": normal(8).astype(kinds[1])}
     rewritten = rewrite("SimplifiedLayerNormalization", given, domain="")
     assert rewritten.operators() == {"Cast", "RMSNormalization"}
     rewritten.assert_equal(1e-3)
