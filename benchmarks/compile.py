@@ -81,7 +81,7 @@ def measure(name: str, target: str, region: tuple[int, int] | None, effort: floa
         total_seconds=total,
         peak_megabytes=peak,
         interval=estimate.interval_cycles,
-        interval_bound=plan.record.placement.interval_bound,
+        interval_bound=estimate.interval_bound_cycles,
         bottleneck=estimate.bottleneck.kind,
         cores_used=sum(kernel.cores for kernel in estimate.kernels),
         ratio=verification.ratio,

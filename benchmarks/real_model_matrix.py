@@ -110,7 +110,7 @@ def measure(name: str, place: str, effort: float, folder: Path) -> Row:
         seconds=seconds,
         peak_gigabytes=peak,
         interval=estimate.interval_cycles,
-        interval_bound=plan.record.placement.interval_bound,
+        interval_bound=estimate.interval_bound_cycles,
         split_arithmetic=estimate.split.arithmetic,
         split=estimate.split.split_operators,
         unsplit=estimate.split.operators - estimate.split.split_operators,

@@ -113,6 +113,8 @@ class Estimate:
 
     Attributes:
         interval_cycles: Between two samples.
+        interval_bound_cycles: No placement of these kernels has a lower interval: they would need more cores than there are,
+            or the host's link more words a cycle than it carries.
         latency_cycles: From the first input word to the last output word of one sample.
         host_cycles: That the words of one sample need on their way in or out, whichever takes longer.
         clock_hz: The target's clock, which turns cycles into seconds.
@@ -132,6 +134,7 @@ class Estimate:
     """
 
     interval_cycles: int
+    interval_bound_cycles: int
     latency_cycles: int
     host_cycles: int
     clock_hz: float
@@ -173,6 +176,7 @@ def estimate(plan: Plan) -> Estimate:
     fullest = max(kernels, key=lambda kernel: kernel.memory_bytes, default=None)
     return Estimate(
         interval_cycles=interval,
+        interval_bound_cycles=max(plan.placement.interval_bound, host),
         latency_cycles=latency,
         host_cycles=host,
         clock_hz=plan.target.clock_hz,

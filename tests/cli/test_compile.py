@@ -60,7 +60,8 @@ def test_the_json_agrees_with_the_plan(wsec: Wsec, small_model: Path, tmp_path: 
     assert (summary["columns"], summary["rows"], summary["cores"]) == (12, 10, 120)
     assert summary["kernels"] == len(list(plan.record.kernels()))
     assert summary["interval_cycles"] == plan.estimate().interval_cycles
-    assert summary["interval_bound_cycles"] == plan.record.placement.interval_bound
+    assert summary["interval_bound_cycles"] == plan.estimate().interval_bound_cycles
+    assert summary["placement_bound_cycles"] == plan.record.placement.interval_bound
     assert list(summary["stage_seconds"]) == _STAGES
     assert summary["unsplit"] == []
     assert summary["interrupted"] is False
@@ -191,7 +192,7 @@ def test_the_summary_names_what_is_unusual(small_plan: Path, capsys: pytest.Capt
             1010,
             [
                 "interval 2,000 cycles, 100.0% above the lower bound of 1,000",
-                "placement 1,010 cycles for the slowest kernel, 1.0% above the bound",
+                "placement 1,010 cycles for the slowest kernel, 1.0% above its bound",
             ],
         ),
     ],
@@ -206,6 +207,7 @@ def test_the_interval_stands_beside_its_bound(
         interval_bound_cycles=1000,
         gap=interval / 1000 - 1,
         placement_interval_cycles=placement,
+        placement_bound_cycles=1000,
     )
     write_summary(summary, as_json=False)
     text = " ".join(capsys.readouterr().out.split())

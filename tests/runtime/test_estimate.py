@@ -106,6 +106,7 @@ def test_the_way_in_is_the_bottleneck(tmp_path: Path) -> None:
     target = replace(plan.target, host=replace(plan.target.host, bits_per_second=plan.target.clock_hz))
     result = estimate(replace(plan, target=target))
     assert result.interval_cycles == result.host_cycles == 160 * 8
+    assert result.interval_bound_cycles == 160 * 8 > plan.placement.interval_bound
     assert (result.bottleneck.kind, result.bottleneck.name) == ("host", HOST)
     assert result.bottleneck.reason == "1,280 cycles to bring one sample in and its result out"
 

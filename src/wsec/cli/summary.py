@@ -58,9 +58,10 @@ class Summary:
         cores_used: Cores that belong to a kernel.
         cores: Cores that the compiler was given.
         interval_cycles: Cycles between two samples.
-        interval_bound_cycles: No placement of these kernels has a lower interval.
+        interval_bound_cycles: No placement of these kernels has a lower interval: of cores and of the host's link.
         gap: Interval over bound, minus one.
         placement_interval_cycles: Cycles of the slowest kernel; the interval is longer where a link or the host is slower.
+        placement_bound_cycles: No placement has a slowest kernel that is faster.
         interrupted: The search was stopped by Ctrl-C.
         placement_method: Which stage of the search found the placement.
         bottleneck: What limits the interval.
@@ -90,6 +91,7 @@ class Summary:
     interval_bound_cycles: int
     gap: float
     placement_interval_cycles: int
+    placement_bound_cycles: int
     interrupted: bool
     placement_method: str
     bottleneck: Bottleneck
@@ -106,7 +108,7 @@ def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> S
     """The facts of a plan in `folder`, which took `stage_seconds` to make."""
     record = plan.record
     estimate = plan.estimate()
-    bound = record.placement.interval_bound
+    bound = estimate.interval_bound_cycles
     return Summary(
         plan=str(folder),
         model=record.model,
@@ -127,6 +129,7 @@ def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> S
         interval_bound_cycles=bound,
         gap=estimate.interval_cycles / bound - 1 if bound else 0.0,
         placement_interval_cycles=record.placement.interval,
+        placement_bound_cycles=record.placement.interval_bound,
         interrupted=record.placement.interrupted,
         placement_method=record.placement.method,
         bottleneck=estimate.bottleneck,
@@ -213,8 +216,8 @@ def _slowest_kernel(summary: Summary) -> list[tuple[str, str]]:
     cycles = summary.placement_interval_cycles
     if cycles == summary.interval_cycles:
         return []
-    bound = summary.interval_bound_cycles
-    gap = f", {percent(cycles / bound - 1)} above the bound" if bound else ""
+    bound = summary.placement_bound_cycles
+    gap = f", {percent(cycles / bound - 1)} above its bound" if bound else ""
     return [("placement", f"{count(cycles)} cycles for the slowest kernel{gap}")]
 
 
