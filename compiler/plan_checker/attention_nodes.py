@@ -244,7 +244,9 @@ class _Reader:
             for index, default in ((1, ()), (3, ()), (4, (1,)))
         )
         first = 0 if self._keys_first else self._columns
-        fits = starts in ([first], [first - before[-1]]) and axes in ([-1], [len(before) - 1]) and steps == [1]
+        fits = (
+            starts in ([first], [first - before[-1]]) and axes in ([-1], [len(before) - 1]) and steps == [1]
+        )
         keys = before[-1] - self._columns
         if self._stage != "probabilities" or not self._columns or not fits or after != (*before[:-1], keys):
             raise NoAttentionError(f"{node.name} a slice that cuts off the sink")
