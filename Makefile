@@ -32,7 +32,7 @@ demo: $(INSTALLED) $(DEMO_MODEL) ## compile ResNet-50 for wse2, run its shards, 
 test: $(INSTALLED) ## run the tests (PYTEST_ARGS="-k placement" chooses some)
 	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
-check: lint types models test ## everything that must pass before a change goes in
+check: lint types models test backend-suite ## everything that must pass before a change goes in
 
 lint: $(INSTALLED) ## style, formatting and import contracts
 	$(BIN)/ruff check .
