@@ -6,7 +6,9 @@ transfers are long and buffers few, is compared with the one of a shorter search
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -32,7 +34,7 @@ from wsec.compiler.plan import Phase
 from wsec.compiler.routing import route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     import onnx_ir as ir
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 _SAMPLES = (FULL_PIPELINE, 8, 4, 2, 1)  # buffers of a link at most, tried in this order until the kernels fit
 _SINGLE_BYTES = 4
 _TAKEN_APART = frozenset({"attention", "batched"})  # kinds that need some dimension whole on each core
+KernelSource = Callable[[int, frozenset[str]], KernelGraph]
+"""The kernels of a model or of a part of it, given the most samples of a link and the nodes that are not cut."""
 _NOTHING_TO_PLACE = Placement((), (), (), 0, 0, 0.0, "none", proven_optimal=True, interrupted=False)
 _WORTH_ANOTHER_PLACEMENT = 1.02  # cycles of the plan over those of its slowest kernel
 
@@ -83,8 +87,12 @@ class Planner:
         Raises:
             WsecError: WSEC3xx where it does not fit however few buffers it is split for.
         """
-        on_host = host_operators_of(lowered)
-        graph, tables, placement = self._fit(lowered)
+        source = partial(build_kernel_graph, lowered, self.target.fabric.word_bytes)
+        return self.plan_kernels(source, host_operators_of(lowered))
+
+    def plan_kernels(self, source: KernelSource, on_host: Sequence[HostOperator]) -> Decision:
+        """Split, place and route the kernels of `source`; as `plan` for a part of a model."""
+        graph, tables, placement = self._fit(source)
         decision = self._realise(graph, tables, placement, on_host)
         interval = phase_interval(decision.phase, self._clock(on_host, decision.phase.links))
         if interval <= _WORTH_ANOTHER_PLACEMENT * placement.interval or placement.interrupted:
@@ -99,23 +107,21 @@ class Planner:
     def _clock(self, on_host: Sequence[HostOperator], links: Sequence[Link]) -> HostClock:
         return HostClock(on_host, links, self.target)
 
-    def _fit(self, lowered: ir.Model) -> tuple[KernelGraph, list[SplitTable], Placement]:
+    def _fit(self, source: KernelSource) -> tuple[KernelGraph, list[SplitTable], Placement]:
         """Kernels and their placement.
 
         Where nothing fits, batched operators whose parts fit no core are unsplit, and attention is its operators.
         """
         try:
-            return self._with_attention_apart(lowered, self._fit_kernels(lowered, frozenset()))
+            return self._with_attention_apart(source, self._fit_kernels(source, frozenset()))
         except WsecError as error:
-            unsplit = (
-                self._oversized(lowered) if error.exit_status is ExitStatus.DOES_NOT_FIT else frozenset()
-            )
+            unsplit = self._oversized(source) if error.exit_status is ExitStatus.DOES_NOT_FIT else frozenset()
             if not unsplit:
                 raise
-        return self._fit_kernels(lowered, unsplit)
+        return self._fit_kernels(source, unsplit)
 
     def _with_attention_apart(
-        self, lowered: ir.Model, fitted: tuple[KernelGraph, list[SplitTable], Placement]
+        self, source: KernelSource, fitted: tuple[KernelGraph, list[SplitTable], Placement]
     ) -> tuple[KernelGraph, list[SplitTable], Placement]:
         """The same, or with attentions apart that no more cores make faster, where that shortens the interval.
 
@@ -127,14 +133,14 @@ class Planner:
         if not slow or placement.interrupted:
             return fitted
         try:
-            apart = self._fit_kernels(lowered, slow)
+            apart = self._fit_kernels(source, slow)
         except WsecError:
             return fitted  # its operators need more memory than there is
         return apart if apart[2].interval < placement.interval else fitted
 
-    def _oversized(self, lowered: ir.Model) -> frozenset[str]:
+    def _oversized(self, source: KernelSource) -> frozenset[str]:
         """Kernels of these kinds that, with the fewest buffers, fit no core."""
-        graph = build_kernel_graph(lowered, self.target.fabric.word_bytes, _SAMPLES[-1])
+        graph = source(_SAMPLES[-1], frozenset())
         names = []
         for nest in graph.nests:
             try:
@@ -145,13 +151,13 @@ class Planner:
         return frozenset(names)
 
     def _fit_kernels(
-        self, lowered: ir.Model, unsplit: frozenset[str]
+        self, source: KernelSource, unsplit: frozenset[str]
     ) -> tuple[KernelGraph, list[SplitTable], Placement]:
         """Kernels split for as many buffers as the region has room for, and their placement."""
         for samples in _SAMPLES:
             try:
                 with self.stage("kernels"):
-                    graph = build_kernel_graph(lowered, self.target.fabric.word_bytes, samples, unsplit)
+                    graph = source(samples, unsplit)
                     tables = split_tables(graph, self.target)
                 with self.stage("placement"):
                     return graph, tables, self._place(graph, tables, self.limits)
