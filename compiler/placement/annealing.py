@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from wsec.compiler.native import compiled
 from wsec.compiler.placement import tree_moves as moves
-from wsec.compiler.placement.native import compiled, draw, draw_exponential
+from wsec.compiler.placement.random_numbers import draw, draw_exponential
 from wsec.compiler.placement.slicing_tree import (
     PARENT,
     Curves,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from wsec.compiler.placement.native import compiled
+from wsec.compiler.native import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

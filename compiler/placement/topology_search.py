@@ -18,8 +18,8 @@ from wsec.compiler.placement import annealing
 from wsec.compiler.placement.candidate import Candidate, Instance, better, make_candidate
 from wsec.compiler.placement.guillotine import tree_of
 from wsec.compiler.placement.levels import choose_levels, make_leaves
-from wsec.compiler.placement.native import random_state
 from wsec.compiler.placement.problem import Rectangle, hop_cycles
+from wsec.compiler.placement.random_numbers import random_state
 from wsec.compiler.placement.slicing_tree import realise
 
 if TYPE_CHECKING:

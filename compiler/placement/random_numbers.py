@@ -1,32 +1,16 @@
-"""Functions compiled by numba, the one place that knows it, and what compiled searches share: random numbers.
-
-Compiled code is kept beside the sources, or in the user's cache where those cannot be written. It releases the
-interpreter's lock, so that two searches run at the same time in two threads.
-"""
+"""Random numbers for compiled searches: the same on every machine."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
-import numba
 import numpy as np
 
+from wsec.compiler.native import compiled
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
-
-Compiled = TypeVar("Compiled", bound="Callable[..., object]")
-
-
-def compiled(function: Compiled) -> Compiled:
-    """Compile a function of numbers and arrays, at its first call."""
-    try:
-        return numba.njit(function, nogil=True, cache=True)  # type: ignore[no-any-return]
-    except RuntimeError:  # no folder to keep it in: compile it anew in each process
-        return numba.njit(function, nogil=True)  # type: ignore[no-any-return]
-
 
 _LUCK: Final = np.array([round(-math.log((at + 0.5) / 4096) * 2**20) / 2**20 for at in range(4096)])
 """Quantiles of the exponential distribution, rounded so that they are the same with every mathematical library."""
