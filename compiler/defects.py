@@ -2,7 +2,7 @@
 
 The hardware's own way: a row shifts past its dead cores onto spare columns. All rows that are used get the same number
 of columns; rows with fewer living cores are left out. Which number gives most cores is found by trying all. Where a row has
-more living cores than it needs, those it skips are chosen so that its cores stay close to those of the rows beside it.
+more living cores than it needs, `row_shifts` chooses those it skips.
 
 A router beside a dead core reaches the next living one over the links of the dead one's router, a hop for each core
 passed: neighbours of the smaller grid may lie several hops apart.
@@ -18,6 +18,7 @@ import numpy as np
 
 from wsec.compiler.errors import WsecError
 from wsec.compiler.plan import DefectMap
+from wsec.compiler.row_shifts import shift_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from wsec.compiler.row_shifts import Columns
     from wsec.compiler.target import Target
-
-    Columns = NDArray[np.int64]
 
 _KEYS = ("rows", "columns", "cores")
 
@@ -76,7 +76,7 @@ def map_defects(dead: Iterable[tuple[int, int]], width: int, height: int) -> Def
     if used == 0:
         raise _bad_map("the wafer", "a living core", f"all of {width} x {height} cores are dead")
     kept = np.flatnonzero(living >= used)
-    chosen = _choose(alive[kept], used)
+    chosen = shift_rows(alive[kept], used)
     mask = np.zeros((len(kept), width), dtype=bool)
     np.put_along_axis(mask, chosen, values=True, axis=1)
     skipped = tuple(tuple(int(column) for column in np.flatnonzero(~row)) for row in mask)
@@ -101,29 +101,6 @@ def defect_notes(found: DefectMap) -> tuple[str, ...]:
     grid = f"{found.columns} x {len(found.rows)} instead of {found.width} x {found.height}"
     hops = f"{found.row_hops:.2f} hops apart in a row on average, {found.column_hops:.2f} in a column"
     return (f"{len(found.dead):,} dead cores: the grid is {grid}; neighbours lie {hops}",)
-
-
-def _choose(alive: NDArray[np.bool_], used: int) -> Columns:
-    """Columns of the wafer for each column of the grid, [rows, used].
-
-    Each row follows the straight line from the first to the last column as closely as its dead cores let it: a column of
-    the grid takes the first living core at or behind the line, as long as enough of them are left for the rest.
-    """
-    rows, width = alive.shape
-    ranks = np.cumsum(alive, axis=1)  # living cores up to a column, with it
-    columns = np.full((rows, int(ranks[:, -1].max())), width, dtype=np.int64)  # column of each living core
-    row, column = np.nonzero(alive)
-    columns[row, ranks[row, column] - 1] = column
-    spare = ranks[:, -1] - used
-    chosen = np.empty((rows, used), dtype=np.int64)
-    passed = np.zeros(rows, dtype=np.int64)  # living cores skipped so far
-    lanes = np.arange(rows)
-    for index in range(used):
-        line = index * width // used
-        behind: Columns = ranks[:, line] - alive[:, line]  # living cores in front of the line
-        passed = np.clip(behind - index, passed, spare)
-        chosen[:, index] = columns[lanes, index + passed]
-    return chosen
 
 
 def _mean_hops(chosen: Columns, kept: NDArray[np.int64]) -> tuple[float, float]:

@@ -72,12 +72,12 @@ def test_a_wafer_without_defects_is_as_it_was() -> None:
 
 
 def test_one_percent_of_dead_cores_costs_few_columns() -> None:
-    """Rows keep close to each other: most neighbours of a column lie one or two hops apart."""
+    """Rows keep close to each other: three in four neighbours of a column lie one hop apart."""
     random = np.random.default_rng(0).random((994, 750))
     dead = [(int(column), int(row)) for row, column in np.argwhere(random < 0.01)]
     found = map_defects(dead, 750, 994)
     assert found.columns * len(found.rows) >= 0.97 * 750 * 994
-    assert found.column_hops < 2
+    assert found.column_hops < 1.3
 
 
 def test_a_file_names_rows_columns_and_cores(tmp_path: Path) -> None:
