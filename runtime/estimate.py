@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from wsec.compiler.cost.host_clock import HostClock, host_link_cycles, host_words
 from wsec.compiler.cost.pipeline import buffered_interval, lifetime, result_interval, timing_of
+from wsec.compiler.layouts import LayoutShare, layout_share, straight_links
 from wsec.compiler.plan import HOST
 from wsec.runtime.schedule import kernels_in_order
 
@@ -59,11 +60,21 @@ class KernelEstimate:
 
 @dataclass(frozen=True, slots=True)
 class LinkEstimate:
-    """Of a link: cycles from the first word sent to the last word received, and the least between two samples."""
+    """Of a link.
+
+    Attributes:
+        name: Of the link.
+        words: Of a sample.
+        cycles: From the first word sent to the last word received.
+        interval_cycles: The least between two samples.
+        straight: Whether nothing is redistributed on the way (docs/layouts.md); None from and to the host.
+    """
 
     name: str
+    words: int
     cycles: int
     interval_cycles: int
+    straight: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +137,7 @@ class Estimate:
             a kernel had as much to do as its busiest.
         split: How much of the model is split.
         host: How much of it runs on the host.
+        layouts: How many links need no redistribution.
         fullest_core_bytes: In use on the fullest core of all.
         fullest_kernel: The kernel it belongs to.
         memory_bytes: In use on all cores, as if each were as full as the fullest of its kernel.
@@ -145,6 +157,7 @@ class Estimate:
     utilisation: float
     split: SplitShare
     host: HostShare
+    layouts: LayoutShare
     fullest_core_bytes: int
     fullest_kernel: str
     memory_bytes: int
@@ -159,8 +172,10 @@ def estimate(plan: Plan) -> Estimate:
         WsecError: WSEC565 kernels wait for each other, so that there is no latency.
     """
     kernels = tuple(_kernel_estimate(kernel) for kernel in plan.kernels())
+    links = tuple(plan.links())
+    straight = straight_links(plan.kernels(), links)
     in_order = kernels_in_order(plan)
-    host = host_link_cycles(max(host_words(tuple(plan.links()))), plan.target)
+    host = host_link_cycles(max(host_words(links)), plan.target)
     bottlenecks = [
         [_phase_bottleneck(phase, plan, in_order) for phase in wafer.phases if phase.kernels or phase.links]
         for wafer in plan.wafers
@@ -187,11 +202,15 @@ def estimate(plan: Plan) -> Estimate:
         utilisation=used / available if available else 0.0,
         split=_split_share(kernels),
         host=_host_share(plan),
+        layouts=layout_share(links, straight),
         fullest_core_bytes=fullest.memory_bytes if fullest else 0,
         fullest_kernel=fullest.name if fullest else "",
         memory_bytes=sum(kernel.memory_bytes * kernel.cores for kernel in kernels),
         kernels=kernels,
-        links=tuple(LinkEstimate(link.name, link.cycles, link.interval) for link in plan.links()),
+        links=tuple(
+            LinkEstimate(link.name, link.words, link.cycles, link.interval, straight.get(link.name))
+            for link in links
+        ),
     )
 
 

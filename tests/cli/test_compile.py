@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from wsec.cli.summary import Summary, summarize, write_summary
+from wsec.compiler.layouts import LayoutShare
 from wsec.driver import load_plan
 from wsec.runtime.estimate import HostShare
 
@@ -33,7 +34,7 @@ def test_the_summary_says_what_came_out(wsec: Wsec, small_model: Path, tmp_path:
     assert result.stderr == ""
     assert result.stdout.startswith("small.onnx on mesh16, 16 x 16 cores\n  kernels     4 kernels, 5 links\n")
     assert labels == [
-        "kernels", "split", "cores", "interval", "bottleneck", "latency", "throughput", "memory", "took", "plan", "next",
+        "kernels", "layouts", "split", "cores", "interval", "bottleneck", "latency", "throughput", "memory", "took", "plan", "next",
     ]  # fmt: skip
     assert (folder / "plan.json").is_file()
 
@@ -180,6 +181,24 @@ def test_the_summary_names_what_is_unusual(small_plan: Path, capsys: pytest.Capt
     assert "interrupted the search was stopped; this is the best legal plan it had found" in " ".join(lines)
     notes_shown = [line for line in lines if line.startswith("note ")]
     assert notes_shown == [*(f"note note {index}" for index in range(8)), "note 2 more notes: see --json"]
+
+
+@pytest.mark.parametrize(
+    ("share", "line"),
+    [
+        (LayoutShare(73, 34, 1000, 443), "layouts 34 of 73 links between kernels straight, 44.3% of the words; 39 redistribute"),
+        (LayoutShare(1, 1, 0, 0), "layouts 1 of 1 link between kernels straight, 0.0% of the words; 0 redistribute"),
+    ],
+)  # fmt: skip
+def test_the_summary_says_how_many_links_are_straight(
+    small_plan: Path, capsys: pytest.CaptureFixture[str], share: LayoutShare, line: str
+) -> None:
+    """With and without redistribution, in links and in words; nothing where no link joins two kernels."""
+    summary = dataclasses.replace(_summary_of(small_plan), layouts=share)
+    write_summary(summary, as_json=False)
+    assert f"{line} split" in " ".join(capsys.readouterr().out.split())
+    write_summary(dataclasses.replace(summary, layouts=LayoutShare(0, 0, 0, 0)), as_json=False)
+    assert "layouts" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from small_plans import two_products
 
 from wsec.compiler.errors import WsecError
+from wsec.compiler.layouts import LayoutShare
 from wsec.compiler.plan import HOST, Cycles, MemoryLedger, Phase, Rectangle, Route, Wafer
 from wsec.runtime.estimate import SplitShare, estimate
 
@@ -146,3 +147,14 @@ def test_message_kernels_that_wait_for_each_other(tmp_path: Path) -> None:
         "  found:    2 kernels that cannot begin\n"
         "  try:      `wsec check-plan` lists what is wrong with the plan; compile the model again"
     )
+
+
+def test_links_between_kernels_are_straight_or_redistribute(tmp_path: Path) -> None:
+    """Counted with their words; those from and to the host are neither."""
+    result = estimate(plan_of(tmp_path))
+    assert {link.name: link.straight for link in result.links} == {
+        "first.a": None,
+        "second.a": False,
+        "y.out": None,
+    }
+    assert result.layouts == LayoutShare(links=1, straight_links=0, words=40, straight_words=0)

@@ -20,7 +20,7 @@ from wsec.cli.output import (
     write_labelled,
     write_table,
 )
-from wsec.cli.summary import host_share, split_share
+from wsec.cli.summary import host_share, layout_facts, split_share
 
 if TYPE_CHECKING:
     from wsec.compiler.plan import Rectangle
@@ -91,6 +91,7 @@ def _facts(result: Estimate) -> list[tuple[str, str]]:
         ("latency", f"{count(result.latency_cycles)} cycles, {seconds(result.latency_seconds)}"),
         ("throughput", f"{count(result.samples_per_second)} samples/s at {hertz(result.clock_hz)}"),
         ("split", split_share(result.split)),
+        *layout_facts(result.layouts),
         *([("on the host", host_share(result.host, result.split))] if result.host.operators else []),
         ("utilisation", f"{percent(result.utilisation)} of the cycles of all cores compute"),
     ]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from wsec.compiler.layouts import LayoutShare
     from wsec.compiler.plan import Plan as PlanRecord
     from wsec.driver import Plan
     from wsec.runtime.estimate import Bottleneck, HostShare, SplitShare
@@ -55,6 +56,7 @@ class Summary:
         unsplit: Operators whose arithmetic runs on one core.
         host: How much runs on the host, and what goes between it and the wafer for that.
         host_operators: Operators that run on the host.
+        layouts: Links between kernels, those of them that need no redistribution, and the words of both.
         cores_used: Cores that belong to a kernel.
         cores: Cores that the compiler was given.
         interval_cycles: Cycles between two samples.
@@ -85,6 +87,7 @@ class Summary:
     unsplit: tuple[str, ...]
     host: HostShare
     host_operators: tuple[str, ...]
+    layouts: LayoutShare
     cores_used: int
     cores: int
     interval_cycles: int
@@ -123,6 +126,7 @@ def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> S
         ),
         host=estimate.host,
         host_operators=tuple(item.name for item in record.host_operators),
+        layouts=estimate.layouts,
         cores_used=_cores_used(record),
         cores=record.region_width * record.region_height * len(record.wafers),
         interval_cycles=estimate.interval_cycles,
@@ -170,6 +174,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     stages = ", ".join(f"{name} {seconds(duration)}" for name, duration in summary.stage_seconds.items())
     facts = [
         ("kernels", f"{plural(summary.kernels, 'kernel')}, {plural(summary.links, 'link')}"),
+        *layout_facts(summary.layouts),
         ("split", split_share(summary.split)),
         (
             "cores",
@@ -199,6 +204,20 @@ def split_share(share: SplitShare) -> str:
     """How much of a model is split, in a line."""
     operators = f"{count(share.split_operators)} of {plural(share.operators, 'operator')}"
     return f"{operators}, {percent(share.arithmetic)} of the arithmetic"
+
+
+def layout_facts(share: LayoutShare) -> list[tuple[str, str]]:
+    """How many links between kernels need no redistribution, in a line, where there are any."""
+    if not share.links:
+        return []
+    links = f"{count(share.straight_links)} of {plural(share.links, 'link')} between kernels straight"
+    words = percent(share.straight_words / share.words) if share.words else percent(0.0)
+    return [
+        (
+            "layouts",
+            f"{links}, {words} of the words; {count(share.links - share.straight_links)} redistribute",
+        )
+    ]
 
 
 def host_share(host: HostShare, split: SplitShare) -> str:
