@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wsec.compiler.placement.constraints import Adjacent, Constraint, Forbid, Pin, Side, TouchEdge, Within
 from wsec.compiler.placement.problem import (
     Limits,
     Net,
@@ -34,14 +35,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "Adjacent",
+    "Constraint",
+    "Forbid",
     "Limits",
     "Net",
+    "Pin",
     "Placement",
     "PlacementKernel",
     "PlacementProblem",
     "Progress",
     "Rectangle",
     "ShapeOptions",
+    "Side",
+    "TouchEdge",
+    "Within",
     "interval_bound",
     "least_area",
     "objective_bound",
@@ -66,7 +74,7 @@ def place(
 
 def interval_bound(problem: PlacementProblem) -> int:
     """The area lower bound on the interval, in cycles; raises as `place` does for what cannot fit."""
-    from wsec.compiler.placement.solver import prepare
+    from wsec.compiler.placement.preparation import prepare
 
     return prepare(problem).bound
 
@@ -74,10 +82,10 @@ def interval_bound(problem: PlacementProblem) -> int:
 def objective_bound(problem: PlacementProblem) -> float:
     """A lower bound on the whole objective, wires included, in cycles; raises as `place` does for what cannot fit."""
     from wsec.compiler.placement import bounds
-    from wsec.compiler.placement.solver import prepare
+    from wsec.compiler.placement.preparation import prepare
 
     instance = prepare(problem)
-    return bounds.objective_bound(problem, instance.tables, instance.bound)
+    return bounds.objective_bound(instance.problem, instance.all_tables, instance.bound)
 
 
 def least_area(problem: PlacementProblem, time: int) -> int | None:
@@ -86,6 +94,6 @@ def least_area(problem: PlacementProblem, time: int) -> int | None:
     More than the grid has free: no placement reaches that interval.
     """
     from wsec.compiler.placement import bounds
-    from wsec.compiler.placement.solver import prepare
+    from wsec.compiler.placement.preparation import prepare
 
-    return bounds.least_area(prepare(problem).tables, time)
+    return bounds.least_area(prepare(problem).all_tables, time)

@@ -50,10 +50,11 @@ class Task(NamedTuple):
         spare: Cores of the grid beyond the kernels' least areas, at each level.
         width: Of the grid.
         height: Of the grid.
-        source: Kernel at one end of each net.
-        target: Kernel at its other end.
+        source: Kernel, or fixed rectangle behind the last kernel, at one end of each net.
+        target: The same at its other end.
         weight: What a hop of the net is worth, in cycles. No nets: only the interval matters.
         excess_weight: What a core beyond the grid is worth, in cycles.
+        fixed: Rectangles that stand, int64 `[fixed, 4]` of x, y, width, height.
     """
 
     leaves: Leaves
@@ -65,6 +66,7 @@ class Task(NamedTuple):
     target: NDArray[np.int64]
     weight: NDArray[np.float64]
     excess_weight: float
+    fixed: NDArray[np.int64]
 
 
 class Room(NamedTuple):
@@ -88,7 +90,7 @@ def make_room(task: Task) -> Room:
     return Room(
         make_curves(kernels, task.leaves.points.shape[1], min(task.width, task.height) + margin + 1),
         np.zeros((32, 3), dtype=np.int64),
-        np.zeros((kernels, 4), dtype=np.int64),
+        np.concatenate([np.zeros((kernels, 4), dtype=np.int64), task.fixed]),
         np.zeros((nodes + 2, 4), dtype=np.int64),
         np.zeros(nodes + 4, dtype=np.int64),
         np.zeros(nodes, dtype=np.int64),

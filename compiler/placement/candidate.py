@@ -13,6 +13,7 @@ from wsec.compiler.placement.problem import Rectangle, objective, wirelength
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wsec.compiler.placement.demands import Demands, Movable
     from wsec.compiler.placement.problem import PlacementProblem
     from wsec.compiler.placement.shape_curves import ShapeTable
 
@@ -22,13 +23,16 @@ class Instance:
     """A problem whose kernels each fit the grid.
 
     Attributes:
-        problem: As it was given.
+        problem: What is left to place: the kernels without a pin.
         tables: The usable options of each kernel; kernels that share `ShapeOptions` share the table.
         tilings: Ways to cover the free cores by disjoint rectangles, in packing order.
         free_area: Number of free cores.
         obstacles: The reserved rectangles, as far as they lie on the grid.
         bound: Lower bound on the interval, in cycles.
         slowest: No option takes more cycles.
+        whole: The problem as it was given.
+        pinned: The one option of each pinned kernel.
+        movable: How `problem` comes from it, and what constraints ask of the kernels.
     """
 
     problem: PlacementProblem
@@ -38,6 +42,19 @@ class Instance:
     obstacles: tuple[Rectangle, ...]
     bound: int
     slowest: int
+    whole: PlacementProblem
+    pinned: tuple[ShapeTable, ...]
+    movable: Movable
+
+    @property
+    def demands(self) -> Demands:
+        """What constraints ask of the kernels."""
+        return self.movable.demands
+
+    @property
+    def all_tables(self) -> tuple[ShapeTable, ...]:
+        """The options of each kernel, then the one of each pinned kernel: what ends of nets count on."""
+        return self.tables + self.pinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +76,9 @@ def make_candidate(
     instance: Instance, choice: Sequence[int], placed: Sequence[Rectangle], method: str
 ) -> Candidate:
     """Measure a placement."""
-    interval = max(int(table.cycles[at]) for table, at in zip(instance.tables, choice, strict=True))
-    word_hops = wirelength(instance.problem.nets, placed)
+    cycles = (int(table.cycles[at]) for table, at in zip(instance.tables, choice, strict=True))
+    interval = max(instance.movable.least, *cycles) if choice else instance.movable.least
+    word_hops = wirelength(instance.problem.nets, [*placed, *instance.demands.fixed])
     cost = objective(instance.problem, interval, instance.bound, word_hops)
     return Candidate(tuple(choice), tuple(placed), interval, word_hops, cost, method)
 

@@ -72,7 +72,7 @@ def _pack_within(
     )
     if not all(shapes):
         return Outcome.IMPOSSIBLE, None
-    window = Window(grid, shapes, instance.obstacles)
+    window = Window(grid, shapes, instance.obstacles, demands=instance.demands)
     outcome, boxes = pack(window, deterministic_time, seed)
     if outcome is not Outcome.FOUND:
         return outcome, None

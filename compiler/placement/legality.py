@@ -1,7 +1,7 @@
 """Is a placement legal? Computed from the problem and the placement alone, with none of the solver's code.
 
 Checks that each kernel has an existing option and a position, lies within the grid, off reserved rectangles and off
-every other kernel, and that interval and wirelength are what the rectangles say and the interval is not below the
+every other kernel, that every constraint is kept, and that interval and wirelength are what the rectangles say and the interval is not below the
 bound. It does not check that the bound is valid.
 """
 
@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from wsec.compiler.placement.constraints import Forbid, Pin, TouchEdge, Within, label
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wsec.compiler.placement.problem import Placement, PlacementProblem
+    from wsec.compiler.placement.problem import Placement, PlacementProblem, Rectangle
 
     Box = tuple[int, int, int, int]
 
@@ -42,6 +44,7 @@ def explain(problem: PlacementProblem, placement: Placement) -> list[str]:
         *_bounds(problem, boxes),
         *_reserved(problem, boxes),
         *_overlaps(problem, boxes),
+        *_constraints(problem, boxes),
         *_measures(problem, placement, boxes),
     ]
 
@@ -99,6 +102,59 @@ def _overlaps(problem: PlacementProblem, boxes: list[Box]) -> list[str]:
         )
         active.append(index)
     return findings
+
+
+def _constraints(problem: PlacementProblem, boxes: list[Box]) -> list[str]:
+    by_name = {kernel.name: box for kernel, box in zip(problem.kernels, boxes, strict=True)}
+    findings: list[str] = []
+    for each in problem.constraints:
+        if isinstance(each, Forbid):
+            areas = {name: _meets(box, _box(each.area)) for name, box in by_name.items()}
+            broken = [f"{name!r} at {by_name[name]}" for name, meets in areas.items() if meets]
+            wanted = f"no kernel in {_box(each.area)}"
+        else:
+            box = by_name[each.kernel]
+            broken = [f"{each.kernel!r} at {box}"]
+            if isinstance(each, Pin):
+                kept, wanted = box == _box(each.rectangle), str(_box(each.rectangle))
+            elif isinstance(each, Within):
+                area = _box(each.area)
+                kept = area[0] <= box[0] and area[1] <= box[1] and box[2] <= area[2] and box[3] <= area[3]
+                wanted = f"inside {area}"
+            elif isinstance(each, TouchEdge):
+                grid = {
+                    "left": (0, 0),
+                    "top": (1, 0),
+                    "right": (2, problem.width),
+                    "bottom": (3, problem.height),
+                }
+                kept = any(box[grid[side][0]] == grid[side][1] for side in each.sides)
+                wanted = f"at the {' or '.join(each.sides)}"
+            else:
+                other = by_name[each.other]
+                kept, wanted = _neighbours(box, other), f"a border with {each.other!r} at {other}"
+            broken = [] if kept else broken
+        findings.extend(f"{label(each)}: expected {wanted}, found {where}" for where in broken)
+    return findings
+
+
+def _box(area: Rectangle) -> Box:
+    return area.x, area.y, area.x + area.width, area.y + area.height
+
+
+def _meets(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _neighbours(one: Box, other: Box) -> bool:
+    """Whether one ends in the column, or row, where the other begins, and they have rows, or columns, in common."""
+    beside = one[2] == other[0] or other[2] == one[0]
+    above = one[3] == other[1] or other[3] == one[1]
+    rows, columns = (
+        range(max(one[1], other[1]), min(one[3], other[3])),
+        range(max(one[0], other[0]), min(one[2], other[2])),
+    )
+    return (beside and len(rows) > 0) or (above and len(columns) > 0)
 
 
 def _measures(problem: PlacementProblem, placement: Placement, boxes: list[Box]) -> list[str]:

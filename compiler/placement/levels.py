@@ -29,7 +29,7 @@ def choose_levels(
 
     The selection is denser near `low`, and so small that the curves stay in memory.
     """
-    times = np.array(times_between(tables, low, high), dtype=np.int64)
+    times = np.array(sorted({low, *times_between(tables, low, high)}), dtype=np.int64)
     kinds = len({id(table) for table in tables})
     most = max(2, min(_LEVELS, _BYTES // (kinds * 8 * (min(sides) + 1))))
     if len(times) <= most:

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from ortools.sat.python import cp_model
 
+from wsec.compiler.placement.packing_demands import add_demands
 from wsec.compiler.placement.problem import Rectangle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from wsec.compiler.placement.demands import Demands
 
 _WEIGHT_STEPS: Final = 1000
 
@@ -49,6 +52,8 @@ class Window:
         obstacles: Rectangles that no kernel may touch.
         wires: What to shorten; empty: any packing will do.
         incumbent: A packing to start from, for each kernel; empty: none is known.
+        demands: What else is asked of the kernels.
+        pull: Without wires, draw the kernels to the left (-1) or right (1), and to the top (-1) or bottom (1).
     """
 
     area: Rectangle
@@ -56,10 +61,14 @@ class Window:
     obstacles: tuple[Rectangle, ...] = ()
     wires: tuple[Wire, ...] = ()
     incumbent: tuple[Rectangle, ...] = ()
+    demands: Demands | None = None
+    pull: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Variables:
+class KernelVariables:
+    """Where a kernel is and how large."""
+
     x: cp_model.IntVar
     y: cp_model.IntVar
     width: cp_model.IntVar
@@ -75,8 +84,12 @@ def pack(window: Window, deterministic_time: float, seed: int) -> tuple[Outcome,
     model = cp_model.CpModel()
     kernels = [_add_kernel(model, window.area, shapes) for shapes in window.shapes]
     _keep_apart(model, window, kernels)
+    if window.demands is not None:
+        add_demands(model, window.demands, kernels)
     if window.wires:
         _shorten(model, window, kernels)
+    elif window.pull != (0, 0):
+        model.minimize(_distances(window.pull, kernels))
     for variables, box in zip(kernels, window.incumbent, strict=bool(window.incumbent)):
         model.add_hint(variables.x, box.x)
         model.add_hint(variables.y, box.y)
@@ -104,10 +117,12 @@ def pack(window: Window, deterministic_time: float, seed: int) -> tuple[Outcome,
     ]
 
 
-def _add_kernel(model: cp_model.CpModel, area: Rectangle, shapes: Sequence[tuple[int, int]]) -> _Variables:
+def _add_kernel(
+    model: cp_model.CpModel, area: Rectangle, shapes: Sequence[tuple[int, int]]
+) -> KernelVariables:
     widths = sorted({width for width, _ in shapes})
     heights = sorted({height for _, height in shapes})
-    variables = _Variables(
+    variables = KernelVariables(
         model.new_int_var(area.x, area.right - widths[0], ""),
         model.new_int_var(area.y, area.bottom - heights[0], ""),
         model.new_int_var_from_domain(cp_model.Domain.from_values(widths), ""),
@@ -117,7 +132,7 @@ def _add_kernel(model: cp_model.CpModel, area: Rectangle, shapes: Sequence[tuple
     return variables
 
 
-def _keep_apart(model: cp_model.CpModel, window: Window, kernels: Sequence[_Variables]) -> None:
+def _keep_apart(model: cp_model.CpModel, window: Window, kernels: Sequence[KernelVariables]) -> None:
     area = window.area
     across: list[cp_model.IntervalVar] = []
     down: list[cp_model.IntervalVar] = []
@@ -132,7 +147,7 @@ def _keep_apart(model: cp_model.CpModel, window: Window, kernels: Sequence[_Vari
     model.add_no_overlap_2d(across, down)
 
 
-def _shorten(model: cp_model.CpModel, window: Window, kernels: Sequence[_Variables]) -> None:
+def _shorten(model: cp_model.CpModel, window: Window, kernels: Sequence[KernelVariables]) -> None:
     """Minimise weighted distances of doubled centres; weights in a thousandth of the largest."""
     heaviest = max(wire.weight for wire in window.wires)
     reach = 4 * (abs(window.area.x) + window.area.width + abs(window.area.y) + window.area.height)
@@ -152,6 +167,13 @@ def _shorten(model: cp_model.CpModel, window: Window, kernels: Sequence[_Variabl
     model.minimize(cp_model.LinearExpr.sum(terms))
 
 
-def _centre(variables: _Variables, axis: int) -> cp_model.LinearExpr:
+def _distances(pull: tuple[int, int], kernels: Sequence[KernelVariables]) -> cp_model.LinearExpr:
+    """Sum over kernels of how far their far sides are from where they are drawn to, but for a constant."""
+    across = (each.x + each.width if pull[0] < 0 else -each.x for each in kernels)
+    down = (each.y + each.height if pull[1] < 0 else -each.y for each in kernels)
+    return cp_model.LinearExpr.sum([*across, *down])
+
+
+def _centre(variables: KernelVariables, axis: int) -> cp_model.LinearExpr:
     """Twice the centre, so that it is a whole number."""
     return 2 * variables.x + variables.width if axis == 0 else 2 * variables.y + variables.height

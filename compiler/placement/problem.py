@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from wsec.compiler.placement.constraints import Constraint
+
 
 @dataclass(frozen=True, slots=True)
 class Rectangle:
@@ -91,6 +93,7 @@ class PlacementProblem:
         reserved: Rectangles on which no kernel may stand; they may overlap each other and the grid's edge.
         wirelength_weight: What short wires are worth; see `objective`. 0: the interval alone, wires break ties.
         hop_cycles: What a word-hop is worth, in cycles; given, it takes the place of `wirelength_weight`.
+        constraints: What must hold of the placement; no answer breaks one.
     """
 
     width: int
@@ -100,6 +103,7 @@ class PlacementProblem:
     reserved: tuple[Rectangle, ...] = ()
     wirelength_weight: float = 0.05
     hop_cycles: float | None = None
+    constraints: tuple[Constraint, ...] = ()
 
     @property
     def wires_matter(self) -> bool:

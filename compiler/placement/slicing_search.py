@@ -77,10 +77,11 @@ def group_sizes(kernels: int) -> tuple[int, ...]:
 def directions(instance: Instance, order: Sequence[int], group: int) -> list[Direction]:
     """Columns and rows, with the kernels packed in `order` in groups of up to `group`."""
     position = {kernel: at for at, kernel in enumerate(order)}
+    between = [net for net in instance.problem.nets if {net.source, net.target} <= position.keys()]
     nets = slicing_layout.NetArrays(
-        np.array([position[net.source] for net in instance.problem.nets], dtype=np.int64),
-        np.array([position[net.target] for net in instance.problem.nets], dtype=np.int64),
-        np.array([net.weight for net in instance.problem.nets], dtype=np.float64),
+        np.array([position[net.source] for net in between], dtype=np.int64),
+        np.array([position[net.target] for net in between], dtype=np.int64),
+        np.array([net.weight for net in between], dtype=np.float64),
     )
     turned = {id(table): table.transposed() for table in instance.tables}
     return [

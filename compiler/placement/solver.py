@@ -10,17 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wsec.compiler.errors import WsecError
-from wsec.compiler.placement import bounds, exact, legality, regions, slicing_search, topology_search, windows
-from wsec.compiler.placement.candidate import Candidate, Instance, better
+from wsec.compiler.placement import anchors, bounds, exact, legality, slicing_search, topology_search, windows
+from wsec.compiler.placement.candidate import Candidate, Instance, better, make_candidate
+from wsec.compiler.placement.preparation import prepare
 from wsec.compiler.placement.problem import Limits, Placement, Progress
-from wsec.compiler.placement.shape_curves import shape_table
-from wsec.compiler.placement.validation import check_limits, check_problem
+from wsec.compiler.placement.validation import check_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from wsec.compiler.placement.problem import PlacementProblem
-    from wsec.compiler.placement.shape_curves import ShapeTable
 
 
 def place(
@@ -50,37 +49,12 @@ def place(
     timed = limits.started()
     for candidate in _stages(search, timed):
         search.offer(candidate)
-        if timed.stopped():
+        if timed.stopped() and search.best is not None:
             break
     best = search.best
     if best is None:
         raise _no_arrangement(instance, proven=search.impossible)
     return _checked(problem, search.answer(best, interrupted=limits.stopped()))
-
-
-def prepare(problem: PlacementProblem) -> Instance:
-    """Check the problem, index its shapes and compute the bound; raises as `place` does."""
-    check_problem(problem)
-    grid = regions.grid_of(problem)
-    obstacles = tuple(regions.intersection(grid, block) for block in problem.reserved if block.overlaps(grid))
-    spaces = regions.maximal_spaces(grid, obstacles)
-    if not spaces:
-        raise bounds.no_free_core()
-    prepared: dict[tuple[int, bool], ShapeTable] = {}
-    for kernel in problem.kernels:
-        key = (id(kernel.shapes), kernel.rotatable)
-        if key not in prepared:
-            prepared[key] = table = shape_table(kernel.shapes, spaces, rotatable=kernel.rotatable)
-            if not len(table.cycles):
-                raise bounds.kernel_too_large(problem, kernel, spaces)
-    tables = tuple(prepared[id(kernel.shapes), kernel.rotatable] for kernel in problem.kernels)
-    tilings = tuple(regions.tilings(grid, obstacles))
-    free_area = sum(tile.area for tile in tilings[0])
-    bound = bounds.area_bound(tables, free_area)
-    if bound is None:
-        raise bounds.area_too_small(problem, tables, free_area)
-    slowest = max(int(table.cycles[-1]) for table in tables)
-    return Instance(problem, tables, tilings, free_area, obstacles, bound, slowest)
 
 
 class _Search:
@@ -94,10 +68,14 @@ class _Search:
         self.bound = instance.bound
         self.best: Candidate | None = None
         self.seen: list[Candidate] = []
+        self.astray: list[Candidate] = []
         self.impossible = False
         self._callback = callback
 
     def offer(self, candidate: Candidate) -> None:
+        if not self.instance.demands.kept(candidate.placed):
+            self.astray.append(candidate)
+            return
         beaten = (
             other.interval <= candidate.interval and other.wirelength <= candidate.wirelength
             for other in self.seen
@@ -120,22 +98,31 @@ class _Search:
         self._callback(Progress(stage, self.bound, self.best.interval, gap, self.best.wirelength))
 
     def answer(self, best: Candidate, *, interrupted: bool) -> Placement:
-        chosen = list(zip(self.instance.tables, best.choice, strict=True))
+        instance = self.instance
+        chosen = dict(instance.movable.options)
+        for at, table, choice in zip(instance.movable.index, instance.tables, best.choice, strict=True):
+            chosen[at] = int(table.origin[choice]), bool(table.turned[choice])
+        whole = range(len(instance.whole.kernels))
+        boxes = dict(
+            zip(
+                (*instance.movable.index, *instance.movable.options),
+                (*best.placed, *instance.demands.fixed),
+                strict=True,
+            )
+        )
         return Placement(
-            option=tuple(int(table.origin[at]) for table, at in chosen),
-            x=tuple(box.x for box in best.placed),
-            y=tuple(box.y for box in best.placed),
+            option=tuple(chosen[at][0] for at in whole),
+            x=tuple(boxes[at].x for at in whole),
+            y=tuple(boxes[at].y for at in whole),
             interval=best.interval,
             interval_bound=self.bound,
             wirelength=best.wirelength,
             method=best.method,
             proven_optimal=best.interval == self.bound,
             interrupted=interrupted,
-            turned=tuple(bool(table.turned[at]) for table, at in chosen),
+            turned=tuple(chosen[at][1] for at in whole),
             cost=best.cost,
-            cost_bound=bounds.objective_bound(
-                self.instance.problem, self.instance.tables, self.instance.bound
-            ),
+            cost_bound=bounds.objective_bound(instance.problem, instance.all_tables, instance.bound),
             front=tuple(sorted((each.interval, each.wirelength) for each in self.seen)),
         )
 
@@ -143,10 +130,15 @@ class _Search:
 def _stages(search: _Search, limits: Limits) -> Iterator[Candidate]:
     """Candidates, stage by stage; the next stage starts from the best so far."""
     instance = search.instance
+    if not instance.tables:
+        yield make_candidate(instance, (), (), "pins")
+        return
     for order in _packing_orders(instance):
         yield from slicing_search.search(instance, order, limits)
-        if search.best is not None:
+        if search.best is not None or search.astray:
             break
+    if search.best is None and instance.demands:
+        yield from anchors.search(instance, limits)
     searching = limits.effort > 0 and not limits.stopped()
     if search.best is None or (exact.is_small(instance) and searching):
         search.report("exact")

@@ -146,6 +146,10 @@ def make_task(instance: Instance, best: Candidate, space: Rectangle) -> Task:
         np.array([net.target for net in nets], dtype=np.int64),
         np.array([net.weight * price for net in nets], dtype=np.float64),
         _EXCESS * best.interval / area if nets else 1.0,
+        np.array(
+            [(box.x - space.x, box.y - space.y, box.width, box.height) for box in instance.demands.fixed],
+            dtype=np.int64,
+        ).reshape(-1, 4),
     )
 
 
@@ -199,7 +203,8 @@ def _candidate(instance: Instance, task: Task, room: Room, walk: Walk, space: Re
     point = annealing.root_point(task, room, walk.place)
     realise(walk.tree, walk.place[annealing.ROOT], task.leaves.kind, room.curves, point, room.box, room.stack)
     choice, placed = [], []
-    for table, (x, y, width, height) in zip(instance.tables, room.box.tolist(), strict=True):
+    boxes = room.box[: len(instance.tables)].tolist()
+    for table, (x, y, width, height) in zip(instance.tables, boxes, strict=True):
         at = table.fastest_inside(width, height)
         assert at is not None  # noqa: S101 - the box is one of the kernel's own shapes
         choice.append(at)

@@ -214,6 +214,8 @@ def follow_net(
     """Take one end of a net, alone or with what is around it, and put it beside the other end or what is around that."""
     net = draw(random, len(source))
     part, other = source[net], target[net]
+    if max(part, other) > tree.shape[1] // 2:  # an end that is no leaf stands where it stands
+        return NOTHING
     if draw(random, 2) == 0:
         part, other = other, part
     while draw(random, 3) == 0 and tree[PARENT, part] >= 0:

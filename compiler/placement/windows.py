@@ -31,12 +31,13 @@ def search(instance: Instance, best: Candidate, limits: Limits) -> Iterator[Cand
     nets = [net for net in instance.problem.nets if net.source != net.target and net.weight > 0]
     if not nets:
         return
+    fixed = instance.demands.fixed
     shuffle = random.Random(limits.seed)  # noqa: S311 - a search order, not a secret
     queue: list[int] = []
     for _ in range(round(_WINDOWS * limits.effort)):
         if limits.stopped():
             return
-        queue = queue or _by_wires(nets, best, shuffle)
+        queue = queue or _by_wires(nets, best, fixed, shuffle)
         chosen = _around(queue.pop(0), nets, best)
         candidate = _repack(instance, nets, best, chosen, limits)
         if candidate is not None and better(candidate, best):
@@ -44,15 +45,19 @@ def search(instance: Instance, best: Candidate, limits: Limits) -> Iterator[Cand
             yield best
 
 
-def _by_wires(nets: Sequence[Net], best: Candidate, shuffle: random.Random) -> list[int]:
+def _by_wires(
+    nets: Sequence[Net], best: Candidate, fixed: Sequence[Rectangle], shuffle: random.Random
+) -> list[int]:
     """Kernels to centre a window on: those with the most word-hops first, with some luck."""
-    cost = [0.0] * len(best.placed)
+    boxes = [*best.placed, *fixed]
+    cost = [0.0] * len(boxes)
     for net in nets:
-        hops = net.weight * centre_distance(best.placed[net.source], best.placed[net.target])
+        hops = net.weight * centre_distance(boxes[net.source], boxes[net.target])
         cost[net.source] += hops
         cost[net.target] += hops
     luck = [each * (0.5 + shuffle.random()) for each in cost]
-    return sorted((index for index in range(len(cost)) if cost[index] > 0), key=lambda index: -luck[index])
+    movable = (index for index in range(len(best.placed)) if cost[index] > 0)
+    return sorted(movable, key=lambda index: -luck[index])
 
 
 def _around(centre: int, nets: Sequence[Net], best: Candidate) -> list[int]:
@@ -80,8 +85,9 @@ def _repack(
         obstacles=tuple(
             intersection(area, block) for block in (*fixed, *instance.obstacles) if area.overlaps(block)
         ),
-        wires=tuple(_wires(nets, best, chosen)),
+        wires=tuple(_wires(nets, [*best.placed, *instance.demands.fixed], chosen)),
         incumbent=tuple(best.placed[kernel] for kernel in chosen),
+        demands=instance.demands.among(chosen, best.placed),
     )
     outcome, boxes = pack(window, _TIME, limits.seed)
     if outcome is not Outcome.FOUND:
@@ -113,12 +119,12 @@ def _shapes(instance: Instance, best: Candidate, kernel: int, area: Rectangle) -
     return tuple(sorted({present, *smallest}))
 
 
-def _wires(nets: Sequence[Net], best: Candidate, chosen: Sequence[int]) -> Iterator[Wire]:
+def _wires(nets: Sequence[Net], boxes: Sequence[Rectangle], chosen: Sequence[int]) -> Iterator[Wire]:
     position = {kernel: at for at, kernel in enumerate(chosen)}
     for net in nets:
         ends = tuple(position[kernel] for kernel in (net.source, net.target) if kernel in position)
         if len(ends) == 2:
             yield Wire(ends, None, net.weight)
         elif ends:
-            outer = best.placed[net.target if net.source in position else net.source]
+            outer = boxes[net.target if net.source in position else net.source]
             yield Wire(ends, (2 * outer.x + outer.width, 2 * outer.y + outer.height), net.weight)
