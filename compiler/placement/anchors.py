@@ -31,25 +31,27 @@ _TIME: Final = 0.5
 
 def search(instance: Instance, limits: Limits) -> Iterator[Candidate]:
     """Placements that keep all constraints, from each corner, at the first time limit at which there are any."""
-    times = sorted({min(instance.slowest, int(instance.bound * factor)) for factor in _LADDER})
-    if times[-1] < instance.slowest:
-        times.append(instance.slowest)
-    for time in times:
+    times = {min(instance.slowest, int(instance.bound * factor)) for factor in _LADDER}
+    for time in sorted({*times, instance.slowest}):
         found = False
-        for corner in _CORNERS:
-            _, anchors = place_asked(instance, time, corner, limits.seed)
-            for candidate in _around(instance, anchors, limits) if anchors else ():
-                found = True
-                yield candidate
-            if found and limits.stopped():
-                return
+        for candidate in search_within(instance, time, limits):
+            found = True
+            yield candidate
         if found:
             return
 
 
-def place_asked(
+def search_within(instance: Instance, time: int, limits: Limits) -> Iterator[Candidate]:
+    """Placements, from each corner, in which kernels with demands take at most `time` cycles; others may take more."""
+    for corner in _CORNERS:
+        anchors = _place_asked(instance, time, corner, limits.seed)
+        if anchors is not None:
+            yield from _around(instance, anchors, limits)
+
+
+def _place_asked(
     instance: Instance, time: int, corner: tuple[int, int], seed: int
-) -> tuple[Outcome, dict[int, Rectangle]]:
+) -> dict[int, Rectangle] | None:
     """Rectangles for the kernels of which something is asked, within `time` cycles each, as if they were alone."""
     problem = instance.problem
     asked = instance.demands.asked(len(problem.kernels))
@@ -58,7 +60,7 @@ def place_asked(
         corners = staircase_corners(instance.tables[kernel], time, problem.width, problem.height)
         shapes.append(tuple(sorted(corners, key=lambda sides: (sides[0] * sides[1], sides))[:_SHAPES]))
     if not all(shapes):
-        return Outcome.IMPOSSIBLE, {}
+        return None
     window = Window(
         area=grid_of(problem),
         shapes=tuple(shapes),
@@ -67,7 +69,7 @@ def place_asked(
         pull=corner,
     )
     outcome, boxes = pack(window, _TIME, seed)
-    return outcome, dict(zip(asked, boxes, strict=True)) if boxes else {}
+    return dict(zip(asked, boxes, strict=True)) if outcome is Outcome.FOUND else None
 
 
 def _around(instance: Instance, anchors: dict[int, Rectangle], limits: Limits) -> Iterator[Candidate]:

@@ -6,6 +6,7 @@ areas sum to at most the free area.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -158,12 +159,19 @@ def area_too_small(problem: PlacementProblem, tables: Sequence[ShapeTable], free
     areas = [int(table.least_area[-1]) for table in tables]
     total = sum(areas)
     largest = sorted(range(len(areas)), key=lambda index: (-areas[index], index))[:3]
+    wide, high = _smallest_region(problem, total + problem.width * problem.height - free_area)
     named = ", ".join(f"{problem.kernels[index].name!r} {areas[index]:,}" for index in largest)
     return WsecError(
         "WSEC321",
         "the kernels do not fit: together they need more cores than the region has, even at their slowest",
         expected=f"sum of least areas <= free cores, {total:,} <= {free_area:,}",
         found=f"{total - free_area:,} cores too few for {len(areas)} kernels; the largest: {named}",
-        hint=f"use a region of at least {total:,} free cores, spread the kernels over several phases or wafers, "
+        hint=f"use a region of at least {total:,} free cores, such as {wide} x {high}, spread the kernels over several phases or wafers, "
         "or choose a smaller model",
     )
+
+
+def _smallest_region(problem: PlacementProblem, cores: int) -> tuple[int, int]:
+    """Columns and rows of at least so many cores, as near to the grid's proportions as whole numbers allow."""
+    columns = math.ceil(math.sqrt(cores * problem.width / problem.height))
+    return columns, math.ceil(cores / columns)

@@ -120,7 +120,7 @@ def _check_shape(pin: Pin, kernel: PlacementKernel) -> None:
         fastest_option(kernel, pin.rectangle)
     except ValueError:
         nearest = ", ".join(f"{width} x {height}" for width, height in _nearest_shapes(pin, kernel))
-        expected = f"a shape of kernel {kernel.name!r}, of which the nearest are {nearest}"
+        expected = f"a shape of kernel {kernel.name!r}; nearest: {nearest}"
         found = f"{pin.rectangle.width} x {pin.rectangle.height}"
         raise refusal(pin, expected, found, "take one of the nearest shapes") from None
 

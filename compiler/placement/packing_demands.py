@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from wsec.compiler.placement.packing_model import KernelVariables
     from wsec.compiler.placement.problem import Rectangle
 
-    Sides = tuple[cp_model.LinearExprT, cp_model.LinearExprT, cp_model.LinearExprT, cp_model.LinearExprT]
+    Sides = tuple[cp_model.LinearExpr, cp_model.LinearExpr, cp_model.LinearExpr, cp_model.LinearExpr]
 
 
 def add_demands(model: cp_model.CpModel, demands: Demands, kernels: Sequence[KernelVariables]) -> None:
@@ -34,10 +34,9 @@ def add_demands(model: cp_model.CpModel, demands: Demands, kernels: Sequence[Ker
             "bottom": bottom == grid.bottom,
         }
         _any(model, [[touching[side]] for side in sides])
-    everything = [*map(_sides, kernels), *map(_fixed_sides, demands.fixed)]
+    everything = [*map(_sides, kernels), *(_fixed_sides(model, box) for box in demands.fixed)]
     for one, other in demands.pairs:
-        a: Sides = everything[one]
-        b: Sides = everything[other]
+        a, b = everything[one], everything[other]
         rows = [a[1] + 1 <= b[3], b[1] + 1 <= a[3]]
         columns = [a[0] + 1 <= b[2], b[0] + 1 <= a[2]]
         _any(
@@ -65,5 +64,6 @@ def _sides(kernel: KernelVariables) -> Sides:
     return kernel.x, kernel.y, kernel.x + kernel.width, kernel.y + kernel.height
 
 
-def _fixed_sides(box: Rectangle) -> Sides:
-    return box.x, box.y, box.right, box.bottom
+def _fixed_sides(model: cp_model.CpModel, box: Rectangle) -> Sides:
+    left, top, right, bottom = (model.new_constant(at) for at in (box.x, box.y, box.right, box.bottom))
+    return left, top, right, bottom

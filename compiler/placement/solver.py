@@ -10,9 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wsec.compiler.errors import WsecError
-from wsec.compiler.placement import anchors, bounds, exact, legality, slicing_search, topology_search, windows
+from wsec.compiler.placement import (
+    anchors,
+    bounds,
+    conflicts,
+    exact,
+    legality,
+    slicing_search,
+    topology_search,
+    windows,
+)
 from wsec.compiler.placement.candidate import Candidate, Instance, better, make_candidate
-from wsec.compiler.placement.preparation import prepare
 from wsec.compiler.placement.problem import Limits, Placement, Progress
 from wsec.compiler.placement.validation import check_limits
 
@@ -39,12 +47,13 @@ def place(
 
     Raises:
         WsecError: WSEC320 if a kernel is larger than the free region, WSEC321 if the kernels' least areas are, WSEC322
-            if no arrangement was found although the areas would allow one, WSEC330 to WSEC333 for a malformed problem
-            or limits.
+            if no arrangement was found although the areas would allow one, WSEC323 if constraints are the reason of
+            these, WSEC330 to WSEC333 for a malformed problem or limits, WSEC334 and WSEC335 for constraints that
+            cannot be kept.
     """
     limits = limits or Limits()
     check_limits(limits)
-    instance = prepare(problem)
+    instance = conflicts.prepare(problem)
     search = _Search(instance, limits, callback)
     timed = limits.started()
     for candidate in _stages(search, timed):
@@ -53,7 +62,7 @@ def place(
             break
     best = search.best
     if best is None:
-        raise _no_arrangement(instance, proven=search.impossible)
+        raise conflicts.named(problem, _no_arrangement(instance, proven=search.impossible))
     return _checked(problem, search.answer(best, interrupted=limits.stopped()))
 
 

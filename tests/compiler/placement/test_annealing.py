@@ -26,7 +26,7 @@ from wsec.compiler.placement.legality import explain
 from wsec.compiler.placement.problem import objective, wirelength
 from wsec.compiler.placement.random_numbers import draw, random_state
 from wsec.compiler.placement.slicing_tree import LEFT, PARENT, RIGHT, realise
-from wsec.compiler.placement.solver import prepare
+from wsec.compiler.placement.preparation import prepare
 from wsec.compiler.placement.topology_search import make_task, search
 
 if TYPE_CHECKING:
