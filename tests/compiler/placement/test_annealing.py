@@ -23,10 +23,10 @@ from wsec.compiler.placement import (
 from wsec.compiler.placement.candidate import make_candidate
 from wsec.compiler.placement.guillotine import tree_of
 from wsec.compiler.placement.legality import explain
+from wsec.compiler.placement.preparation import prepare
 from wsec.compiler.placement.problem import objective, wirelength
 from wsec.compiler.placement.random_numbers import draw, random_state
 from wsec.compiler.placement.slicing_tree import LEFT, PARENT, RIGHT, realise
-from wsec.compiler.placement.preparation import prepare
 from wsec.compiler.placement.topology_search import make_task, search
 
 if TYPE_CHECKING:
