@@ -182,6 +182,13 @@ class Limits:
         """These limits with the clock running, if they are limits of time."""
         return self if self.seconds is None else replace(self, deadline=time.monotonic() + self.seconds)
 
+    def part(self, share: float) -> Limits:
+        """Limits of a share of the effort, or of the time that is left."""
+        if self.deadline is None:
+            return replace(self, effort=share * self.effort)
+        now = time.monotonic()
+        return replace(self, deadline=now + share * max(0.0, self.deadline - now))
+
     def stopped(self) -> bool:
         """Whether the caller asks to end the search, or time is up."""
         if self.deadline is not None and time.monotonic() >= self.deadline:

@@ -7,7 +7,7 @@ improve it. The answer depends on problem, effort and seed, and is checked by `l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from wsec.compiler.errors import WsecError
 from wsec.compiler.placement import (
@@ -15,6 +15,7 @@ from wsec.compiler.placement import (
     bounds,
     conflicts,
     exact,
+    exact_slicing,
     legality,
     slicing_search,
     topology_search,
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from wsec.compiler.placement.problem import PlacementProblem
+
+_WARM_UP: Final = 0.2
+"""The share of the annealing before the exact search, which is faster the less it has to improve."""
 
 
 def place(
@@ -156,10 +160,24 @@ def _stages(search: _Search, limits: Limits) -> Iterator[Candidate]:
         search.impossible = result.impossible
         yield from result.candidates
     if search.best is not None and searching:
-        search.report("annealing")
-        yield from topology_search.search(instance, [search.best, *search.seen], limits)
+        yield from _slice(search, limits)
         search.report("windows")
         yield from windows.search(instance, search.best, limits)
+
+
+def _slice(search: _Search, limits: Limits) -> Iterator[Candidate]:
+    """Better slicing floorplans: the best of all where that can be told, before annealing goes on in vain."""
+    instance, best = search.instance, search.best
+    assert best is not None  # noqa: S101 - the caller has one; this tells mypy
+    kinds = exact_slicing.kinds_of(instance)
+    search.report("annealing")
+    if kinds is not None:
+        yield from topology_search.search(instance, [best, *search.seen], limits.part(_WARM_UP))
+        search.report("exact slicing")
+        if (yield from exact_slicing.search(instance, kinds, search.best or best, limits)):
+            return
+        search.report("annealing")
+    yield from topology_search.search(instance, [search.best or best, *search.seen], limits)
 
 
 def _packing_orders(instance: Instance) -> Iterable[list[int]]:
