@@ -7,7 +7,7 @@ values only, so msgspec reads, checks and writes them, and their JSON Schema is 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -325,6 +325,26 @@ class DefectMap:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacementConstraint:
+    """What the user demanded of the placement.
+
+    Attributes:
+        kind: `pin` (the rectangle is `area`), `region` (it lies in `area`), `forbid` (no rectangle has a core in `area`),
+            `adjacent` (two rectangles share a border), `edge` (it touches one of `sides` of the region).
+        name: What the user called it; may be empty.
+        operators: Of whose kernels it is demanded.
+        area: In columns and rows of the region.
+        sides: Sides of the region.
+    """
+
+    kind: Literal["pin", "region", "forbid", "adjacent", "edge"]
+    name: str
+    operators: tuple[str, ...]
+    area: Rectangle | None = None
+    sides: tuple[Literal["left", "right", "top", "bottom"], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The whole plan of a model on a target.
 
@@ -343,6 +363,7 @@ class Plan:
         notes: What the compiler assumed or changed, a sentence each.
         versions: Versions of what made the plan.
         defects: The cores of the wafer behind the grid, where some are dead.
+        constraints: What the user demanded of the placement.
     """
 
     format: int
@@ -359,6 +380,7 @@ class Plan:
     notes: tuple[str, ...]
     versions: dict[str, str]
     defects: DefectMap | None = None
+    constraints: tuple[PlacementConstraint, ...] = ()
 
     def kernels(self) -> Iterator[Kernel]:
         """Every kernel, by wafer and phase."""

@@ -19,6 +19,7 @@ from wsec.compiler.cost.pipeline import phase_interval
 from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.kernels.graph import FULL_PIPELINE, HOST_INDEX, KernelGraph, build_kernel_graph
 from wsec.compiler.kernels.splits import SplitTable, enumerate_splits
+from wsec.compiler.operator_constraints import on_kernels
 from wsec.compiler.partition import host_operators_of
 from wsec.compiler.placement import (
     Limits,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
+    from wsec.compiler.placement import Constraint
     from wsec.compiler.plan import HostOperator, Link
     from wsec.compiler.target import Target
 
@@ -74,12 +76,14 @@ class Planner:
         limits: Of the placement search.
         stage: Entered for each stage with its name.
         report: Hears of the search's progress.
+        constraints: What users demand of the placement, by operators.
     """
 
     target: Target
     limits: Limits
     stage: Callable[[str], AbstractContextManager[None]]
     report: Callable[[Progress], None]
+    constraints: tuple[Constraint, ...] = ()
 
     def plan(self, lowered: ir.Model) -> Decision:
         """Split, place and route a lowered model.
@@ -175,12 +179,14 @@ class Planner:
             for link in graph.links
             if HOST_INDEX not in {link.source, link.target}
         )
+        constraints = on_kernels(self.constraints, graph.nests)
         expected, least = (
             PlacementProblem(
                 width=self.target.grid.width,
                 height=self.target.grid.height,
                 kernels=tuple(PlacementKernel(table.nest.name, shapes(table)) for table in tables),
                 nets=nets,
+                constraints=constraints,
             )
             for shapes in (attrgetter("shapes"), attrgetter("least"))
         )

@@ -26,6 +26,7 @@ What it checks, by code:
   colours are within the target's budget.
 * WSEC550 cycles: of a kernel, no fewer than the multiply-adds of products and convolutions and the words that a core
   receives.
+* WSEC552 constraints: rectangles are as the user demanded: pins, regions, forbidden areas, borders, edges.
 
 What it does not check yet: the values of weights and the digest of the original (the runtime does); cycles beyond
 those lower bounds and the interval that the slots allow; the chain's buffers; load of router links
@@ -39,6 +40,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wsec.compiler.plan_checker.constraints import check_constraints
 from wsec.compiler.plan_checker.contents import check_contents
 from wsec.compiler.plan_checker.cycles import check_cycles
 from wsec.compiler.plan_checker.dataflow import check_dataflow
@@ -74,7 +76,12 @@ def check_plan(plan: Plan, lowered: onnx_ir.Model | Path | None = None) -> tuple
         The findings in the order of the plan: header, placement, kernels, dataflow, links, routes.
     """
     model = None if lowered is None else read_model(lowered)
-    findings = [*check_header(plan, model), *check_defects(plan), *check_placement(plan)]
+    findings = [
+        *check_header(plan, model),
+        *check_defects(plan),
+        *check_placement(plan),
+        *check_constraints(plan),
+    ]
     sound = set()
     for kernel in plan.kernels():
         of_kernel = check_kernel_shardings(kernel, model)

@@ -18,6 +18,7 @@ DATAFLOW = "WSEC547"
 LINK = "WSEC548"
 ROUTE = "WSEC549"
 CYCLES = "WSEC550"
+CONSTRAINT = "WSEC552"
 
 
 @dataclass(frozen=True, slots=True)

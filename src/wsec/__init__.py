@@ -16,6 +16,7 @@ from wsec.driver import DEFAULT_PASS_TIMEOUT, Options, Plan, StageEvent, compile
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from wsec.compiler.placement import Constraint
     from wsec.compiler.target import Target
     from wsec.passes import Pass, PlacedPass
 
@@ -38,6 +39,7 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
     pass_timeout: float | None = DEFAULT_PASS_TIMEOUT,
     host: bool = True,
     defects: str | Path | None = None,
+    constraints: str | Path | Sequence[Constraint] = (),
     observer: Callable[[StageEvent], None] | None = None,
 ) -> Plan:
     """Compile an ONNX file onto the grid of a wafer-scale engine.
@@ -57,6 +59,8 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         pass_timeout: Seconds that one pass may take; None for any time.
         host: Operators that cores cannot run may run on the host; False makes them an error.
         defects: A TOML file that lists dead cores of the wafer.
+        constraints: What must hold of the placement: a TOML file, or records of `wsec.compiler.placement` that name
+            operators.
         observer: Called with a `StageEvent` as stages begin, progress and end.
 
     Raises:
@@ -75,6 +79,7 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         pass_timeout=pass_timeout,
         host=host,
         defects=None if defects is None else Path(defects),
+        constraints=Path(constraints) if isinstance(constraints, str) else constraints,
     )
     folder = None if output is None else Path(output)
     if observer is None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-    from wsec.compiler.placement import Placement, Progress
+    from wsec.compiler.placement import Constraint, Placement, Progress
     from wsec.compiler.plan import DefectMap
     from wsec.compiler.plan_checker import Finding
     from wsec.compiler.plan_io import LoadedPlan
@@ -70,6 +70,8 @@ class Options:
         pass_timeout: Seconds that one pass may take; None for any time.
         host: Operators that cores cannot run may run on the host; False makes them an error.
         defects: A TOML file that lists dead cores, docs/targets.md; None for a wafer without.
+        constraints: What must hold of the placement, by operators: a TOML file, docs/constraints.md, or records of
+            `wsec.compiler.placement`.
     """
 
     target: str | Path | Target = "wse2"
@@ -84,6 +86,7 @@ class Options:
     pass_timeout: float | None = DEFAULT_PASS_TIMEOUT
     host: bool = True
     defects: Path | None = None
+    constraints: Path | Sequence[Constraint] = ()
 
 
 class Plan:
@@ -147,6 +150,7 @@ class _Job:
     options: Options
     target: Target
     defects: DefectMap | None
+    constraints: tuple[Constraint, ...]
     observer: Callable[[StageEvent], None]
     stop: Callable[[], bool] | None
 
@@ -182,7 +186,7 @@ def compile_model(
 
     if output is not None:
         check_output_folder(output)
-    job = _Job(Path(model), options, *_target(options), observer, stop)
+    job = _Job(Path(model), options, *_target(options), _constraints(options), observer, stop)
     lowered, notes = _lower(job)
     record = _decide(job, lowered, notes)
     with job.stage("check"):
@@ -210,6 +214,15 @@ def _target(options: Options) -> tuple[Target, DefectMap | None]:
         defects = map_defects(dead, grid.width, grid.height)
         target = around_defects(target, defects)
     return target if options.region is None else target.with_region(*options.region), defects
+
+
+def _constraints(options: Options) -> tuple[Constraint, ...]:
+    """What is demanded of the placement."""
+    if not isinstance(options.constraints, Path):
+        return tuple(options.constraints)
+    from wsec.compiler.constraint_file import read_constraints
+
+    return read_constraints(options.constraints)
 
 
 def _lower(job: _Job) -> tuple[ir.Model, tuple[str, ...]]:
@@ -339,7 +352,7 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
         job.observer(StageEvent("placement", detail=detail))
 
     limits = Limits(effort=job.options.effort, seed=job.options.seed, stop=job.stop)
-    decision = Planner(job.target, limits, job.stage, report).plan(lowered)
+    decision = Planner(job.target, limits, job.stage, report, job.constraints).plan(lowered)
     placement = decision.placement
     found = (
         *host_operator_notes(lowered),
@@ -356,6 +369,7 @@ def _record(
     job: _Job, lowered: ir.Model, phase: Phase, placement: Placement, notes: tuple[str, ...]
 ) -> PlanRecord:
     from wsec.compiler.kernel_packages import versions_of_kinds
+    from wsec.compiler.operator_constraints import recorded
     from wsec.compiler.partition import host_operators_of, plan_value
     from wsec.compiler.plan_io import sha256_of_file
 
@@ -383,6 +397,7 @@ def _record(
             **versions_of_kinds(kernel.kind for kernel in phase.kernels),
         },
         defects=job.defects,
+        constraints=tuple(map(recorded, job.constraints)),
     )
 
 

@@ -231,3 +231,67 @@ def test_the_interval_stands_beside_its_bound(
     write_summary(summary, as_json=False)
     text = " ".join(capsys.readouterr().out.split())
     assert f"{' '.join(lines)} bottleneck" in text
+
+
+def test_constraints_of_a_file_are_kept_and_recorded(wsec: Wsec, small_model: Path, tmp_path: Path) -> None:
+    """The plan says what was demanded, and the checker agrees."""
+    file = tmp_path / "wanted.toml"
+    file.write_text('[[edge]]\nname = "out"\noperator = "gemm"\nsides = ["left"]\n')
+    folder = tmp_path / "small.plan"
+    options = ("--target", "mesh16", "--effort", "0", "-q")
+    assert wsec("compile", small_model, "-o", folder, "--constraints", file, *options).exit_code == 0
+    plan = json.loads((folder / "plan.json").read_text())
+    assert plan["constraints"] == [
+        {"area": None, "kind": "edge", "name": "out", "operators": ["gemm"], "sides": ["left"]}
+    ]
+    placed = {kernel["name"]: kernel["rectangle"] for kernel in plan["wafers"][0]["phases"][0]["kernels"]}
+    assert placed["gemm_matmul"]["x"] == 0
+    assert wsec("check-plan", folder).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '[[edge]]\nname = "out"\noperator = "gem"\nsides = ["left"]\n',
+            (
+                "error[WSEC334]: a constraint names something that is not placed\n"
+                "  where:    constraint 'out' (wanted.toml, line 1)\n"
+                "  expected: the name of an operator on the wafer; nearest: 'gemm'\n"
+                "  found:    'gem'\n"
+                "  try:      docs/constraints.md says how to list the operators on the wafer; what runs on the host "
+                "has no place there\n"
+            ),
+        ),
+        (
+            '[[adjacent]]\noperators = ["conv", "relu"]\n',
+            (
+                "error[WSEC335]: a constraint cannot be kept\n"
+                "  where:    the adjacency of 'conv' and 'relu' (wanted.toml, line 1)\n"
+                "  expected: operators of two different kernels\n"
+                "  found:    kernel 'conv' computes both\n"
+                "  try:      leave the constraint out: they are on the same cores\n"
+            ),
+        ),
+        (
+            '[[region]]\noperator = "conv"\nx = 10\ny = 0\nwidth = 10\nheight = 2\n',
+            (
+                "error[WSEC335]: a constraint cannot be kept\n"
+                "  where:    the region of 'conv' (wanted.toml, line 1)\n"
+                "  expected: cores of the grid, columns 0 ... 15 and rows 0 ... 15\n"
+                "  found:    columns 10 ... 19 and rows 0 ... 1\n"
+                "  try:      change one of them, or leave one out\n"
+            ),
+        ),
+    ],
+)
+def test_a_constraint_that_cannot_be_kept_is_named(
+    wsec: Wsec, small_model: Path, tmp_path: Path, text: str, message: str
+) -> None:
+    """With file and line, and nothing is written."""
+    file = tmp_path / "wanted.toml"
+    file.write_text(text)
+    folder = tmp_path / "small.plan"
+    result = wsec("compile", small_model, "-o", folder, "--target", "mesh16", "-q", "--constraints", file)
+    assert (result.exit_code, result.stderr) == (5, message)
+    assert not folder.exists()

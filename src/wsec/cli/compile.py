@@ -99,6 +99,12 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
     type=click.Path(path_type=Path),
     help="A TOML file of dead rows, columns and cores of the wafer, which the plan leaves out.",
 )
+@click.option(
+    "--constraints",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A TOML file of what must hold of the placement: pins, regions, forbidden areas, neighbours, edges.",
+)
 @click.option("--no-host", is_flag=True, help="Refuse a model of which a part would run on the host.")
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors, and what --json asks for.")
@@ -121,6 +127,7 @@ def compile_plan(
     pass_timeout: float,
     verify_passes: bool,
     defects: Path | None,
+    constraints: Path | None,
     no_host: bool,
     as_json: bool,
     quiet: bool,
@@ -145,6 +152,7 @@ def compile_plan(
         pass_timeout=pass_timeout,
         host=not no_host,
         defects=defects,
+        constraints=() if constraints is None else constraints,
     )
     folder = Path(f"{Path(model).stem}.plan") if output is None else Path(output)
     plan, stages = _compile(Path(model), options, folder, quiet=quiet, verbose=verbose)
