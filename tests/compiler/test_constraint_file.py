@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 import pytest
 
 from wsec.compiler.constraint_file import read_constraints
 from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.placement import Adjacent, Forbid, Pin, Rectangle, TouchEdge, Within
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
