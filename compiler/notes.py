@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from wsec.compiler.cost.host_clock import host_words
+from wsec.compiler.cost.crossings import words_outside
 from wsec.compiler.operators import KERNEL_KEY, KIND_KEY
 
 if TYPE_CHECKING:
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
-    from wsec.compiler.kernels.graph import KernelGraph
-    from wsec.compiler.plan import Link
+    from wsec.compiler.kernels.loop_nest import LoopNest
+    from wsec.compiler.plan import Wafer
     from wsec.compiler.planning import Decision
     from wsec.compiler.target import Target
 
 _NAMED = 5
 
 
-def unsplit_notes(graph: KernelGraph) -> Iterator[str]:
+def unsplit_notes(nests: Sequence[LoopNest]) -> Iterator[str]:
     """Operators whose arithmetic runs on one core, and why; those of one reason together."""
     names: dict[str, list[str]] = {}
-    for nest in graph.nests:
+    for nest in nests:
         if nest.reason:
             names.setdefault(nest.reason, []).append(repr(nest.name))
     for reason, found in names.items():
@@ -40,14 +40,14 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_NAMED])}{rest}"
 
 
-def attention_notes(lowered: ir.Model, graph: KernelGraph) -> Iterator[str]:
+def attention_notes(lowered: ir.Model, nests: Sequence[LoopNest]) -> Iterator[str]:
     """Attentions that `fuse-attention` found and that were not planned as one kernel."""
     labels = (
         node.metadata_props.get(KERNEL_KEY)
         for node in lowered.graph
         if node.metadata_props.get(KIND_KEY) == "attention"
     )
-    kept = {nest.name for nest in graph.nests if nest.kind == "attention"}
+    kept = {nest.name for nest in nests if nest.kind == "attention"}
     apart = [repr(label) for label in dict.fromkeys(labels) if label not in kept]
     if apart:
         several = len(apart) > 1
@@ -57,21 +57,23 @@ def attention_notes(lowered: ir.Model, graph: KernelGraph) -> Iterator[str]:
         )
 
 
-def buffer_notes(decision: Decision) -> Iterator[str]:
-    """Says so where the region has no room for a full pipeline."""
-    if decision.scarce:
-        yield (
-            f"the region is too small for a full pipeline: split for {decision.graph.samples} buffers a link, kernels "
-            "wait for buffers"
-        )
+def buffer_notes(decisions: Sequence[Decision]) -> Iterator[str]:
+    """Says so where the region has no room for a full pipeline; of several wafers, on which."""
+    for number, decision in enumerate(decisions):
+        if decision.scarce:
+            which = "" if len(decisions) == 1 else f" of wafer {number}"
+            yield (
+                f"the region{which} is too small for a full pipeline: split for {decision.graph.samples} buffers a link, "
+                "kernels wait for buffers"
+            )
 
 
-def host_notes(links: Sequence[Link], target: Target, interval: int) -> Iterator[str]:
+def host_notes(wafers: Sequence[Wafer], target: Target, interval: int) -> Iterator[str]:
     """Says so where the host link, at the rate that copies were measured to reach, would be slower than the pipeline."""
     rate = target.host.measured_bits_per_second
     if rate is None:
         return
-    bits = 8 * target.fabric.word_bytes * max(host_words(links))
+    bits = 8 * target.fabric.word_bytes * max(max(words_outside(wafer)) for wafer in wafers)
     cycles = math.ceil(bits / rate * target.clock_hz)
     if cycles > interval:
         yield (

@@ -1,4 +1,4 @@
-"""The plan: everything the compiler decided, as frozen records that become plan.json (format 1).
+"""The plan: everything the compiler decided, as frozen records that become plan.json (format 2).
 
 A plan is a folder: `plan.json`, the lowered `model.onnx` and the `original.onnx` it came from. Records hold plain
 values only, so msgspec reads, checks and writes them, and their JSON Schema is published in docs/.
@@ -17,7 +17,7 @@ from wsec.compiler.target import Target
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
 HOST = (
     "host"  # source and target of links from and to what is not on the wafer: inputs, outputs, host operators
 )
@@ -211,6 +211,9 @@ class Route:
 class Link:
     """A tensor that goes from a producer to a consumer.
 
+    One that kernels of other wafers read leaves its own over one link to `host`, which is what is outside, and comes to
+    each of them over a link from its producer, whose lanes begin where those from the host do.
+
     Attributes:
         name: Unique in the plan.
         tensor: Name of the tensor in the lowered model.
@@ -220,7 +223,7 @@ class Link:
         sharding: The elements it brings to each core of the consumer's mesh; over one core towards the host.
         words: Words of 32 bits of the tensor, for one sample.
         slots: Intervals between production and use: the samples the consumer holds.
-        routes: Where the lanes run; empty only between kernels on different wafers or phases.
+        routes: Where the lanes run, on the wafer of its target; empty only between kernels of different phases.
         cycles: From the first word sent to the last word received.
         interval: Least cycles between two samples, given who else uses the same router ports.
     """
@@ -268,22 +271,16 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
-class Wafer:
-    """One wafer and its phases in order."""
-
-    phases: tuple[Phase, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class PlacementSummary:
     """What placement found, and what no placement can go below.
 
     Attributes:
         interval: Cycles of a sample in the slowest kernel, or of its words across the edge of a rectangle where that
-            takes longer: placement expects a quarter of the edge to carry them.
+            takes longer: placement expects a quarter of the edge to carry them. Of a plan on several wafers, also of its
+            words from one to the next.
         interval_bound: Area lower bound: with fewer cycles, the kernels would need more cores than there are. It
             holds for every placement of the splits that the compiler considered, with words on the whole edge, and
-            says nothing of buffers.
+            says nothing of buffers. Of a plan on several wafers, of all their cores together.
         wirelength: Word-hops of a sample between the centres of kernels.
         method: The stage of the search that found it.
         interrupted: Whether the search was stopped early.
@@ -294,6 +291,24 @@ class PlacementSummary:
     wirelength: float
     method: str
     interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wafer:
+    """One wafer and its phases in order; with others in a plan, what placement found on this one."""
+
+    phases: tuple[Phase, ...]
+    placement: PlacementSummary | None = None
+
+    def kernels(self) -> Iterator[Kernel]:
+        """Every kernel, by phase."""
+        for phase in self.phases:
+            yield from phase.kernels
+
+    def links(self) -> Iterator[Link]:
+        """Every link, by phase."""
+        for phase in self.phases:
+            yield from phase.links
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,11 +400,9 @@ class Plan:
     def kernels(self) -> Iterator[Kernel]:
         """Every kernel, by wafer and phase."""
         for wafer in self.wafers:
-            for phase in wafer.phases:
-                yield from phase.kernels
+            yield from wafer.kernels()
 
     def links(self) -> Iterator[Link]:
         """Every link, by wafer and phase."""
         for wafer in self.wafers:
-            for phase in wafer.phases:
-                yield from phase.links
+            yield from wafer.links()

@@ -7,7 +7,7 @@ transfers are long and buffers few, is compared with the one of a shorter search
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from wsec.compiler.plan import HostOperator, Link
     from wsec.compiler.target import Target
 
-_SAMPLES = (FULL_PIPELINE, 8, 4, 2, 1)  # buffers of a link at most, tried in this order until the kernels fit
+SAMPLES = (FULL_PIPELINE, 8, 4, 2, 1)  # buffers of a link at most, tried in this order until the kernels fit
 _SINGLE_BYTES = 4
 _TAKEN_APART = frozenset({"attention", "batched"})  # kinds that need some dimension whole on each core
 KernelSource = Callable[[int, frozenset[str]], KernelGraph]
@@ -77,6 +77,7 @@ class Planner:
         stage: Entered for each stage with its name.
         report: Hears of the search's progress.
         constraints: What users demand of the placement, by operators.
+        tables: The splits of kernels planned before, which equal ones share.
     """
 
     target: Target
@@ -84,6 +85,7 @@ class Planner:
     stage: Callable[[str], AbstractContextManager[None]]
     report: Callable[[Progress], None]
     constraints: tuple[Constraint, ...] = ()
+    tables: dict[object, SplitTable] = field(default_factory=dict, repr=False, compare=False)
 
     def plan(self, lowered: ir.Model) -> Decision:
         """Split, place and route a lowered model.
@@ -119,7 +121,7 @@ class Planner:
         try:
             return self._with_attention_apart(source, self._fit_kernels(source, frozenset()))
         except WsecError as error:
-            unsplit = self._oversized(source) if error.exit_status is ExitStatus.DOES_NOT_FIT else frozenset()
+            unsplit = self.oversized(source) if error.exit_status is ExitStatus.DOES_NOT_FIT else frozenset()
             if not unsplit:
                 raise
         return self._fit_kernels(source, unsplit)
@@ -142,9 +144,9 @@ class Planner:
             return fitted  # its operators need more memory than there is
         return apart if apart[2].interval < placement.interval else fitted
 
-    def _oversized(self, source: KernelSource) -> frozenset[str]:
+    def oversized(self, source: KernelSource) -> frozenset[str]:
         """Kernels of these kinds that, with the fewest buffers, fit no core."""
-        graph = source(_SAMPLES[-1], frozenset())
+        graph = source(SAMPLES[-1], frozenset())
         names = []
         for nest in graph.nests:
             try:
@@ -158,15 +160,15 @@ class Planner:
         self, source: KernelSource, unsplit: frozenset[str]
     ) -> tuple[KernelGraph, list[SplitTable], Placement]:
         """Kernels split for as many buffers as the region has room for, and their placement."""
-        for samples in _SAMPLES:
+        for samples in SAMPLES:
             try:
                 with self.stage("kernels"):
                     graph = source(samples, unsplit)
-                    tables = split_tables(graph, self.target)
+                    tables = split_tables(graph, self.target, self.tables)
                 with self.stage("placement"):
                     return graph, tables, self._place(graph, tables, self.limits)
             except WsecError as error:
-                if samples == _SAMPLES[-1] or error.exit_status is not ExitStatus.DOES_NOT_FIT:
+                if samples == SAMPLES[-1] or error.exit_status is not ExitStatus.DOES_NOT_FIT:
                     raise
         raise AssertionError("the last number of buffers raises")
 
@@ -231,9 +233,8 @@ def slow_attentions(tables: Sequence[SplitTable], interval: int) -> frozenset[st
     )
 
 
-def split_tables(graph: KernelGraph, target: Target) -> list[SplitTable]:
-    """The splits of every kernel; equal kernels share one table of shapes and costs."""
-    known: dict[object, SplitTable] = {}
+def split_tables(graph: KernelGraph, target: Target, known: dict[object, SplitTable]) -> list[SplitTable]:
+    """The splits of every kernel; equal kernels share one table of shapes and costs, which goes into `known`."""
     tables = []
     for nest in graph.nests:
         key = nest.cost_key()

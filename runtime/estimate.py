@@ -2,7 +2,8 @@
 
 Follows from the cycles that the plan records for kernels and links, and from the target; nothing is measured.
 Kernels of a phase work on different samples at once, so the slowest of them, or of the links, or too few buffers for
-the samples under way, or the way in and out of the wafer, sets the interval. Phases of a wafer take turns: their intervals add up.
+the samples under way, or the way in and out of the wafer or to the next one, sets the interval. Phases of a wafer take turns:
+their intervals add up.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wsec.compiler.cost.crossings import Crossing, crossings_of, passage_cycles
 from wsec.compiler.cost.host_clock import HostClock, host_link_cycles, host_words
 from wsec.compiler.cost.pipeline import buffered_interval, lifetime, result_interval, timing_of
 from wsec.compiler.layouts import LayoutShare, layout_share, straight_links
 from wsec.compiler.plan import HOST
 from wsec.runtime.schedule import kernels_in_order
+from wsec.runtime.wafer_estimate import WaferEstimate, host_bound, wafer_estimates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wsec.compiler.plan import Kernel, Link, Phase, Plan
+    from wsec.compiler.plan import Kernel, Link, Phase, Plan, Wafer
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class LinkEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Bottleneck:
-    """What sets the interval: `kind` is kernel, link, buffers or host; `reason` says why in a sentence."""
+    """What sets the interval: `kind` is kernel, link, buffers, host or wafers; `reason` says why in a sentence."""
 
     kind: str
     name: str
@@ -127,7 +130,7 @@ class Estimate:
         interval_bound_cycles: No placement of these kernels has a lower interval: they would need more cores than there are,
             or the host's link more words a cycle than it carries.
         latency_cycles: From the first input word to the last output word of one sample.
-        host_cycles: That the words of one sample need on their way in or out, whichever takes longer.
+        host_cycles: That the words of one sample need on their way in or out of a wafer, whichever takes longest.
         clock_hz: The target's clock, which turns cycles into seconds.
         interval_seconds: At that clock.
         latency_seconds: At that clock.
@@ -143,6 +146,7 @@ class Estimate:
         memory_bytes: In use on all cores, as if each were as full as the fullest of its kernel.
         kernels: In the order of the plan.
         links: In the order of the plan.
+        wafers: In the order of the plan.
     """
 
     interval_cycles: int
@@ -163,6 +167,7 @@ class Estimate:
     memory_bytes: int
     kernels: tuple[KernelEstimate, ...]
     links: tuple[LinkEstimate, ...]
+    wafers: tuple[WaferEstimate, ...]
 
 
 def estimate(plan: Plan) -> Estimate:
@@ -173,25 +178,23 @@ def estimate(plan: Plan) -> Estimate:
     """
     kernels = tuple(_kernel_estimate(kernel) for kernel in plan.kernels())
     links = tuple(plan.links())
-    straight = straight_links(plan.kernels(), links)
+    straight: dict[str, bool] = {}
+    for wafer in plan.wafers:
+        straight |= straight_links(wafer.kernels(), wafer.links())
     in_order = kernels_in_order(plan)
-    host = host_link_cycles(max(host_words(links)), plan.target)
-    bottlenecks = [
-        [_phase_bottleneck(phase, plan, in_order) for phase in wafer.phases if phase.kernels or phase.links]
-        for wafer in plan.wafers
-    ]
-    wafers = [
-        (sum(cycles for cycles, _ in wafer), max(wafer, key=_cycles_of)[1]) for wafer in bottlenecks if wafer
-    ]
+    found = [_wafer_bottleneck(wafer, plan, in_order) for wafer in plan.wafers]
+    wafers = wafer_estimates(plan, [cycles for cycles, _ in found])
+    host = max((wafer.outside_cycles for wafer in wafers), default=0)
     way_in_and_out = Bottleneck("host", HOST, f"{host:,} cycles to bring one sample in and its result out")
-    interval, bottleneck = max([*wafers, (host, way_in_and_out)], key=_cycles_of)
+    limits = [*found, (host, way_in_and_out), *_between_wafers(wafers)]
+    interval, bottleneck = max(limits, key=_cycles_of)
     latency = _latency(plan, in_order)
     used = sum(kernel.compute_cycles * _computing_cores(kernel) for kernel in kernels)
-    available = interval * plan.region_width * plan.region_height
+    available = interval * plan.region_width * plan.region_height * len(plan.wafers)
     fullest = max(kernels, key=lambda kernel: kernel.memory_bytes, default=None)
     return Estimate(
         interval_cycles=interval,
-        interval_bound_cycles=max(plan.placement.interval_bound, host),
+        interval_bound_cycles=max(plan.placement.interval_bound, host_bound(plan)),
         latency_cycles=latency,
         host_cycles=host,
         clock_hz=plan.target.clock_hz,
@@ -211,6 +214,7 @@ def estimate(plan: Plan) -> Estimate:
             LinkEstimate(link.name, link.words, link.cycles, link.interval, straight.get(link.name))
             for link in links
         ),
+        wafers=wafers,
     )
 
 
@@ -269,6 +273,30 @@ def _phase_bottleneck(phase: Phase, plan: Plan, in_order: Sequence[Kernel]) -> t
     return max(found, key=_cycles_of)
 
 
+def _wafer_bottleneck(wafer: Wafer, plan: Plan, in_order: Sequence[Kernel]) -> tuple[int, Bottleneck]:
+    """Cycles between two samples on a wafer, whose phases take turns, and what takes most of them."""
+    found = [
+        _phase_bottleneck(phase, plan, in_order) for phase in wafer.phases if phase.kernels or phase.links
+    ]
+    if not found:
+        return 0, Bottleneck("host", HOST, "nothing is on the wafer")
+    return sum(cycles for cycles, _ in found), max(found, key=_cycles_of)[1]
+
+
+def _between_wafers(wafers: Sequence[WaferEstimate]) -> list[tuple[int, Bottleneck]]:
+    return [
+        (
+            wafer.cycles_on,
+            Bottleneck(
+                "wafers",
+                f"{number} to {number + 1}",
+                f"{wafer.words_on:,} words of {wafer.tensors_on} tensors take {wafer.cycles_on:,} cycles",
+            ),
+        )
+        for number, wafer in enumerate(wafers[:-1])
+    ]
+
+
 def _of_phase(phase: Phase, in_order: Sequence[Kernel]) -> list[Kernel]:
     names = {kernel.name for kernel in phase.kernels}
     return [kernel for kernel in in_order if kernel.name in names]
@@ -317,16 +345,28 @@ def _host_share(plan: Plan) -> HostShare:
 
 def _latency(plan: Plan, in_order: Sequence[Kernel]) -> int:
     """The longest path from the host to the host; a phase begins when the one before it on its wafer has ended."""
-    done: dict[str, int] = {}
     clock = HostClock(plan.host_operators, tuple(plan.links()), plan.target)
+    crossings = {item.tensor: item for item in crossings_of(plan.wafers)}
+    sent: dict[str, int] = {}
     last = 0
-    for wafer in plan.wafers:
+    for number, wafer in enumerate(plan.wafers):
         begin = 0
+        there = {name: at + _passage(crossings[name], number, plan) for name, at in sent.items()}
         for phase in wafer.phases:
-            timing = timing_of(
-                _of_phase(phase, in_order), phase.links, begin=begin, earlier=done, clock=clock
-            )
-            done.update(timing.finish)
+            of_phase = _of_phase(phase, in_order)
+            timing = timing_of(of_phase, phase.links, begin=begin, earlier=there, clock=clock)
+            for kernel in of_phase:
+                there.update((output.tensor, timing.finish[kernel.name]) for output in kernel.outputs)
             begin = timing.end
+            sent |= {
+                link.tensor: timing.finish[link.source] + link.cycles
+                for link in phase.links
+                if link.target == HOST and link.tensor in crossings and link.source in timing.finish
+            }
         last = max(last, begin)
     return last
+
+
+def _passage(crossing: Crossing, wafer: int, plan: Plan) -> int:
+    """Cycles of a tensor from the wafer where it is made to another."""
+    return passage_cycles(crossing.words, wafer - crossing.source, plan.target)

@@ -7,7 +7,6 @@ the cycle-ratio bound of a dataflow graph with finite buffers.
 
 from __future__ import annotations
 
-from collections import ChainMap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,7 +48,8 @@ def timing_of(
         kernels: In topological order, the ways over host operators included.
         links: Of the phase.
         begin: When the phase begins.
-        earlier: When kernels of other phases are done, by name. A link from one that is not there is one from the host.
+        earlier: When tensors of kernels of other phases and wafers are there, by name; one that is missing is there
+            from the beginning.
         clock: Of the host; it is told what the phase gives to host operators. None where there are none.
     """
     incoming: dict[str, list[Link]] = {}
@@ -58,14 +58,16 @@ def timing_of(
     start: dict[str, int] = {}
     finish: dict[str, int] = {}
 
-    done = ChainMap(finish, dict(earlier or {}))
+    there = earlier or {}
     host = clock or HostClock(())
 
     def arrivals(target: str) -> list[int]:
         return [begin, *(sent(link) + link.cycles for link in incoming.get(target, ()))]
 
     def sent(link: Link) -> int:
-        return host.sends(link.tensor, link.words) if link.source == HOST else done.get(link.source, 0)
+        if link.source == HOST:
+            return host.sends(link.tensor, link.words)
+        return finish[link.source] if link.source in finish else there.get(link.tensor, 0)
 
     to_host: dict[str, list[Link]] = {}
     for link in incoming.get(HOST, ()):

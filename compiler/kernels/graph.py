@@ -17,6 +17,8 @@ from wsec.compiler.kernels.unsplit import captured_values, make_unsplit
 from wsec.compiler.operators import ANCHORS, HOST_KEY, KERNEL_KEY, KIND_KEY, WEIGHTS_KIND, is_elementwise
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wsec.compiler.kernels.loop_nest import LoopNest
 
 HOST_INDEX = -1
@@ -84,7 +86,7 @@ def build_kernel_graph(
         if value.name in producer:
             words = _words(value, word_bytes)
             links.append(GraphLink(value.name, producer[value.name], HOST_INDEX, "", words))
-    return KernelGraph(_with_links(nests, links, stages, samples), tuple(links), stages, samples)
+    return KernelGraph(with_links(nests, links, stages, samples), tuple(links), stages, samples)
 
 
 def _nothing_to_compute(model: ir.Model) -> WsecError:
@@ -99,9 +101,10 @@ def _nothing_to_compute(model: ir.Model) -> WsecError:
     )
 
 
-def _with_links(
-    nests: list[LoopNest], links: list[GraphLink], stages: tuple[int, ...], samples: int
+def with_links(
+    nests: Sequence[LoopNest], links: Sequence[GraphLink], stages: tuple[int, ...], samples: int
 ) -> tuple[LoopNest, ...]:
+    """The same kernels, each with the samples that it holds and the words that go in and out of it."""
     slots: list[dict[str, int]] = [{} for _ in nests]
     words_in, words_out = [0] * len(nests), [0] * len(nests)
     for link in links:

@@ -166,7 +166,7 @@ def area_too_small(problem: PlacementProblem, tables: Sequence[ShapeTable], free
         "the kernels do not fit: together they need more cores than the region has, even at their slowest",
         expected=f"sum of least areas <= free cores, {total:,} <= {free_area:,}",
         found=f"{total - free_area:,} cores too few for {len(areas)} kernels; the largest: {named}",
-        hint=f"use a region of at least {total:,} free cores, such as {wide} x {high}, spread the kernels over several phases or wafers, "
+        hint=f"use a region of at least {total:,} free cores, such as {wide} x {high}, spread the kernels over several wafers (--wafers auto), "
         "or choose a smaller model",
     )
 

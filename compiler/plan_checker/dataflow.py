@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from wsec.compiler.plan import HOST
 from wsec.compiler.plan_checker.findings import DATAFLOW, Finding, count
 from wsec.compiler.plan_checker.host_operators import check_host_operators
+from wsec.compiler.plan_checker.wafers import from_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,6 +163,7 @@ def _check_outputs(plan: Plan, producers: dict[str, str]) -> Iterator[Finding]:
             )
     read = {value.name for value in plan.outputs}
     read.update(name for item in plan.host_operators for name in item.inputs)
+    read |= from_elsewhere(plan)
     for link in links:
         if link.tensor not in read:
             rule = "the host is given what it asks for"
@@ -169,7 +171,7 @@ def _check_outputs(plan: Plan, producers: dict[str, str]) -> Iterator[Finding]:
                 DATAFLOW,
                 rule,
                 f"link {link.name}",
-                "an output of the model, or what a host operator reads",
+                "an output of the model, or what a host operator or another wafer reads",
                 link.tensor,
             )
         yield from _check_source(link, producers, f"link {link.name}")

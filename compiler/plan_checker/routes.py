@@ -41,16 +41,20 @@ class _Runs:
 def check_routes(plan: Plan) -> list[Finding]:
     """Findings on the routes of every phase."""
     findings: list[Finding] = []
+    everywhere = {kernel.name for kernel in plan.kernels()}
     for wafer in plan.wafers:
+        elsewhere = everywhere.difference(kernel.name for kernel in wafer.kernels())
         for phase in wafer.phases:
-            findings += _check_phase(phase, plan)
+            findings += _check_phase(phase, plan, elsewhere)
     return findings
 
 
-def _check_phase(phase: Phase, plan: Plan) -> Iterator[Finding]:
+def _check_phase(phase: Phase, plan: Plan, elsewhere: set[str]) -> Iterator[Finding]:
+    """Of what is outside, the host and kernels of other wafers, words come in at the first column."""
     places = {kernel.name: kernel.rectangle for kernel in phase.kernels}
     height = plan.region_height
-    sources = {**places, HOST: Rectangle(0, 0, 1, height)}
+    way_in = Rectangle(0, 0, 1, height)
+    sources = {**dict.fromkeys(elsewhere, way_in), **places, HOST: way_in}
     targets = {**places, HOST: Rectangle(plan.region_width - 1, 0, 1, height)}
     region = Rectangle(0, 0, plan.region_width, height)
     colours: dict[int, list[_Runs]] = {}

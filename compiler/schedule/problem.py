@@ -56,8 +56,8 @@ class PartitionProblem:
         cycles_per_word: Between neighbouring parts, in which one word crosses.
 
     Raises:
-        WsecError: WSEC360 malformed: no parts, no capacity, a curve that rises, a net that is not between
-            kernels or goes backwards. WSEC361 more parts than kernels.
+        WsecError: WSEC360 malformed: no capacity, a curve that rises, a net that is not between
+            kernels or goes backwards. WSEC361 no parts, or more than kernels.
     """
 
     kernels: tuple[PartitionKernel, ...]
@@ -110,13 +110,12 @@ def areas_within(kernels: Sequence[PartitionKernel], time: int) -> Integers:
 
 
 def _check_numbers(problem: PartitionProblem) -> None:
-    for name, value in (("parts", problem.parts), ("capacity", problem.capacity)):
-        if value < 1:
-            raise _malformed(name, "at least 1", str(value))
+    if not 1 <= problem.parts <= len(problem.kernels):
+        raise _no_such_number(problem.parts, len(problem.kernels))
+    if problem.capacity < 1:
+        raise _malformed("capacity", "at least 1", str(problem.capacity))
     if not 0 <= problem.cycles_per_word < float("inf"):
         raise _malformed("cycles_per_word", "a number of at least 0", str(problem.cycles_per_word))
-    if problem.parts > len(problem.kernels):
-        raise too_many_parts(problem.parts, len(problem.kernels))
 
 
 def _check_curve(kernel: PartitionKernel) -> None:
@@ -161,12 +160,11 @@ def _malformed(where: str, expected: str, found: str) -> WsecError:
     )
 
 
-def too_many_parts(parts: int, kernels: int) -> WsecError:
-    """The error for more parts than there are kernels to put on them."""
+def _no_such_number(parts: int, kernels: int) -> WsecError:
     return WsecError(
         "WSEC361",
-        "there are more wafers than kernels",
-        expected=f"at most {kernels}, one for each kernel",
-        found=f"{parts} wafers",
-        hint="ask for fewer wafers, or for `--wafers auto`",
+        f"the kernels cannot be spread over {parts} wafer{'s' * (parts != 1)}",
+        expected=f"at least 1 wafer, and no more than kernels, of which there are {kernels}",
+        found=str(parts),
+        hint="ask for fewer wafers, or for the least that the model fits on: --wafers auto",
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsec.compiler.errors import WsecError
-from wsec.compiler.plan import PLAN_FORMAT, Phase, PlacementSummary, Wafer
+from wsec.compiler.plan import PLAN_FORMAT
 from wsec.compiler.plan import Plan as PlanRecord
 from wsec.compiler.target import Target, load_target
 
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-    from wsec.compiler.placement import Constraint, Placement, Progress
+    from wsec.compiler.placement import Constraint, Progress
     from wsec.compiler.plan import DefectMap
     from wsec.compiler.plan_checker import Finding
     from wsec.compiler.plan_io import LoadedPlan
+    from wsec.compiler.schedule.wafers import WaferPlans
     from wsec.pass_verification import PassNumbers
     from wsec.passes import Pass, PipelineStep, PlacedPass
     from wsec.runtime.estimate import Estimate
@@ -72,6 +73,7 @@ class Options:
         defects: A TOML file that lists dead cores, docs/targets.md; None for a wafer without.
         constraints: What must hold of the placement, by operators: a TOML file, docs/constraints.md, or records of
             `wsec.compiler.placement`.
+        wafers: How many to divide the model over; None for the fewest that it fits on.
     """
 
     target: str | Path | Target = "wse2"
@@ -87,6 +89,7 @@ class Options:
     host: bool = True
     defects: Path | None = None
     constraints: Path | Sequence[Constraint] = ()
+    wafers: int | None = 1
 
 
 class Plan:
@@ -346,33 +349,34 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     from wsec.compiler.partition import host_operator_notes
     from wsec.compiler.placement import Limits
     from wsec.compiler.planning import Planner
+    from wsec.compiler.schedule.wafers import plan_wafers
 
     def report(progress: Progress) -> None:
         detail = f"{progress.stage}: interval {progress.incumbent:,}, {progress.gap:.1%} above the bound"
         job.observer(StageEvent("placement", detail=detail))
 
     limits = Limits(effort=job.options.effort, seed=job.options.seed, stop=job.stop)
-    decision = Planner(job.target, limits, job.stage, report, job.constraints).plan(lowered)
-    placement = decision.placement
+    planner = Planner(job.target, limits, job.stage, report, job.constraints)
+    planned = plan_wafers(planner, lowered, job.options.wafers)
+    nests = [nest for decision in planned.decisions for nest in decision.graph.nests]
     found = (
         *host_operator_notes(lowered),
         *(() if job.defects is None else defect_notes(job.defects)),
-        *unsplit_notes(decision.graph),
-        *attention_notes(lowered, decision.graph),
-        *buffer_notes(decision),
-        *host_notes(decision.phase.links, job.target, placement.interval),
+        *unsplit_notes(nests),
+        *attention_notes(lowered, nests),
+        *buffer_notes(planned.decisions),
+        *host_notes(planned.wafers, job.target, planned.placement.interval),
     )
-    return _record(job, lowered, decision.phase, placement, (*notes, *found))
+    return _record(job, lowered, planned, (*notes, *found))
 
 
-def _record(
-    job: _Job, lowered: ir.Model, phase: Phase, placement: Placement, notes: tuple[str, ...]
-) -> PlanRecord:
+def _record(job: _Job, lowered: ir.Model, planned: WaferPlans, notes: tuple[str, ...]) -> PlanRecord:
     from wsec.compiler.kernel_packages import versions_of_kinds
     from wsec.compiler.operator_constraints import recorded
     from wsec.compiler.partition import host_operators_of, plan_value
     from wsec.compiler.plan_io import sha256_of_file
 
+    kinds = [kernel.kind for wafer in planned.wafers for kernel in wafer.kernels()]
     return PlanRecord(
         format=PLAN_FORMAT,
         model=job.model.name,
@@ -382,19 +386,13 @@ def _record(
         region_height=job.target.grid.height,
         inputs=tuple(plan_value(value) for value in lowered.graph.inputs),
         outputs=tuple(plan_value(value) for value in lowered.graph.outputs),
-        wafers=(Wafer((phase,)),),
+        wafers=planned.wafers,
         host_operators=host_operators_of(lowered),
-        placement=PlacementSummary(
-            interval=placement.interval,
-            interval_bound=placement.interval_bound,
-            wirelength=placement.wirelength,
-            method=placement.method,
-            interrupted=placement.interrupted,
-        ),
+        placement=planned.placement,
         notes=notes,
         versions={
             **{name: version(name) for name in ("wsec", "onnx-ir", "onnxscript", "ortools", "numpy")},
-            **versions_of_kinds(kernel.kind for kernel in phase.kernels),
+            **versions_of_kinds(kinds),
         },
         defects=job.defects,
         constraints=tuple(map(recorded, job.constraints)),

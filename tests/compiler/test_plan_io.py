@@ -77,7 +77,7 @@ def test_the_same_plan_gives_the_same_bytes(folder: Path) -> None:
         assert (folder / name).read_bytes() == (Path("again.plan") / name).read_bytes()
     text = (folder / "plan.json").read_text()
     assert text.endswith("}\n")
-    assert '\n "format": 1,\n "host_operators": [],\n' in text
+    assert '\n "format": 2,\n "host_operators": [],\n' in text
 
 
 def test_keys_are_sorted() -> None:
@@ -254,7 +254,7 @@ def test_a_truncated_plan_is_said(folder: Path) -> None:
 def test_a_plan_with_bytes_that_are_no_text_is_said() -> None:
     """WSEC503, wherever in the file they are."""
     with pytest.raises(WsecError, match=r"^error\[WSEC503\]: the plan is not valid JSON"):
-        decode_plan(b'{"format": 1, "model": "\xe9\x28"}')
+        decode_plan(b'{"format": 2, "model": "\xe9\x28"}')
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_another_format_is_said(number: int, hint: str) -> None:
     assert message(lambda: decode_plan(b'{"format": %d}' % number)) == (
         "error[WSEC504]: the plan has another format than this version of wsec reads\n"
         "  where:    plan.json\n"
-        "  expected: format 1\n"
+        "  expected: format 2\n"
         f"  found:    format {number}\n"
         f"  try:      {hint}, or compile the model again with this one"
     )

@@ -38,6 +38,15 @@ def _effort(_ctx: click.Context, _parameter: click.Parameter, effort: float) -> 
     return effort
 
 
+def wafer_count(_ctx: click.Context, _parameter: click.Parameter, text: str) -> int | None:
+    """How many wafers; None for `auto`."""
+    if text == "auto":
+        return None
+    if not re.fullmatch("0*[1-9][0-9]{0,5}", text):
+        raise click.BadParameter(f"{text!r} is not a number of wafers from 1 on, nor auto")
+    return int(text)
+
+
 @click.command(
     "compile",
     cls=PassesCommand,
@@ -46,6 +55,7 @@ Examples:
   wsec compile resnet50.onnx -o resnet50.plan
   wsec compile bert.onnx --target wse3 --dim batch=1 --dim sequence=128
   wsec compile small.onnx --region 96x96 --json
+  wsec compile large.onnx --wafers auto
   wsec compile model.onnx --pass my_pkg.my_mod:MyPass{limit=8} --after fold-constants
 
 Ctrl-C during placement keeps the best plan so far; a second one leaves at once, with nothing written.""",
@@ -105,6 +115,14 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
     type=click.Path(path_type=Path),
     help="A TOML file of what must hold of the placement: pins, regions, forbidden areas, neighbours, edges.",
 )
+@click.option(
+    "--wafers",
+    metavar="N|auto",
+    default="1",
+    show_default=True,
+    callback=wafer_count,
+    help="Divide the model over so many wafers; auto: over the fewest that it fits on.",
+)
 @click.option("--no-host", is_flag=True, help="Refuse a model of which a part would run on the host.")
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors, and what --json asks for.")
@@ -128,6 +146,7 @@ def compile_plan(
     verify_passes: bool,
     defects: Path | None,
     constraints: Path | None,
+    wafers: int | None,
     no_host: bool,
     as_json: bool,
     quiet: bool,
@@ -153,6 +172,7 @@ def compile_plan(
         host=not no_host,
         defects=defects,
         constraints=() if constraints is None else constraints,
+        wafers=wafers,
     )
     folder = Path(f"{Path(model).stem}.plan") if output is None else Path(output)
     plan, stages = _compile(Path(model), options, folder, quiet=quiet, verbose=verbose)

@@ -247,7 +247,7 @@ def test_malformed_problems_are_refused() -> None:
 
     hint = "  try:      docs/wafers.md says what the problem holds"
     head = "error[WSEC360]: the partition problem is malformed\n"
-    assert malformed(parts=0) == f"{head}  where:    parts\n  expected: at least 1\n  found:    0\n{hint}"
+    assert malformed(capacity=0) == f"{head}  where:    capacity\n  expected: at least 1\n  found:    0\n{hint}"
     assert malformed(nets=(PartitionNet(1, (0,), 3),)) == (
         f"{head}  where:    net 0\n  expected: a source, later targets below 2, and at least 0 words\n"
         f"  found:    source 1, targets [0], 3 words\n{hint}"
@@ -262,8 +262,8 @@ def test_malformed_problems_are_refused() -> None:
         f"  found:    cycles [1, 2] and areas [1, 2]\n{hint}"
     )
     assert malformed(parts=3) == (
-        "error[WSEC361]: there are more wafers than kernels\n"
-        "  expected: at most 2, one for each kernel\n"
-        "  found:    3 wafers\n"
-        "  try:      ask for fewer wafers, or for `--wafers auto`"
+        "error[WSEC361]: the kernels cannot be spread over 3 wafers\n"
+        "  expected: at least 1 wafer, and no more than kernels, of which there are 2\n"
+        "  found:    3\n"
+        "  try:      ask for fewer wafers, or for the least that the model fits on: --wafers auto"
     )

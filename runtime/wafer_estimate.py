@@ -1,0 +1,73 @@
+"""The wafers of a plan one by one: how full each is, how fast, and what goes from it to the next."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wsec.compiler.cost.crossings import crossings_of, wafer_link_cycles, words_between, words_outside
+from wsec.compiler.cost.host_clock import host_link_cycles, host_words
+from wsec.compiler.plan import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wsec.compiler.plan import Phase, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class WaferEstimate:
+    """One wafer of a plan.
+
+    Attributes:
+        kernels: How many are on it.
+        cores_used: Cores that belong to a kernel, in its busiest phase.
+        interval_cycles: Between two samples, if it had all its inputs.
+        interval_bound_cycles: No placement of its kernels has a lower interval.
+        outside_cycles: In which the words of a sample come in, or go out where that takes longer: from and to the host
+            and other wafers, over its host link.
+        tensors_on: Tensors that go from it, or past it, to the next wafer.
+        words_on: Words of these, for one sample.
+        cycles_on: In which these words pass the link to the next wafer.
+    """
+
+    kernels: int
+    cores_used: int
+    interval_cycles: int
+    interval_bound_cycles: int
+    outside_cycles: int
+    tensors_on: int
+    words_on: int
+    cycles_on: int
+
+
+def wafer_estimates(plan: Plan, intervals: Sequence[int]) -> tuple[WaferEstimate, ...]:
+    """Every wafer, given the cycles between two samples on each."""
+    crossings = crossings_of(plan.wafers)
+    words = (*words_between(crossings, len(plan.wafers)), 0)
+    return tuple(
+        WaferEstimate(
+            kernels=sum(1 for _ in wafer.kernels()),
+            cores_used=max((_cores_of(phase) for phase in wafer.phases), default=0),
+            interval_cycles=intervals[number],
+            interval_bound_cycles=(wafer.placement or plan.placement).interval_bound,
+            outside_cycles=host_link_cycles(max(words_outside(wafer)), plan.target),
+            tensors_on=sum(item.source <= number < item.last for item in crossings),
+            words_on=words[number],
+            cycles_on=math.ceil(wafer_link_cycles(words[number], plan.target)),
+        )
+        for number, wafer in enumerate(plan.wafers)
+    )
+
+
+def _cores_of(phase: Phase) -> int:
+    return sum(kernel.rectangle.width * kernel.rectangle.height for kernel in phase.kernels)
+
+
+def host_bound(plan: Plan) -> int:
+    """Cycles in which inputs and outputs pass the host links of all wafers, however they are divided among them."""
+    wanted = {value.name for value in plan.outputs}
+    wanted |= {name for item in plan.host_operators for name in item.inputs}
+    links = [link for link in plan.links() if link.target != HOST or link.tensor in wanted]
+    return -(-host_link_cycles(max(host_words(links)), plan.target) // max(len(plan.wafers), 1))
