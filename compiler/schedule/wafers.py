@@ -16,7 +16,9 @@ import numpy as np
 from wsec.compiler.cost.crossings import crossings_of, wafer_link_cycles, words_between
 from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.kernels.graph import HOST_INDEX, KernelGraph, build_kernel_graph, with_links
+from wsec.compiler.operator_constraints import on_kernels
 from wsec.compiler.partition import host_operators_of
+from wsec.compiler.placement.constraints import kernels_of, label
 from wsec.compiler.plan import HOST, PlacementSummary, Wafer
 from wsec.compiler.planning import SAMPLES, split_tables
 from wsec.compiler.schedule.partition import interval_bound, partition_kernels
@@ -29,12 +31,15 @@ if TYPE_CHECKING:
 
     from wsec.compiler.kernels.graph import GraphLink
     from wsec.compiler.kernels.splits import SplitTable
+    from wsec.compiler.placement import Constraint
     from wsec.compiler.placement.problem import ShapeOptions
     from wsec.compiler.plan import HostOperator, Link
     from wsec.compiler.planning import Decision, KernelSource, Planner
     from wsec.compiler.target import Target
 
-_OF_ONE_KERNEL = frozenset({"WSEC301", "WSEC320", "WSEC361", "WSEC363"})  # what no more wafers mend
+_OF_ONE_KERNEL = frozenset(
+    {"WSEC301", "WSEC320", "WSEC361", "WSEC363", "WSEC334"}
+)  # what no more wafers mend
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +86,39 @@ def _plan_exactly(planner: Planner, lowered: ir.Model, wafers: int) -> WaferPlan
     with planner.stage("wafers"):
         graph, part, bound = divide_kernels(planner, source, on_host, wafers)
     wafer_of = {name: at for nest, at in zip(graph.nests, part, strict=True) for name in nest.operators}
+    on_kernels(planner.constraints, graph.nests)  # names what no wafer has
     decisions = tuple(
-        planner.plan_kernels(_part_of(source, wafer_of, number), on_host) for number in range(wafers)
+        replace(planner, constraints=_of_wafer(planner.constraints, wafer_of, number)).plan_kernels(
+            _part_of(source, wafer_of, number), on_host
+        )
+        for number in range(wafers)
     )
     return _joined(decisions, bound, planner.target)
+
+
+def _of_wafer(
+    constraints: Sequence[Constraint], wafer_of: dict[str, int], number: int
+) -> tuple[Constraint, ...]:
+    """The constraints on operators of a wafer; an area that is forbidden is so on all.
+
+    Raises:
+        WsecError: WSEC335 two operators that must be adjacent are on different wafers.
+    """
+    kept = []
+    for constraint in constraints:
+        wafers = dict.fromkeys(wafer_of[operator] for operator in kernels_of(constraint))
+        if len(wafers) > 1:
+            raise WsecError(
+                "WSEC335",
+                "a constraint cannot be kept",
+                where=label(constraint),
+                expected="operators of one wafer",
+                found=f"operators on wafers {', '.join(map(str, wafers))}",
+                hint="leave the constraint out, or ask for another number of wafers",
+            )
+        if not wafers or number in wafers:
+            kept.append(constraint)
+    return tuple(kept)
 
 
 def divide_kernels(

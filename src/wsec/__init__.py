@@ -40,6 +40,7 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
     host: bool = True,
     defects: str | Path | None = None,
     constraints: str | Path | Sequence[Constraint] = (),
+    wafers: int | None = 1,
     observer: Callable[[StageEvent], None] | None = None,
 ) -> Plan:
     """Compile an ONNX file onto the grid of a wafer-scale engine.
@@ -61,6 +62,7 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         defects: A TOML file that lists dead cores of the wafer.
         constraints: What must hold of the placement: a TOML file, or records of `wsec.compiler.placement` that name
             operators.
+        wafers: How many to divide the model over; None for the fewest that it fits on.
         observer: Called with a `StageEvent` as stages begin, progress and end.
 
     Raises:
@@ -80,6 +82,7 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         host=host,
         defects=None if defects is None else Path(defects),
         constraints=Path(constraints) if isinstance(constraints, str) else constraints,
+        wafers=wafers,
     )
     folder = None if output is None else Path(output)
     if observer is None:

@@ -258,7 +258,7 @@ def test_a_plan_with_bytes_that_are_no_text_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "hint"), [(2, "a newer wsec wrote it: update wsec"), (0, "an older wsec wrote it")]
+    ("number", "hint"), [(3, "a newer wsec wrote it: update wsec"), (1, "an older wsec wrote it")]
 )
 def test_another_format_is_said(number: int, hint: str) -> None:
     """WSEC504 comes before the schema: the rest of another format may be anything."""

@@ -20,7 +20,7 @@ from wsec.cli.output import (
     write_labelled,
     write_table,
 )
-from wsec.cli.summary import host_share, layout_facts, split_share
+from wsec.cli.summary import host_share, layout_facts, split_share, wafer_facts
 
 if TYPE_CHECKING:
     from wsec.compiler.plan import Rectangle
@@ -88,6 +88,7 @@ def _facts(result: Estimate) -> list[tuple[str, str]]:
     return [
         ("interval", f"{count(result.interval_cycles)} cycles"),
         ("bottleneck", f"{result.bottleneck.kind} {result.bottleneck.name}: {result.bottleneck.reason}"),
+        *wafer_facts(result.wafers),
         ("latency", f"{count(result.latency_cycles)} cycles, {seconds(result.latency_seconds)}"),
         ("throughput", f"{count(result.samples_per_second)} samples/s at {hertz(result.clock_hz)}"),
         ("split", split_share(result.split)),

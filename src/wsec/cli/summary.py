@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wsec.compiler.layouts import LayoutShare
-    from wsec.compiler.plan import Plan as PlanRecord
     from wsec.driver import Plan
     from wsec.runtime.estimate import Bottleneck, HostShare, SplitShare
+    from wsec.runtime.wafer_estimate import WaferEstimate
 
 _SHOWN_NAMES = 4
 _SHOWN_NOTES = 8
@@ -58,7 +58,8 @@ class Summary:
         host_operators: Operators that run on the host.
         layouts: Links between kernels, those of them that need no redistribution, and the words of both.
         cores_used: Cores that belong to a kernel.
-        cores: Cores that the compiler was given.
+        cores: Cores that the compiler was given, on all wafers.
+        wafers: Each wafer, and what goes from it to the next.
         interval_cycles: Cycles between two samples.
         interval_bound_cycles: No placement of these kernels has a lower interval: of cores and of the host's link.
         gap: Interval over bound, minus one.
@@ -90,6 +91,7 @@ class Summary:
     layouts: LayoutShare
     cores_used: int
     cores: int
+    wafers: tuple[WaferEstimate, ...]
     interval_cycles: int
     interval_bound_cycles: int
     gap: float
@@ -127,8 +129,9 @@ def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> S
         host=estimate.host,
         host_operators=tuple(item.name for item in record.host_operators),
         layouts=estimate.layouts,
-        cores_used=_cores_used(record),
+        cores_used=sum(wafer.cores_used for wafer in estimate.wafers),
         cores=record.region_width * record.region_height * len(record.wafers),
+        wafers=estimate.wafers,
         interval_cycles=estimate.interval_cycles,
         interval_bound_cycles=bound,
         gap=estimate.interval_cycles / bound - 1 if bound else 0.0,
@@ -180,6 +183,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
             "cores",
             f"{count(summary.cores_used)} of {count(summary.cores)}, {percent(summary.cores_used / summary.cores)}",
         ),
+        *wafer_facts(summary.wafers),
         ("interval", f"{count(summary.interval_cycles)} cycles, {_gap(summary)}"),
         *_slowest_kernel(summary),
         ("bottleneck", f"{summary.bottleneck.kind} {summary.bottleneck.name}: {summary.bottleneck.reason}"),
@@ -198,6 +202,25 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     if summary.interrupted:
         facts.append(("interrupted", "the search was stopped; this is the best legal plan it had found"))
     return [*facts, ("took", f"{seconds(total)}: {stages}"), ("plan", summary.plan)]
+
+
+def wafer_facts(wafers: tuple[WaferEstimate, ...]) -> list[tuple[str, str]]:
+    """Of several wafers, each in a line, with what goes on to the next."""
+    if len(wafers) == 1:
+        return []
+    facts = []
+    for number, wafer in enumerate(wafers):
+        fact = (
+            f"{plural(wafer.kernels, 'kernel')} on {plural(wafer.cores_used, 'core')}, "
+            f"interval {count(wafer.interval_cycles)} cycles"
+        )
+        if number < len(wafers) - 1:
+            fact += (
+                f"; on to the next {plural(wafer.words_on, 'word')} of {plural(wafer.tensors_on, 'tensor')}, "
+                f"{plural(wafer.cycles_on, 'cycle')}"
+            )
+        facts.append((f"wafer {number}", fact))
+    return facts
 
 
 def split_share(share: SplitShare) -> str:
@@ -251,14 +274,3 @@ def _first(texts: tuple[str, ...], limit: int, rest: str) -> list[str]:
     if len(texts) <= limit:
         return list(texts)
     return [*texts[:limit], f"{len(texts) - limit} {rest}"]
-
-
-def _cores_used(record: PlanRecord) -> int:
-    """Cores of the busiest phase of each wafer."""
-    return sum(
-        max(
-            (sum(k.rectangle.width * k.rectangle.height for k in phase.kernels) for phase in wafer.phases),
-            default=0,
-        )
-        for wafer in record.wafers
-    )

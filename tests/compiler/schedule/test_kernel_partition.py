@@ -247,7 +247,9 @@ def test_malformed_problems_are_refused() -> None:
 
     hint = "  try:      docs/wafers.md says what the problem holds"
     head = "error[WSEC360]: the partition problem is malformed\n"
-    assert malformed(capacity=0) == f"{head}  where:    capacity\n  expected: at least 1\n  found:    0\n{hint}"
+    assert (
+        malformed(capacity=0) == f"{head}  where:    capacity\n  expected: at least 1\n  found:    0\n{hint}"
+    )
     assert malformed(nets=(PartitionNet(1, (0,), 3),)) == (
         f"{head}  where:    net 0\n  expected: a source, later targets below 2, and at least 0 words\n"
         f"  found:    source 1, targets [0], 3 words\n{hint}"
