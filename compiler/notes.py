@@ -68,6 +68,16 @@ def buffer_notes(decisions: Sequence[Decision]) -> Iterator[str]:
             )
 
 
+def colour_notes(decisions: Sequence[Decision]) -> Iterator[str]:
+    """Says so where kernels had to move before every link found a colour."""
+    failures = sum(len(decision.relief.crowded) for decision in decisions)
+    if failures:
+        yield (
+            f"{failures} placement{'s' if failures > 1 else ''} had links that found no colour: kernels moved, and have longer "
+            "edges than they need otherwise"
+        )
+
+
 def host_notes(wafers: Sequence[Wafer], target: Target, interval: int) -> Iterator[str]:
     """Says so where the host link, at the rate that copies were measured to reach, would be slower than the pipeline."""
     rate = target.host.measured_bits_per_second

@@ -1,7 +1,8 @@
 """From the lowered model to a phase on the wafer: split, place, route, size buffers; and again where that falls short.
 
-Kernels that do not fit are split for fewer buffers. A placement whose plan is slower than its slowest kernel, because
-transfers are long and buffers few, is compared with the one of a shorter search: the faster plan is taken.
+Kernels that do not fit are split for fewer buffers. Where routing finds no colour for a link, the kernels move: they are
+placed again, with room for it. A placement whose plan is slower than its slowest kernel and the host, because transfers
+are long and buffers few, is compared with the one of a shorter search: the faster plan is taken.
 """
 
 from __future__ import annotations
@@ -9,30 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from wsec.compiler.assembly import assemble_kernels, assemble_links, routing_links
 from wsec.compiler.buffer_sizing import size_buffers
-from wsec.compiler.cost.host_clock import HostClock
+from wsec.compiler.cost.host_clock import HostClock, host_link_cycles, host_words
 from wsec.compiler.cost.pipeline import phase_interval
 from wsec.compiler.errors import ExitStatus, WsecError
-from wsec.compiler.kernels.graph import FULL_PIPELINE, HOST_INDEX, KernelGraph, build_kernel_graph
+from wsec.compiler.kernel_placement import NO_RELIEF, Relief, place_kernels
+from wsec.compiler.kernels.graph import FULL_PIPELINE, KernelGraph, build_kernel_graph
 from wsec.compiler.kernels.splits import SplitTable, enumerate_splits
 from wsec.compiler.operator_constraints import on_kernels
 from wsec.compiler.partition import host_operators_of
-from wsec.compiler.placement import (
-    Limits,
-    Net,
-    Placement,
-    PlacementKernel,
-    PlacementProblem,
-    Progress,
-    interval_bound,
-    place,
-)
 from wsec.compiler.plan import Phase
-from wsec.compiler.routing import route
+from wsec.compiler.routing import ColouringError, route
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +31,7 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
-    from wsec.compiler.placement import Constraint
+    from wsec.compiler.placement import Constraint, Limits, Placement, Progress
     from wsec.compiler.plan import HostOperator, Link
     from wsec.compiler.target import Target
 
@@ -49,17 +40,18 @@ _SINGLE_BYTES = 4
 _TAKEN_APART = frozenset({"attention", "batched"})  # kinds that need some dimension whole on each core
 KernelSource = Callable[[int, frozenset[str]], KernelGraph]
 """The kernels of a model or of a part of it, given the most samples of a link and the nodes that are not cut."""
-_NOTHING_TO_PLACE = Placement((), (), (), 0, 0, 0.0, "none", proven_optimal=True, interrupted=False)
 _WORTH_ANOTHER_PLACEMENT = 1.02  # cycles of the plan over those of its slowest kernel
+_MOST_PLACEMENTS = 8  # until links find colours
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided about a model: its kernels, where they are, and the phase that they make up."""
+    """What was decided about a model: its kernels, where they are, the phase that they make up, and what room links needed."""
 
     graph: KernelGraph
     placement: Placement
     phase: Phase
+    relief: Relief = NO_RELIEF
 
     @property
     def scarce(self) -> bool:
@@ -99,16 +91,60 @@ class Planner:
     def plan_kernels(self, source: KernelSource, on_host: Sequence[HostOperator]) -> Decision:
         """Split, place and route the kernels of `source`; as `plan` for a part of a model."""
         graph, tables, placement = self._fit(source)
-        decision = self._realise(graph, tables, placement, on_host)
-        interval = phase_interval(decision.phase, self._clock(on_host, decision.phase.links))
-        if interval <= _WORTH_ANOTHER_PLACEMENT * placement.interval or placement.interrupted:
+        decision = self._routable(graph, tables, placement, on_host)
+        return self._faster(decision, tables, on_host)
+
+    def _routable(
+        self,
+        graph: KernelGraph,
+        tables: Sequence[SplitTable],
+        placement: Placement,
+        on_host: Sequence[HostOperator],
+    ) -> Decision:
+        """Routes for the placement, or for the first of some others in which every link finds a colour.
+
+        Raises:
+            ColouringError: What lacked colours where the fewest links did.
+        """
+        failures: list[ColouringError] = []
+        relief = NO_RELIEF
+        while True:
+            try:
+                return self._realise(graph, tables, placement, on_host, relief)
+            except ColouringError as failure:
+                failures.append(failure)
+            if placement.interrupted or len(failures) == _MOST_PLACEMENTS:
+                break
+            relief = relief.after(failures[-1].crowded)
+            try:
+                placement = self._place(graph, tables, self.limits, relief)
+            except WsecError:
+                break  # no room for longer edges
+        least = min(failures, key=lambda failure: len(failure.uncoloured))
+        tried = f"{len(failures)} placement{'s' if len(failures) > 1 else ''} tried"
+        raise replace(least, found=f"{least.found}; {tried}")
+
+    def _faster(
+        self, decision: Decision, tables: Sequence[SplitTable], on_host: Sequence[HostOperator]
+    ) -> Decision:
+        """The decision, or that of a shorter search if the first is slower than its kernels and the host, and the other faster."""
+        slowest = max(
+            decision.placement.interval,
+            host_link_cycles(max(host_words(decision.phase.links)), self.target),
+        )
+        interval = self._interval(decision, on_host)
+        if interval <= _WORTH_ANOTHER_PLACEMENT * slowest or decision.placement.interrupted:
             return decision
-        with self.stage("placement"):
-            shorter = replace(self.limits, effort=self.limits.effort / 3)
-            second = self._place(graph, tables, shorter)
-        other = self._realise(graph, tables, second, on_host)
-        shorter_interval = phase_interval(other.phase, self._clock(on_host, other.phase.links))
-        return other if shorter_interval < interval else decision
+        shorter = replace(self.limits, effort=self.limits.effort / 3)
+        placement = self._place(decision.graph, tables, shorter, decision.relief)
+        try:
+            other = self._realise(decision.graph, tables, placement, on_host, decision.relief)
+        except ColouringError:
+            return decision
+        return other if self._interval(other, on_host) < interval else decision
+
+    def _interval(self, decision: Decision, on_host: Sequence[HostOperator]) -> int:
+        return phase_interval(decision.phase, self._clock(on_host, decision.phase.links))
 
     def _clock(self, on_host: Sequence[HostOperator], links: Sequence[Link]) -> HostClock:
         return HostClock(on_host, links, self.target)
@@ -165,34 +201,26 @@ class Planner:
                 with self.stage("kernels"):
                     graph = source(samples, unsplit)
                     tables = split_tables(graph, self.target, self.tables)
-                with self.stage("placement"):
-                    return graph, tables, self._place(graph, tables, self.limits)
+                return graph, tables, self._place(graph, tables, self.limits)
             except WsecError as error:
                 if samples == SAMPLES[-1] or error.exit_status is not ExitStatus.DOES_NOT_FIT:
                     raise
         raise AssertionError("the last number of buffers raises")
 
-    def _place(self, graph: KernelGraph, tables: Sequence[SplitTable], limits: Limits) -> Placement:
-        """The best placement found; its bound is what no placement of these splits goes below."""
-        if not tables:
-            return _NOTHING_TO_PLACE
-        nets = tuple(
-            Net(link.source, link.target, float(link.words))
-            for link in graph.links
-            if HOST_INDEX not in {link.source, link.target}
-        )
+    def _place(
+        self, graph: KernelGraph, tables: Sequence[SplitTable], limits: Limits, relief: Relief = NO_RELIEF
+    ) -> Placement:
         constraints = on_kernels(self.constraints, graph.nests)
-        expected, least = (
-            PlacementProblem(
-                width=self.target.grid.width,
-                height=self.target.grid.height,
-                kernels=tuple(PlacementKernel(table.nest.name, shapes(table)) for table in tables),
-                nets=nets,
+        with self.stage("placement"):
+            return place_kernels(
+                graph,
+                tables,
+                self.target,
+                limits=limits,
+                report=self.report,
                 constraints=constraints,
+                relief=relief,
             )
-            for shapes in (attrgetter("shapes"), attrgetter("least"))
-        )
-        return replace(place(expected, limits, self.report), interval_bound=interval_bound(least))
 
     def _realise(
         self,
@@ -200,6 +228,7 @@ class Planner:
         tables: Sequence[SplitTable],
         placement: Placement,
         on_host: Sequence[HostOperator],
+        relief: Relief,
     ) -> Decision:
         """Routes and buffers for a placement."""
         with self.stage("routing"):
@@ -216,7 +245,8 @@ class Planner:
                 item.tensor: item.item_bytes for nest in graph.nests for item in (*nest.inputs, *nest.outputs)
             }
             clock = self._clock(on_host, links)
-            return Decision(graph, placement, Phase(*size_buffers(kernels, links, self.target, sizes, clock)))
+            phase = Phase(*size_buffers(kernels, links, self.target, sizes, clock))
+            return Decision(graph, placement, phase, relief)
 
 
 def slow_attentions(tables: Sequence[SplitTable], interval: int) -> frozenset[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wsec.compiler.errors import WsecError
+
 if TYPE_CHECKING:
     from wsec.compiler.plan import Rectangle, Route
 
@@ -63,3 +65,16 @@ class RoutingSummary:
     colour_bound: int
     max_link_words: int
     longest_path: int
+
+
+@dataclass(eq=False)
+class ColouringError(WsecError):
+    """Routing found no colour for some links: WSEC340, and which they are.
+
+    Attributes:
+        uncoloured: Numbers of the links without a colour.
+        crowded: These, and the links through the core that most routes cross.
+    """
+
+    uncoloured: frozenset[int] = frozenset()
+    crowded: frozenset[int] = frozenset()

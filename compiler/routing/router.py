@@ -12,13 +12,12 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from wsec.compiler.errors import WsecError
 from wsec.compiler.plan import Rectangle, Route
 from wsec.compiler.routing.candidates import UNCOLOURED
 from wsec.compiler.routing.colouring import ColouredRoutes, colour
 from wsec.compiler.routing.footprints import Footprints
 from wsec.compiler.routing.geometry import bounding_box, longest_lane, overlap
-from wsec.compiler.routing.problem import RoutedLink, RoutingSummary
+from wsec.compiler.routing.problem import ColouringError, RoutedLink, RoutingSummary
 from wsec.compiler.routing.selection import NARROWEST, Selection, words_per_lane
 from wsec.compiler.routing.traffic import Traffic
 
@@ -45,7 +44,7 @@ def route(
         interval: Cycles between two samples, which links should not exceed. They may: see `RoutedLink.interval`.
 
     Raises:
-        WsecError: WSEC340 when no colouring within the budget was found.
+        ColouringError: WSEC340 when no colouring within the budget was found.
         ValueError: When source and target of a link overlap, or do not lie in the region.
     """
     if not links:
@@ -167,20 +166,23 @@ def _is_coloured(routes: Sequence[Route]) -> bool:
 
 def _too_many_colours(
     selection: Selection, links: Sequence[RoutingLink], failed: Sequence[int], fabric: Fabric
-) -> WsecError:
+) -> ColouringError:
     column, row, routes = selection.traffic.busiest_core()
     core = Rectangle(column, row, 1, 1)
-    owners = [link.name for link, chosen in zip(links, selection.chosen, strict=True) for _ in chosen]
+    owners = [number for number, chosen in enumerate(selection.chosen) for _ in chosen]
     footprints = Footprints([each for chosen in selection.chosen for each in chosen])
     crossing = [owners[each] for each in footprints.touching(Route(UNCOLOURED, core, core)).tolist()]
-    return WsecError(
+    return ColouringError(
         code="WSEC340",
         what="the links between kernels need more colours than the machine has",
-        where=f"core ({column}, {row}) of the region, which most routes cross: {_listed(crossing)}",
+        where=f"core ({column}, {row}) of the region, which most routes cross: "
+        f"{_listed([links[each].name for each in crossing])}",
         expected=f"at most {fabric.link_colours} colours: {fabric.colours} of the machine, less "
         f"{fabric.reserved_colours} of the host and {fabric.kernel_colours} of the kernels",
         found=f"{routes} routes through this core; no colour left for {_listed([links[each].name for each in failed])}",
         hint="give a larger --region, or a target with more colours or fewer kernel_colours",
+        uncoloured=frozenset(failed),
+        crowded=frozenset([*failed, *crossing]),
     )
 
 

@@ -345,7 +345,7 @@ class _NumbersChanged(Exception):  # noqa: N818 - ends a run of the pipeline who
 def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     """Split, place and route the lowered model."""
     from wsec.compiler.defects import defect_notes
-    from wsec.compiler.notes import attention_notes, buffer_notes, host_notes, unsplit_notes
+    from wsec.compiler.notes import attention_notes, buffer_notes, colour_notes, host_notes, unsplit_notes
     from wsec.compiler.partition import host_operator_notes
     from wsec.compiler.placement import Limits
     from wsec.compiler.planning import Planner
@@ -365,6 +365,7 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
         *unsplit_notes(nests),
         *attention_notes(lowered, nests),
         *buffer_notes(planned.decisions),
+        *colour_notes(planned.decisions),
         *host_notes(planned.wafers, job.target, planned.placement.interval),
     )
     return _record(job, lowered, planned, (*notes, *found))

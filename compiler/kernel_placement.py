@@ -1,0 +1,148 @@
+"""From the splits of kernels to their placement, as a problem of `wsec.compiler.placement`.
+
+Routing gives a colour to each route through a core, and the routes of a kernel's links start and end on the boundary of its
+rectangle. So shapes whose boundary has fewer colours than the kernel has links are left out; and where routing finds no
+colours all the same, `Relief` says how the next placement is to differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsec.compiler.kernels.graph import HOST_INDEX
+from wsec.compiler.placement import (
+    Net,
+    Placement,
+    PlacementKernel,
+    PlacementProblem,
+    ShapeOptions,
+    interval_bound,
+    place,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from wsec.compiler.kernels.graph import KernelGraph
+    from wsec.compiler.kernels.splits import SplitTable
+    from wsec.compiler.placement import Constraint, Limits, Progress
+    from wsec.compiler.target import Target
+
+_NOTHING_TO_PLACE = Placement((), (), (), 0, 0, 0.0, "none", proven_optimal=True, interrupted=False)
+_WIRES_OF_RELIEF = 8  # times what short wires are worth; far more shrinks kernels, and with them their edges
+
+
+@dataclass(frozen=True, slots=True)
+class Relief:
+    """How a placement makes room for links that found no colour in the placements before: other luck, shorter wires.
+
+    Attributes:
+        crowded: For each placement in which routing failed, the links without a colour and those through the core that most
+            routes cross. Each time, their kernels get a boundary for as many links more as they have.
+    """
+
+    crowded: tuple[frozenset[int], ...] = ()
+
+    def failures(self, link: int) -> int:
+        """In how many placements the link was crowded."""
+        return sum(link in links for links in self.crowded)
+
+    def after(self, crowded: frozenset[int]) -> Relief:
+        """The relief after one more failure."""
+        return Relief((*self.crowded, crowded))
+
+
+NO_RELIEF = Relief()
+
+
+def place_kernels(
+    graph: KernelGraph,
+    tables: Sequence[SplitTable],
+    target: Target,
+    *,
+    limits: Limits,
+    report: Callable[[Progress], None],
+    constraints: tuple[Constraint, ...] = (),
+    relief: Relief = NO_RELIEF,
+) -> Placement:
+    """The best placement found; its bound is what no placement of these splits goes below.
+
+    Options of the placement are those of `tables`.
+
+    Raises:
+        WsecError: WSEC320 to WSEC323 where the kernels do not fit or the constraints cannot be kept.
+    """
+    if not tables:
+        return _NOTHING_TO_PLACE
+    grid = target.grid
+    kept, shapes = _shapes(tables, _boundary_cores(graph, target, relief))
+    expected = PlacementProblem(
+        width=grid.width,
+        height=grid.height,
+        kernels=_kernels(tables, shapes),
+        nets=_nets(graph),
+        constraints=constraints,
+    )
+    least = replace(expected, kernels=_kernels(tables, [table.least for table in tables]))
+    bound = interval_bound(least)
+    if relief.crowded:
+        expected = replace(expected, wirelength_weight=_WIRES_OF_RELIEF * expected.wirelength_weight)
+        limits = replace(limits, seed=limits.seed + len(relief.crowded))
+    placement = place(expected, limits, report)
+    option = tuple(int(indices[at]) for indices, at in zip(kept, placement.option, strict=True))
+    return replace(placement, option=option, interval_bound=bound)
+
+
+def _kernels(tables: Sequence[SplitTable], shapes: Sequence[ShapeOptions]) -> tuple[PlacementKernel, ...]:
+    return tuple(
+        PlacementKernel(table.nest.name, options) for table, options in zip(tables, shapes, strict=True)
+    )
+
+
+def _nets(graph: KernelGraph) -> tuple[Net, ...]:
+    return tuple(
+        Net(link.source, link.target, float(link.words))
+        for link in graph.links
+        if HOST_INDEX not in {link.source, link.target}
+    )
+
+
+def _boundary_cores(graph: KernelGraph, target: Target, relief: Relief) -> list[int]:
+    """Cores that each kernel's boundary needs for its links: a core has one colour for each; more of them for relief."""
+    links = [0] * len(graph.nests)
+    failures = [0] * len(graph.nests)
+    for number, link in enumerate(graph.links):
+        for kernel in {link.source, link.target} - {HOST_INDEX}:
+            links[kernel] += 1
+            failures[kernel] = max(failures[kernel], relief.failures(number))
+    colours = target.fabric.link_colours
+    return [-(-count * (1 + times) // colours) for count, times in zip(links, failures, strict=True)]
+
+
+def _shapes(
+    tables: Sequence[SplitTable], cores: Sequence[int]
+) -> tuple[list[NDArray[np.intp]], list[ShapeOptions]]:
+    """Which options each kernel keeps, and these; equal kernels that need equally many cores share both."""
+    known: dict[tuple[int, int], tuple[NDArray[np.intp], ShapeOptions]] = {}
+    for table, needed in zip(tables, cores, strict=True):
+        key = id(table.shapes), needed
+        if key not in known:
+            known[key] = _options(table.shapes, needed)
+    found = [known[id(table.shapes), needed] for table, needed in zip(tables, cores, strict=True)]
+    return [kept for kept, _ in found], [shapes for _, shapes in found]
+
+
+def _options(shapes: ShapeOptions, needed: int) -> tuple[NDArray[np.intp], ShapeOptions]:
+    """Those with so many cores on the boundary, or with the most where none has as many."""
+    widths, heights = shapes.widths, shapes.heights
+    thin = np.minimum(widths, heights) == 1
+    boundary = np.where(thin, widths * heights, 2 * (widths + heights) - 4)
+    kept = np.flatnonzero(boundary >= min(needed, int(boundary.max())))
+    if len(kept) == len(widths):
+        return kept, shapes
+    return kept, ShapeOptions(widths[kept], heights[kept], shapes.cycles[kept])
