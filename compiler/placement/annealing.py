@@ -16,6 +16,7 @@ import numpy as np
 
 from wsec.compiler.native import compiled
 from wsec.compiler.placement import tree_moves as moves
+from wsec.compiler.placement.penalties import DemandArrays, penalty
 from wsec.compiler.placement.random_numbers import draw, draw_exponential
 from wsec.compiler.placement.slicing_tree import (
     PARENT,
@@ -55,6 +56,8 @@ class Task(NamedTuple):
         weight: What a hop of the net is worth, in cycles. No nets: only the interval matters.
         excess_weight: What a core beyond the grid is worth, in cycles.
         fixed: Rectangles that stand, int64 `[fixed, 4]` of x, y, width, height.
+        demands: What must hold of the boxes; counts where there are nets.
+        demand_weight: What a column or row that is missing is worth, in cycles.
     """
 
     leaves: Leaves
@@ -67,6 +70,8 @@ class Task(NamedTuple):
     weight: NDArray[np.float64]
     excess_weight: float
     fixed: NDArray[np.int64]
+    demands: DemandArrays
+    demand_weight: float
 
 
 class Room(NamedTuple):
@@ -147,13 +152,13 @@ def energy(
         return IMPOSSIBLE, 1
     index = place[ROOT] - len(task.leaves.kind)
     now = room.curves.version[index]
-    beyond = excess(
-        task, int(room.curves.width[index, now, point]), int(room.curves.height[index, now, point])
-    )
+    width, height = int(room.curves.width[index, now, point]), int(room.curves.height[index, now, point])
+    beyond = excess(task, width, height)
     value = task.excess_weight * beyond
     if len(task.source):
         realise(tree, place[ROOT], task.leaves.kind, room.curves, point, room.box, room.stack)
         value += task.times[place[LEVEL]] + wire_cost(task, room.box)
+        value += task.demand_weight * penalty(task.demands, room.box, width, height)
     return value, beyond
 
 

@@ -164,3 +164,25 @@ def share_border(one: Rectangle, other: Rectangle) -> bool:
     """Whether two rectangles that do not overlap have a border in common."""
     common = intersection(one, other)
     return min(common.width, common.height) == 0 and max(common.width, common.height) > 0
+
+
+def slide_to_edges(demands: Demands, placed: Sequence[Rectangle], space: Rectangle) -> list[Rectangle]:
+    """Kernels that must touch an edge move to it inside `space` where nothing is in between."""
+    boxes = list(placed)
+    for at, sides in demands.edges:
+        box = boxes[at]
+        if touches(box, demands.grid, sides):
+            continue
+        there = {
+            "left": (demands.grid.x, box.y),
+            "top": (box.x, demands.grid.y),
+            "right": (demands.grid.right - box.width, box.y),
+            "bottom": (box.x, demands.grid.bottom - box.height),
+        }
+        for side in sides:
+            moved = Rectangle(*there[side], box.width, box.height)
+            others = (other for index, other in enumerate(boxes) if index != at)
+            if intersection(moved, space) == moved and not any(map(moved.overlaps, others)):
+                boxes[at] = moved
+                break
+    return boxes

@@ -169,7 +169,7 @@ def _slice(search: _Search, limits: Limits) -> Iterator[Candidate]:
     """Better slicing floorplans: the best of all where that can be told, before annealing goes on in vain."""
     instance, best = search.instance, search.best
     assert best is not None  # noqa: S101 - the caller has one; this tells mypy
-    kinds = exact_slicing.kinds_of(instance)
+    kinds = None if instance.demands else exact_slicing.kinds_of(instance)
     search.report("annealing")
     if kinds is not None:
         yield from topology_search.search(instance, [best, *search.seen], limits.part(_WARM_UP))
@@ -177,7 +177,8 @@ def _slice(search: _Search, limits: Limits) -> Iterator[Candidate]:
         if (yield from exact_slicing.search(instance, kinds, search.best or best, limits)):
             return
         search.report("annealing")
-    yield from topology_search.search(instance, [search.best or best, *search.seen], limits)
+    found = [search.best or best, *search.seen, *search.astray]
+    yield from topology_search.search(instance, found, limits)
 
 
 def _packing_orders(instance: Instance) -> Iterable[list[int]]:

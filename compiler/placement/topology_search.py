@@ -16,9 +16,11 @@ import numpy as np
 
 from wsec.compiler.placement import annealing
 from wsec.compiler.placement.candidate import Candidate, Instance, better, make_candidate
+from wsec.compiler.placement.demands import slide_to_edges
 from wsec.compiler.placement.guillotine import tree_of
 from wsec.compiler.placement.levels import choose_levels, make_leaves
-from wsec.compiler.placement.problem import Rectangle, hop_cycles
+from wsec.compiler.placement.penalties import demand_arrays
+from wsec.compiler.placement.problem import Net, Rectangle, hop_cycles
 from wsec.compiler.placement.random_numbers import random_state
 from wsec.compiler.placement.slicing_tree import realise
 
@@ -42,6 +44,7 @@ _COOLING: Final = 50.0
 _HOT_COST: Final = (0.003, 0.0005, 0.01, 0.0015)
 _HOT_AREA: Final = (0.05, 0.02, 0.1)
 _EXCESS: Final = 3.0
+_DEMAND: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def search(instance: Instance, found: Sequence[Candidate], limits: Limits) -> It
     if len(instance.tilings[0]) > 1 or len(instance.tables) < 2:
         return
     space = instance.tilings[0][0]
-    pool = sorted(found, key=_rank)[:_POOL]
+    pool = _pool(instance, found)
     task = make_task(instance, pool[0], space)
     rooms = [annealing.make_room(task) for _ in range(_WORKERS)]
     pace = _Pace(limits, len(instance.tables))
@@ -77,9 +80,16 @@ def search(instance: Instance, found: Sequence[Candidate], limits: Limits) -> It
                     candidate = _candidate(instance, task, rooms[0], result, space)
                     pool.append(candidate)
                     yield candidate
-            pool = sorted(pool, key=_rank)[:_POOL]
+            pool = _pool(instance, pool)
             if better(pool[0], best):
                 task = make_task(instance, pool[0], space)
+
+
+def _pool(instance: Instance, found: Sequence[Candidate]) -> list[Candidate]:
+    """The best few, and the best of those that break a constraint: it may lead to one that keeps all."""
+    kept = [each for each in found if instance.demands.kept(each.placed)]
+    astray = [each for each in found if not instance.demands.kept(each.placed)]
+    return sorted(kept, key=_rank)[:_POOL] + sorted(astray, key=_rank)[:1]
 
 
 def _rank(candidate: Candidate) -> tuple[float, int, float]:
@@ -129,6 +139,11 @@ def make_task(instance: Instance, best: Candidate, space: Rectangle) -> Task:
     nets = (
         [net for net in instance.problem.nets if net.source != net.target and net.weight > 0] if wired else []
     )
+    # Kernels that must be neighbours follow each other like the ends of a net that costs nothing; and only where
+    # there are nets, boxes are looked at.
+    nets += [Net(*pair, 0.0) for pair in instance.demands.pairs]
+    if not nets:
+        nets = [Net(kernel, kernel, 0.0) for kernel in instance.demands.asked(len(instance.tables))]
     high = max(best.interval, int(best.cost)) if wired else best.interval
     times = choose_levels(
         instance.tables, instance.bound, min(high, instance.slowest), (space.width, space.height)
@@ -150,6 +165,8 @@ def make_task(instance: Instance, best: Candidate, space: Rectangle) -> Task:
             [(box.x - space.x, box.y - space.y, box.width, box.height) for box in instance.demands.fixed],
             dtype=np.int64,
         ).reshape(-1, 4),
+        demand_arrays(instance.demands, space),
+        _DEMAND * best.interval / (space.width + space.height),
     )
 
 
@@ -209,4 +226,5 @@ def _candidate(instance: Instance, task: Task, room: Room, walk: Walk, space: Re
         assert at is not None  # noqa: S101 - the box is one of the kernel's own shapes
         choice.append(at)
         placed.append(Rectangle(space.x + x, space.y + y, width, height))
+    placed = slide_to_edges(instance.demands, placed, space)
     return make_candidate(instance, choice, placed, "annealing")

@@ -382,3 +382,22 @@ def test_a_network_keeps_its_constraints_at_little_cost(make_residual_network: M
     placement = place(constrained, Limits(effort=0))
     assert explain(constrained, placement) == []
     assert placement.interval <= 1.15 * placement.interval_bound
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.05])
+def test_annealing_keeps_constraints_at_nearly_no_cost(
+    make_residual_network: MakeNetwork, weight: float
+) -> None:
+    """Better than the first answer, and near to what is reached without constraints; with wires or without."""
+    problem = replace(make_residual_network(24, 2, 120, 120), wirelength_weight=weight)
+    constraints = (
+        TouchEdge("conv0", ("left",)),
+        TouchEdge("conv23", ("bottom", "right")),
+        Within("conv5", Rectangle(0, 40, 80, 80)),
+        Adjacent("conv1", "conv20"),
+    )
+    constrained = replace(problem, constraints=constraints)
+    first, best = (place(constrained, Limits(effort=effort)) for effort in (0, 0.5))
+    assert explain(constrained, best) == []
+    assert (best.cost, best.wirelength) < (first.cost, first.wirelength)
+    assert best.cost <= 1.05 * place(problem, Limits(effort=0.5)).cost
