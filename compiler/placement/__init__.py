@@ -93,7 +93,6 @@ def least_area(problem: PlacementProblem, time: int) -> int | None:
 
     More than the grid has free: no placement reaches that interval.
     """
-    from wsec.compiler.placement import bounds
-    from wsec.compiler.placement.preparation import prepare
+    from wsec.compiler.placement import preparation
 
-    return bounds.least_area(prepare(problem).all_tables, time)
+    return preparation.least_area(problem, time)

@@ -7,51 +7,106 @@ areas sum to at most the free area.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from wsec.compiler.errors import WsecError
+from wsec.compiler.native import compiled
 from wsec.compiler.placement.problem import ShapeOptions, hop_cycles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from wsec.compiler.placement.problem import PlacementKernel, PlacementProblem, Rectangle
     from wsec.compiler.placement.shape_curves import ShapeTable
 
 _RUNS: Final = 2000
+_TIMES: Final = 256
+_NONE: Final = 1 << 44
+"""More cores than any grid has; sums of many thousands are still int64."""
 
 
-def least_area(tables: Sequence[ShapeTable], time: int) -> int | None:
-    """Sum of the kernels' least areas within `time` cycles; None if a kernel has no option that fast."""
-    total = 0
-    for table in tables:
-        area = table.area_within(time)
-        if area is None:
-            return None
-        total += area
+def fits(kernel: PlacementKernel, spaces: Sequence[Rectangle]) -> bool:
+    """Whether some option of the kernel fits into one of the free `spaces`."""
+    return int(_least_areas([kernel], [tuple(spaces)], kernel.shapes.cycles.max(keepdims=True))[0]) < _NONE
+
+
+def least_area(
+    kernels: Sequence[PlacementKernel], spaces: Sequence[tuple[Rectangle, ...]], time: int
+) -> int | None:
+    """Sum of the kernels' least areas within `time` cycles, each in one of its free `spaces`; None if one has no such option."""
+    total = int(_least_areas(kernels, spaces, np.array([time]))[0])
+    return total if total < _NONE else None
+
+
+def area_bound(
+    kernels: Sequence[PlacementKernel], spaces: Sequence[tuple[Rectangle, ...]], free_area: int
+) -> int | None:
+    """The smallest T whose least areas sum to at most `free_area`; None if no T is slow enough.
+
+    A search in which each look at the options tells many times apart: ten thousand kernels have tens of millions.
+    """
+    low, high = 0, max(int(kernel.shapes.cycles.max()) for kernel in kernels)
+    if _least_areas(kernels, spaces, np.array([high]))[0] > free_area:
+        return None
+    times = np.unique(np.append(np.geomspace(1, high + 1, _TIMES).astype(np.int64) - 1, high))
+    while True:
+        enough = int(np.argmax(_least_areas(kernels, spaces, times) <= free_area))
+        low, high = int(times[enough - 1]) + 1 if enough else low, int(times[enough])
+        if low >= high:
+            return high
+        times = np.unique(np.append(np.linspace(low, high, _TIMES).astype(np.int64), high))
+
+
+def _least_areas(
+    kernels: Sequence[PlacementKernel],
+    spaces: Sequence[tuple[Rectangle, ...]],
+    times: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """For each of the ascending times the sum of the kernels' least areas; `_NONE` or more if one has none."""
+    # Equal kernels share their options, which are looked at once.
+    keys = [
+        (id(kernel.shapes), kernel.rotatable, where) for kernel, where in zip(kernels, spaces, strict=True)
+    ]
+    known = dict(zip(keys, kernels, strict=True))
+    often = Counter(keys)
+    total = np.zeros(len(times), dtype=np.int64)
+    for key, kernel in known.items():
+        sides = np.array([(space.width, space.height) for space in key[2]], dtype=np.int64).reshape(-1, 2)
+        shapes = kernel.shapes
+        each = np.full(len(times), _NONE)
+        least_by_time(each, times, (shapes.widths, shapes.heights, shapes.cycles), sides)
+        if kernel.rotatable:
+            least_by_time(each, times, (shapes.heights, shapes.widths, shapes.cycles), sides)
+        total += often[key] * np.minimum.accumulate(each)
     return total
 
 
-def area_bound(tables: Sequence[ShapeTable], free_area: int) -> int | None:
-    """The smallest T whose least areas sum to at most `free_area`; None if no T is slow enough."""
-    low = max(int(table.cycles[0]) for table in tables)
-    high = max(int(table.cycles[-1]) for table in tables)
-    if not _enough(tables, high, free_area):
-        return None
-    while low < high:
-        middle = (low + high) // 2
-        if _enough(tables, middle, free_area):
-            high = middle
-        else:
-            low = middle + 1
-    return low
+@compiled
+def least_by_time(
+    least: NDArray[np.int64],
+    times: NDArray[np.int64],
+    options: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    sides: NDArray[np.int64],
+) -> None:
+    """Lower `least` at the first time that each option meets to the option's area, if it fits one of the spaces.
 
-
-def _enough(tables: Sequence[ShapeTable], time: int, free_area: int) -> bool:
-    area = least_area(tables, time)
-    return area is not None and area <= free_area
+    Options are widths, heights and cycles.
+    """
+    widths, heights, cycles = options
+    for option in range(len(cycles)):
+        area = widths[option] * heights[option]
+        if cycles[option] > times[-1] or area >= least[0]:
+            continue
+        at = 0 if cycles[option] <= times[0] else np.searchsorted(times, cycles[option])
+        if area < least[at]:
+            for space in range(len(sides)):
+                if widths[option] <= sides[space, 0] and heights[option] <= sides[space, 1]:
+                    least[at] = area
 
 
 def times_between(tables: Sequence[ShapeTable], low: int, high: int) -> list[int]:

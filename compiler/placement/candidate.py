@@ -24,7 +24,8 @@ class Instance:
 
     Attributes:
         problem: What is left to place: the kernels without a pin.
-        tables: The usable options of each kernel; kernels that share `ShapeOptions` share the table.
+        tables: The options of each kernel that are of use from the bound on; kernels that share `ShapeOptions` share the table.
+        spaces: The free rectangles in one of which each kernel must be.
         tilings: Ways to cover the free cores by disjoint rectangles, in packing order.
         free_area: Number of free cores.
         obstacles: The reserved rectangles, as far as they lie on the grid.
@@ -37,6 +38,7 @@ class Instance:
 
     problem: PlacementProblem
     tables: tuple[ShapeTable, ...]
+    spaces: tuple[tuple[Rectangle, ...], ...]
     tilings: tuple[tuple[Rectangle, ...], ...]
     free_area: int
     obstacles: tuple[Rectangle, ...]

@@ -127,7 +127,7 @@ def within(instance: Instance, kinds: Kinds, time: int, limits: Limits) -> Candi
 
 def _waste(instance: Instance, time: int) -> int:
     """Cores that the grid can spare."""
-    area = least_area(instance.tables, time)
+    area = least_area(instance.problem.kernels, instance.spaces, time)
     return instance.free_area - area if area is not None else -1
 
 

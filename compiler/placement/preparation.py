@@ -33,10 +33,12 @@ def prepare(problem: PlacementProblem) -> Instance:
     spaces = regions.maximal_spaces(grid, obstacles)
     if not spaces and movable.index:
         raise bounds.no_free_core()
-    tables = _tables(problem, movable, spaces)
-    tilings = tuple(regions.tilings(grid, obstacles)) if tables else ((),)
+    allowed = _allowed(problem, movable, tuple(spaces))
+    tilings = tuple(regions.tilings(grid, obstacles)) if movable.index else ((),)
     free_area = sum(tile.area for tile in tilings[0])
-    bound = bounds.area_bound(tables, free_area) if tables else 0
+    kernels = movable.problem.kernels
+    bound = bounds.area_bound(kernels, allowed, free_area) if kernels else 0
+    tables = _tables(kernels, allowed, bound or 0)
     if bound is None:
         raise bounds.area_too_small(movable.problem, tables, free_area)
     least = {
@@ -48,6 +50,7 @@ def prepare(problem: PlacementProblem) -> Instance:
     return Instance(
         problem=movable.problem,
         tables=tables,
+        spaces=allowed,
         tilings=tilings,
         free_area=free_area,
         obstacles=obstacles,
@@ -59,30 +62,49 @@ def prepare(problem: PlacementProblem) -> Instance:
     )
 
 
-def _tables(
-    problem: PlacementProblem, movable: Movable, spaces: Sequence[Rectangle]
-) -> tuple[ShapeTable, ...]:
-    """The shapes of each kernel to place that fit where it may be; kernels that may be anywhere share them."""
+def least_area(problem: PlacementProblem, time: int) -> int | None:
+    """Cores that the kernels need at least within `time` cycles each; None if one has no shape that fast."""
+    instance = prepare(problem)
+    areas = [
+        bounds.least_area(instance.problem.kernels, instance.spaces, time),
+        *(table.area_within(time) for table in instance.pinned),
+    ]
+    return None if None in areas else sum(area for area in areas if area is not None)
+
+
+def _allowed(
+    problem: PlacementProblem, movable: Movable, everywhere: tuple[Rectangle, ...]
+) -> tuple[tuple[Rectangle, ...], ...]:
+    """The free rectangles in one of which each kernel to place must be, some of its shapes fitting."""
     narrowing: list[Within | TouchEdge] = [
         *(each for each in problem.constraints if isinstance(each, Within)),
         *(each for each in problem.constraints if isinstance(each, TouchEdge)),
     ]
-    known: dict[tuple[int, bool, tuple[Rectangle, ...]], ShapeTable] = {}
-    tables = []
-    everywhere = tuple(spaces)
+    fitting: set[tuple[int, bool]] = set()
+    allowed = []
     for kernel in movable.problem.kernels:
-        shared = (id(kernel.shapes), kernel.rotatable, everywhere)
-        if shared not in known:
-            known[shared] = shape_table(kernel.shapes, list(everywhere), rotatable=kernel.rotatable)
-            if not len(known[shared].cycles):
-                raise bounds.kernel_too_large(movable.problem, kernel, everywhere)
-        allowed = everywhere
+        kind = (id(kernel.shapes), kernel.rotatable)
+        if kind not in fitting and not bounds.fits(kernel, everywhere):
+            raise bounds.kernel_too_large(movable.problem, kernel, everywhere)
+        fitting.add(kind)
+        spaces = everywhere
         for each in narrowing:
             if each.kernel == kernel.name:
-                allowed = tuple(narrow_spaces(each, kernel, allowed, problem))
-        key = (id(kernel.shapes), kernel.rotatable, allowed)
+                spaces = tuple(narrow_spaces(each, kernel, spaces, problem))
+        allowed.append(spaces)
+    return tuple(allowed)
+
+
+def _tables(
+    kernels: Sequence[PlacementKernel], allowed: Sequence[tuple[Rectangle, ...]], bound: int
+) -> tuple[ShapeTable, ...]:
+    """The shapes of each kernel that fit where it may be; kernels that may be at the same places share them."""
+    known: dict[tuple[int, bool, tuple[Rectangle, ...]], ShapeTable] = {}
+    tables = []
+    for kernel, spaces in zip(kernels, allowed, strict=True):
+        key = (id(kernel.shapes), kernel.rotatable, spaces)
         if key not in known:
-            known[key] = shape_table(kernel.shapes, list(allowed), rotatable=kernel.rotatable)
+            known[key] = shape_table(kernel.shapes, spaces, rotatable=kernel.rotatable, fastest=bound)
         tables.append(known[key])
     return tuple(tables)
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from wsec.compiler.placement.problem import Rectangle, ShapeOptions
@@ -98,7 +100,7 @@ class ShapeTable:
     heights: NDArray[np.int32]
     cycles: NDArray[np.int64]
     least_area: NDArray[np.int64]
-    origin: NDArray[np.int64]
+    origin: NDArray[np.int32]
     turned: NDArray[np.bool_]
 
     def count_within(self, time: int) -> int:
@@ -121,34 +123,57 @@ class ShapeTable:
         return ShapeTable(self.heights, self.widths, self.cycles, self.least_area, self.origin, self.turned)
 
 
-def shape_table(shapes: ShapeOptions, spaces: list[Rectangle], *, rotatable: bool = False) -> ShapeTable:
+def shape_table(
+    shapes: ShapeOptions, spaces: Sequence[Rectangle], *, rotatable: bool = False, fastest: int = 0
+) -> ShapeTable:
     """The options that fit into one of the free rectangles `spaces`; equal cycles from small to large area.
 
-    Of a rotatable kernel every option comes twice, as it is and with its sides swapped.
+    No time limit below `fastest` matters: of the options within it, those stay that no other of them beats or equals
+    in width and height, and no slower option stays that one of them beats. Of a rotatable kernel every option comes
+    twice, as it is and with its sides swapped.
     """
     count = len(shapes.cycles)
-    origin = np.arange(count)
+    origin = np.arange(count, dtype=np.int32)
     turned = np.zeros(count, dtype=np.bool_)
+    widths, heights = shapes.widths, shapes.heights
     if rotatable:
         origin = np.concatenate([origin, origin])
         turned = np.concatenate([turned, ~turned])
-    widths = np.where(turned, shapes.heights[origin], shapes.widths[origin])
-    heights = np.where(turned, shapes.widths[origin], shapes.heights[origin])
+        widths, heights = np.concatenate([widths, heights]), np.concatenate([heights, widths])
     fits = np.zeros(len(origin), dtype=np.bool_)
     for space in spaces:
         fits |= (widths <= space.width) & (heights <= space.height)
     usable = np.flatnonzero(fits)
-    area = widths[usable] * heights[usable]
-    by_speed = np.lexsort((area, shapes.cycles[origin[usable]]))
+    usable = usable[_matters(widths[usable], heights[usable], shapes.cycles[origin[usable]], fastest)]
+    cycles, area = shapes.cycles[origin[usable]], widths[usable] * heights[usable]
+    by_speed = np.lexsort((area, cycles))
     usable = usable[by_speed]
     return ShapeTable(
         widths[usable].astype(np.int32),
         heights[usable].astype(np.int32),
-        shapes.cycles[origin[usable]],
+        cycles[by_speed],
         np.minimum.accumulate(area[by_speed]),
-        origin[usable].astype(np.int64),
+        origin[usable],
         turned[usable],
     )
+
+
+def _matters(
+    widths: NDArray[np.int64], heights: NDArray[np.int64], cycles: NDArray[np.int64], fastest: int
+) -> NDArray[np.intp]:
+    """Positions of the options that are of use at time limits from `fastest` on."""
+    fast = cycles <= fastest
+    if not fast.any():
+        return np.arange(len(cycles))
+    widest = int(widths.max())
+    curve = np.full(widest + 1, NEVER, dtype=np.int64)
+    np.minimum.at(curve, widths[fast], heights[fast])
+    curve = np.minimum.accumulate(curve)
+    corners = np.flatnonzero(fast & (heights == curve[widths]) & (heights < curve[widths - 1]))
+    # Of equal rectangles the fastest stays.
+    order = corners[np.lexsort((cycles[corners], widths[corners]))]
+    first = np.append(True, widths[order][1:] != widths[order][:-1])
+    return np.concatenate([order[first], np.flatnonzero(~fast & (heights < curve[widths]))])
 
 
 def least_heights(table: ShapeTable, time: int, width: int) -> NDArray[np.int32]:

@@ -28,6 +28,7 @@ _GALLOP: Final = (1.0, 1.002, 1.005, 1.01, 1.02, 1.035, 1.06, 1.1, 1.2, 1.4, 2.0
 _LADDER: Final = (1.004, 1.015)
 _THIN_GROUPS: Final = (3, 2, 1)
 _MANY: Final = 150
+_AFFORDABLE: Final = 600
 _FAR: Final = 1.06
 _COLUMN_CHOICES: Final = 4
 _COLUMN_CHOICES_OF_MANY: Final = 2
@@ -60,6 +61,11 @@ class Sliced:
     groups: GroupCurves
     columns: dict[int, NDArray[np.int32]]
     fillings: tuple[tuple[Rectangle, int, int], ...]
+
+
+def is_affordable(instance: Instance) -> bool:
+    """Whether the curves of all groups are so few that the search takes seconds."""
+    return len(instance.tables) <= _AFFORDABLE
 
 
 def group_sizes(kernels: int) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """`place`: from a problem to the best legal placement that the effort finds, with a lower bound beside it.
 
-Stages: slicing floorplans by dynamic programming, other packing orders only where the topological one does not fit,
-CP-SAT for the whole of small problems, CP-SAT on windows for all. Each takes the best placement so far and may only
+Stages: columns of free width for many kernels, slicing floorplans by dynamic programming, other packing orders only
+where the topological one does not fit, CP-SAT for the whole of small problems, CP-SAT on windows for all. Each takes the best placement so far and may only
 improve it. The answer depends on problem, effort and seed, and is checked by `legality` before it leaves.
 """
 
@@ -13,6 +13,7 @@ from wsec.compiler.errors import WsecError
 from wsec.compiler.placement import (
     anchors,
     bounds,
+    column_search,
     conflicts,
     exact,
     exact_slicing,
@@ -57,9 +58,9 @@ def place(
     """
     limits = limits or Limits()
     check_limits(limits)
+    timed = limits.started()
     instance = conflicts.prepare(problem)
     search = _Search(instance, limits, callback)
-    timed = limits.started()
     for candidate in _stages(search, timed):
         search.offer(candidate)
         if timed.stopped() and search.best is not None:
@@ -146,10 +147,13 @@ def _stages(search: _Search, limits: Limits) -> Iterator[Candidate]:
     if not instance.tables:
         yield make_candidate(instance, (), (), "pins")
         return
-    for order in _packing_orders(instance):
-        yield from slicing_search.search(instance, order, limits)
-        if search.best is not None or search.astray:
-            break
+    if column_search.is_many(instance):
+        yield from column_search.search(instance, limits)
+    if search.best is None or slicing_search.is_affordable(instance):
+        for order in _packing_orders(instance):
+            yield from slicing_search.search(instance, order, limits)
+            if search.best is not None or search.astray:
+                break
     if search.best is None and instance.demands:
         yield from anchors.search(instance, limits)
     searching = limits.effort > 0 and not limits.stopped()

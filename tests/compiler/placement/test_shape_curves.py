@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsec.compiler.placement import shape_curves
-from wsec.compiler.placement.problem import Rectangle, ShapeOptions
+from wsec.compiler.placement.bounds import area_bound, least_area
+from wsec.compiler.placement.problem import PlacementKernel, Rectangle, ShapeOptions
 from wsec.compiler.placement.shape_curves import (
     NEVER,
     least_heights,
@@ -116,3 +117,50 @@ def test_fastest_inside_a_box(options: list[tuple[int, int, int]], width: int, h
         origin = int(table.origin[at])
         w, h, cycles = options[origin]
         assert (cycles, w * h) == min(inside)
+
+
+@given(
+    options=OPTIONS,
+    fastest=st.integers(0, 20),
+    later=st.integers(0, 25),
+    sides=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+)
+@pytest.mark.parametrize("rotatable", [False, True])
+def test_options_of_no_use_change_no_curve(
+    *, rotatable: bool, options: list[tuple[int, int, int]], fastest: int, later: int, sides: tuple[int, int]
+) -> None:
+    """Where no time below `fastest` matters, fewer options give the same curves at every time from there on."""
+    shapes, spaces = ShapeOptions(*_columns(options)), [Rectangle(0, 0, *sides)]
+    full = shape_table(shapes, spaces, rotatable=rotatable)
+    table = shape_table(shapes, spaces, rotatable=rotatable, fastest=fastest)
+    time = fastest + later
+    assert least_heights(table, time, 9).tolist() == least_heights(full, time, 9).tolist()
+    assert least_widths(table, time, 9).tolist() == least_widths(full, time, 9).tolist()
+    assert table.area_within(time) == full.area_within(time)
+    fast = table.count_within(fastest)
+    assert len(np.unique(table.widths[:fast])) == len(np.unique(table.heights[:fast])) == fast
+    for at, origin in enumerate(table.origin.tolist()):
+        width, height, cycles = options[origin]
+        found = (int(table.widths[at]), int(table.heights[at]))
+        assert found == ((height, width) if table.turned[at] else (width, height))
+        assert table.cycles[at] == cycles
+
+
+@given(kinds=st.lists(OPTIONS, min_size=1, max_size=4), free_area=st.integers(1, 200))
+@pytest.mark.parametrize("rotatable", [False, True])
+def test_the_bound_is_the_least_time_whose_least_areas_fit(
+    *, rotatable: bool, kinds: list[list[tuple[int, int, int]]], free_area: int
+) -> None:
+    """Against every time there is; each kernel comes twice, as one object and as another."""
+    spaces = (Rectangle(0, 0, 9, 3), Rectangle(0, 0, 4, 7))
+    shapes = [ShapeOptions(*_columns(options)) for options in kinds]
+    kernels = [PlacementKernel(f"k{at}", each, rotatable) for at, each in enumerate([*shapes, *shapes])]
+    tables = [shape_table(each, spaces, rotatable=rotatable) for each in shapes]
+    enough = []
+    for time in range(21):
+        areas = [table.area_within(time) for table in tables]
+        total = None if None in areas else 2 * sum(area for area in areas if area is not None)
+        assert least_area(kernels, [spaces] * len(kernels), time) == total
+        if total is not None and total <= free_area:
+            enough.append(time)
+    assert area_bound(kernels, [spaces] * len(kernels), free_area) == min(enough, default=None)
