@@ -31,6 +31,8 @@ from wsec.compiler.placement.random_numbers import random_state
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from wsec.compiler.placement.candidate import Candidate
+
 
 def _bench(work: int, least: int, most: int) -> ShapeOptions:
     """Any sides of `least` to `most` cores; the time is the work over the cores."""
@@ -70,7 +72,7 @@ def problems(draw: st.DrawFn) -> PlacementProblem:
     )
 
 
-def _alone(problem: PlacementProblem, limits: Limits) -> Iterator[column_search.Candidate]:
+def _alone(problem: PlacementProblem, limits: Limits) -> Iterator[Candidate]:
     try:
         instance = prepare(problem)
     except WsecError as error:
