@@ -1,0 +1,148 @@
+"""How fast the fabric simulator is: router updates and word-hops a second, and the memory it takes.
+
+    .venv/bin/python benchmarks/simulator.py --sides 32 100 316 1000 --threads 1 2 --updates 2e7 --json results.json
+
+Two loads keep every router busy. `crossing`: a stream along every row and one along every column, programs on the
+edges. `broadcast`: one core sends to all, and all of them receive. A router update is a router with a word in it,
+looked at in a cycle with all its colours; idle routers are passed over and count nothing. One thread is measured in
+processor time, several by the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wsec.runtime.simulator.core_programs import CoreProgram, Instruction, Loop, ProgramArea, Receive, Send
+from wsec.runtime.simulator.routes import Port, Route
+from wsec.runtime.simulator.simulation import Simulation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_BURST = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """One measured run."""
+
+    load: str
+    side: int
+    threads: int
+    cycles: int
+    seconds: float
+    router_updates_per_second: float
+    word_hops_per_second: float
+    megabytes: float
+
+
+Load = tuple[tuple[Route, ...], tuple[ProgramArea, ...]]
+
+
+def crossing(side: int) -> Load:
+    """Rows to the east on colour 0, columns to the south on colour 1."""
+    last, inner = side - 1, side - 2
+    routes = (
+        Route(0, 0, 1, side, 0, Port.RAMP, (Port.EAST,)),
+        Route(1, 0, inner, side, 0, Port.WEST, (Port.EAST,)),
+        Route(last, 0, 1, side, 0, Port.WEST, (Port.RAMP,)),
+        Route(0, 0, side, 1, 1, Port.RAMP, (Port.SOUTH,)),
+        Route(0, 1, side, inner, 1, Port.NORTH, (Port.SOUTH,)),
+        Route(0, last, side, 1, 1, Port.NORTH, (Port.RAMP,)),
+    )
+    programs = (
+        ProgramArea(0, 1, 1, inner, _for_ever(Send(0, _BURST, 0)), _BURST),
+        ProgramArea(last, 1, 1, inner, _for_ever(Receive(0, _BURST, 0)), _BURST),
+        ProgramArea(1, 0, inner, 1, _for_ever(Send(1, _BURST, 0)), _BURST),
+        ProgramArea(1, last, inner, 1, _for_ever(Receive(1, _BURST, 0)), _BURST),
+    )
+    return routes, programs
+
+
+def broadcast(side: int) -> Load:
+    """From the core in the north-west along its row, and from there down every column."""
+    last, inner = side - 1, side - 2
+    onward, down = (Port.EAST, Port.SOUTH, Port.RAMP), (Port.SOUTH, Port.RAMP)
+    routes = (
+        Route(0, 0, 1, 1, 0, Port.RAMP, (Port.EAST, Port.SOUTH)),
+        Route(1, 0, inner, 1, 0, Port.WEST, onward),
+        Route(last, 0, 1, 1, 0, Port.WEST, down),
+        Route(0, 1, side, inner, 0, Port.NORTH, down),
+        Route(0, last, side, 1, 0, Port.NORTH, (Port.RAMP,)),
+    )
+    receive = _for_ever(Receive(0, _BURST, 0))
+    programs = (
+        ProgramArea(0, 0, 1, 1, _for_ever(Send(0, _BURST, 0)), _BURST),
+        ProgramArea(1, 0, last, 1, receive, _BURST),
+        ProgramArea(0, 1, side, last, receive, _BURST),
+    )
+    return routes, programs
+
+
+LOADS: dict[str, Callable[[int], Load]] = {"crossing": crossing, "broadcast": broadcast}
+
+
+def _for_ever(instruction: Instruction) -> CoreProgram:
+    return CoreProgram((Loop(2**20, (instruction,)),))
+
+
+def measure(load: str, side: int, threads: int, updates: float) -> Speed:
+    """Fill the fabric, then run for about `updates` router updates."""
+    routes, programs = LOADS[load](side)
+    simulation = Simulation(routes, programs, width=side, height=side, threads=threads)
+    filled = 2 * side + 16
+    before = simulation.run(filled)
+    clock = time.thread_time if threads == 1 else time.perf_counter
+    start = clock()
+    after = simulation.run(filled + max(1, int(updates) // (side * side)))
+    seconds = clock() - start
+    return Speed(
+        load,
+        side,
+        threads,
+        after.cycles - before.cycles,
+        seconds,
+        (after.router_updates - before.router_updates) / seconds,
+        (after.word_hops - before.word_hops) / seconds,
+        simulation.nbytes / 1e6,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure all and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sides", type=int, nargs="+", default=[32, 100, 316, 1000])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--updates", type=float, default=2e7, help="router updates of each run")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args(arguments)
+    print(
+        f"{'load':<10} {'side':>5} {'threads':>7} {'cycles':>7} {'seconds':>8} {'M updates/s':>11} {'M hops/s':>9} {'MB':>7}"
+    )
+    speeds = []
+    for load in LOADS:
+        for side in options.sides:
+            for threads in options.threads:
+                measure(load, 32, threads, 1)  # compiles
+                speed = measure(load, side, threads, options.updates)
+                speeds.append(speed)
+                print(
+                    f"{load:<10} {side:>5} {threads:>7} {speed.cycles:>7} {speed.seconds:>8.2f} "
+                    f"{speed.router_updates_per_second / 1e6:>11.1f} {speed.word_hops_per_second / 1e6:>9.1f} "
+                    f"{speed.megabytes:>7.0f}"
+                )
+    if options.json:
+        options.json.write_text(
+            json.dumps([asdict(speed) for speed in speeds], indent=1) + "\n", encoding="utf-8"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""What the machine takes for a word and for an instruction, from a target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wsec.compiler.errors import WsecError
+
+if TYPE_CHECKING:
+    from wsec.compiler.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class FabricTiming:
+    """Routers and links.
+
+    Attributes:
+        hop_cycles: From one router's queue to the next.
+        ramp_cycles: From a router's queue to its core, or from the core to the queue.
+        queue_words: Depth of every queue. A way of several cycles holds a word more for each cycle after the first.
+        colours: Colours of a router.
+    """
+
+    hop_cycles: int = 1
+    ramp_cycles: int = 2
+    queue_words: int = 4
+    colours: int = 24
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTiming:
+    """Compute engines. The default is the ideal engine of textbooks: a word a cycle, nothing for the instruction.
+
+    Attributes:
+        issue_cycles: To start an instruction, and each further vector of one that has several.
+        loop_cycles: To go back to the start of a loop.
+        task_switch_cycles: To set off a task, or to wake one.
+        word_cycles: One step of a vector over all lanes.
+        lanes: Elements of such a step.
+    """
+
+    issue_cycles: float = 0.0
+    loop_cycles: float = 0.0
+    task_switch_cycles: float = 0.0
+    word_cycles: float = 1.0
+    lanes: float = 1.0
+
+
+def fabric_timing(target: Target) -> FabricTiming:
+    """The fabric of a target.
+
+    Raises:
+        WsecError: WSEC592 the target's fabric is none that can be simulated.
+    """
+    fabric = target.fabric
+    _check(target, "fabric.hop_cycles", fabric.hop_cycles, "1 or 2", fits=fabric.hop_cycles in {1, 2})
+    _check(
+        target,
+        "fabric.link_words_per_cycle",
+        fabric.link_words_per_cycle,
+        "1",
+        fits=fabric.link_words_per_cycle == 1,
+    )
+    _check(target, "fabric.ramp_cycles", fabric.ramp_cycles, "at most 64", fits=fabric.ramp_cycles <= 64)
+    _check(target, "fabric.queue_words", fabric.queue_words, "at most 64", fits=fabric.queue_words <= 64)
+    _check(target, "fabric.colours", fabric.colours, "at most 256", fits=fabric.colours <= 256)
+    return FabricTiming(int(fabric.hop_cycles), fabric.ramp_cycles, fabric.queue_words, fabric.colours)
+
+
+def engine_timing(target: Target, element_type: str = "float32") -> EngineTiming:
+    """The engines of a target for vectors of an element type; without measured overheads those of its `[core]`."""
+    core, overheads = target.core, target.overheads
+    lanes = core.lanes[element_type]
+    if overheads is None:
+        return EngineTiming(core.vector_start_cycles, core.loop_cycles, core.task_switch_cycles, 1.0, lanes)
+    return EngineTiming(
+        overheads.issue_cycles,
+        overheads.outer_loop_cycles,
+        core.task_switch_cycles,
+        overheads.simd_word_cycles,
+        lanes,
+    )
+
+
+def _check(target: Target, key: str, found: float, expected: str, *, fits: bool) -> None:
+    if not fits:
+        raise WsecError(
+            code="WSEC592",
+            what="the fabric of the target cannot be simulated",
+            where=f"target {target.name}, {key}",
+            expected=expected,
+            found=str(found),
+            hint="estimates take any value; for a simulation choose a target whose fabric has these",
+        )
