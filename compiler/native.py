@@ -1,13 +1,16 @@
 """Functions compiled by numba: the one place that knows it.
 
-Compiled code is kept beside the sources, or in the user's cache where those cannot be written. It releases the
-interpreter's lock, so that two searches run at the same time in two threads.
+Compiled code is kept beside the sources, or in the user's cache where those cannot be written, until any source of
+the folder changes. It releases the interpreter's lock, so that two searches run at the same time in two threads.
 """
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, TypeVar
+import functools
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
 
@@ -18,35 +21,27 @@ Compiled = TypeVar("Compiled", bound="Callable[..., object]")
 
 
 def compiled(function: Compiled) -> Compiled:
-    """Compile a function of numbers and arrays, at its first call."""
-    try:
-        return numba.njit(function, nogil=True, cache=True)  # type: ignore[no-any-return]
-    except RuntimeError:  # no folder to keep it in: compile it anew in each process
-        return numba.njit(function, nogil=True)  # type: ignore[no-any-return]
+    """Compile a function of numbers and arrays, at its first call. What it calls is of the same folder."""
+    return _compiled(function)
 
 
 def compiled_without_allocation(function: Compiled) -> Compiled:
     """The same for a function that allocates nothing: it counts no references to arrays."""
-    try:
-        return numba.njit(function, nogil=True, cache=True, _nrt=False)  # type: ignore[no-any-return, call-overload]
-    except RuntimeError:  # no folder to keep it in
-        return numba.njit(function, nogil=True, _nrt=False)  # type: ignore[no-any-return, call-overload]
-
-
-def inlined(function: Compiled) -> Compiled:
-    """The same for a function that allocates nothing, with its body put in the place of every call.
-
-    Many arrays are slow to hand over in an inner loop, and to count references to.
-    """
-    return numba.njit(function, nogil=True, forceinline=True, _nrt=False)  # type: ignore[no-any-return, call-overload]
+    return _compiled(function, _nrt=False)
 
 
 def compiled_in_parallel(function: Compiled) -> Compiled:
     """The same for a function whose loops over `parallel_range` are shared between threads."""
-    try:
-        return numba.njit(function, nogil=True, cache=True, parallel=True)  # type: ignore[no-any-return]
-    except RuntimeError:  # no folder to keep it in
-        return numba.njit(function, nogil=True, parallel=True)  # type: ignore[no-any-return]
+    return _compiled(function, parallel=True)
+
+
+def inlined(function: Compiled) -> Compiled:
+    """For a function that allocates nothing: its body takes the place of every call in a compiled function.
+
+    Many arrays are slow to hand over in an inner loop, and to count references to.
+    """
+    jit: Any = numba.njit
+    return jit(function, nogil=True, forceinline=True, _nrt=False)  # type: ignore[no-any-return]
 
 
 parallel_range = numba.prange
@@ -55,9 +50,30 @@ parallel_range = numba.prange
 @contextlib.contextmanager
 def thread_limit(threads: int) -> Iterator[None]:
     """Let loops over `parallel_range` take that many threads, as far as the machine has them."""
+    config: Any = numba.config
     before = numba.get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]  # set as numba starts
+    numba.set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
     try:
         yield
     finally:
         numba.set_num_threads(before)
+
+
+def _compiled(function: Compiled, **options: bool) -> Compiled:
+    jit: Any = numba.njit
+    try:
+        kept = jit(function, nogil=True, cache=True, **options)
+    except RuntimeError:  # no folder to keep it in: compile it anew in each process
+        return jit(function, nogil=True, **options)  # type: ignore[no-any-return]
+    # numba would look at the function's own file only, and keep code that contains what another file said before.
+    kept._cache._cache_file._source_stamp = _stamp(Path(function.__code__.co_filename).parent)  # noqa: SLF001
+    return kept  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _stamp(folder: Path) -> str:
+    """What the sources of a folder say, and this one."""
+    stamp = hashlib.sha256()
+    for source in (Path(__file__), *sorted(folder.glob("*.py"))):
+        stamp.update(hashlib.sha256(source.read_bytes()).digest())
+    return stamp.hexdigest()
