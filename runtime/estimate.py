@@ -185,8 +185,9 @@ def estimate(plan: Plan) -> Estimate:
     found = [_wafer_bottleneck(wafer, plan, in_order) for wafer in plan.wafers]
     wafers = wafer_estimates(plan, [cycles for cycles, _ in found])
     host = max((wafer.outside_cycles for wafer in wafers), default=0)
-    way_in_and_out = Bottleneck("host", HOST, f"{host:,} cycles to bring one sample in and its result out")
-    limits = [*found, (host, way_in_and_out), *_between_wafers(wafers)]
+    ways = "one sample in and its result out" + (", of the wafer with most words" if len(wafers) > 1 else "")
+    way_in_and_out = Bottleneck("host", HOST, f"{host:,} cycles to bring {ways}")
+    limits = [*found, *_between_wafers(wafers), (host, way_in_and_out)]
     interval, bottleneck = max(limits, key=_cycles_of)
     latency = _latency(plan, in_order)
     used = sum(kernel.compute_cycles * _computing_cores(kernel) for kernel in kernels)
@@ -290,7 +291,7 @@ def _between_wafers(wafers: Sequence[WaferEstimate]) -> list[tuple[int, Bottlene
             Bottleneck(
                 "wafers",
                 f"{number} to {number + 1}",
-                f"{wafer.words_on:,} words of {wafer.tensors_on} tensors take {wafer.cycles_on:,} cycles",
+                f"{wafer.words_on:,} words between them take {wafer.cycles_on:,} cycles",
             ),
         )
         for number, wafer in enumerate(wafers[:-1])

@@ -1,11 +1,12 @@
 """The partition of kernels onto a chain of equal parts: the shortest interval, and near it the fewest words across.
 
 Contiguous parts of several topological orders, each exact, then moves of single kernels from there: first for shorter
-intervals than contiguous parts reach, down to the area lower bound, then for fewer words. Deterministic.
+intervals than contiguous parts reach, down to the area lower bound, then for fewer words, then for balance where no more words are across. Deterministic.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +19,7 @@ from wsec.compiler.schedule.orders import topological_orders
 from wsec.compiler.schedule.problem import TOO_LARGE, KernelPartition, areas_within
 
 if TYPE_CHECKING:
-    from wsec.compiler.schedule.problem import PartitionKernel, PartitionProblem
+    from wsec.compiler.schedule.problem import Integers, PartitionKernel, PartitionProblem
 
 TOLERANCE: Final = 0.01
 """How much longer than the best one found an interval may be for fewer words across: what placement loses anyway."""
@@ -42,9 +43,10 @@ def partition_kernels(problem: PartitionProblem, tolerance: float = TOLERANCE) -
     limit = int(interval * (1 + tolerance))
     lightest = min(
         (improve(problem, start, limit) for start in (part, *search.starts(limit))),
-        key=lambda found: (found[1], _slowest(problem, found[0]), found[0]),
+        key=lambda found: (found[1], found[0]),
     )[0]
-    return _result(problem, lightest, bound)
+    found = [_result(problem, each, bound) for each in (lightest, *search.as_light(lightest, limit))]
+    return min(found, key=lambda each: (sum(each.crossing_words), max(each.part_intervals), each.part))
 
 
 def interval_bound(problem: PartitionProblem) -> int:
@@ -112,6 +114,27 @@ class _Search:
             else:
                 high, best = _slowest(self._problem, part), part
         return high, best
+
+    def as_light(self, part: list[int], limit: int) -> list[list[int]]:
+        """Contiguous parts with no more words across than `part` and within `limit`, as balanced as each order allows."""
+        allowed = int(crossing_words(self._problem, np.array(part)).sum())
+        found = (self._balanced(order, words, allowed, limit) for order, words in self._orders)
+        return [each for each in found if each is not None]
+
+    def _balanced(self, order: list[int], words: Integers, allowed: int, limit: int) -> list[int] | None:
+        areas_only = replace(self._problem, cycles_per_word=0.0)
+
+        def light(time: int) -> list[int] | None:
+            """Parts whose kernels keep this time, if few words are across."""
+            part = lightest_cuts(areas_only, order, words, time)
+            if part is None:
+                return None
+            across = crossing_words(self._problem, np.array(part))
+            quick = int(across.max(initial=0)) * self._problem.cycles_per_word <= limit
+            return part if quick and int(across.sum()) <= allowed else None
+
+        time = least_interval(0, limit, lambda time: light(time) is not None)
+        return None if time is None else light(time)
 
     def _within(self, interval: int, starts: list[list[int]]) -> list[int] | None:
         """A partition within an interval that moves reach from one of the starts; None where they reach none."""

@@ -177,6 +177,16 @@ def test_the_lighter_cut_is_taken_within_the_tolerance_only() -> None:
     assert strict.interval == min(every(problem))[0]
 
 
+def test_of_cuts_as_light_the_balanced_one_is_taken() -> None:
+    """A slow link sets the interval; within it the parts are as even as they can be with as few words across."""
+    kernels = tuple(kernel(f"k{index}", 1000, most=100) for index in range(8))
+    nets = tuple(PartitionNet(index, (index + 1,), 10) for index in range(7))
+    slow = PartitionProblem(kernels, nets, 2, 100, cycles_per_word=100.0)
+    found = partition_kernels(slow)
+    assert found.part == (0, 0, 0, 0, 1, 1, 1, 1)
+    assert found.interval == 1000 > max(found.part_intervals)
+
+
 def test_words_across_count_as_time() -> None:
     """Where the wafers' link is slow, the cut goes where few words cross, however unbalanced."""
     kernels = tuple(kernel(f"k{index}", 100) for index in range(4))
