@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import onnx
+import onnx.parser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,6 +68,25 @@ def test_a_residual_network_over_any_number_of_wafers(
     plan = compiled(residual_network(tmp_path_factory.mktemp("model")), wafers, (width, height))
     assert len(plan.record.wafers) == wafers
     assert_right(plan)
+
+
+def test_a_way_over_the_host_between_wafers(tmp_path: Path) -> None:
+    """What a host operator reads and gives may be on different wafers; the order of its kernels stays."""
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[4, 4] x) => (float[] y) {
+        a = Softmax(x) \n n = NonZero(a) \n s = Shape(n) \n c = Cast<to=1>(s) \n r = Exp(c)
+        m = ReduceMax<keepdims=0>(r) \n y = Mul(a, m) }"""
+    model = tmp_path / "model.onnx"
+    model.write_bytes(onnx.parser.parse_model(text).SerializeToString())
+    plan = compiled(model, 3, (8, 8))
+    assert plan.record.host_operators
+    assert_right(plan)
+    wafer_of = {
+        name: number
+        for number, wafer in enumerate(plan.record.wafers)
+        for kernel in wafer.kernels()
+        for name in kernel.operators
+    }
+    assert list(wafer_of.values()) == sorted(wafer_of.values())
 
 
 def test_auto_takes_the_fewest_that_the_model_fits_on(tmp_path: Path) -> None:
