@@ -27,6 +27,7 @@ AXIS: Final = 3
 MIRRORED: Final = 4
 BESIDE: Final = 0
 ABOVE: Final = 1
+LONGEST: Final = np.int32(1 << 30)
 
 
 class Leaves(NamedTuple):
@@ -118,92 +119,69 @@ def update_node(
     area = curves.area[one, curves.version[one]] + curves.area[two, curves.version[two]]
     curves.area[index, now] = area
     if tree[AXIS, node] == ABOVE:
-        return merge_above(curves, one, two, index, area, most)
-    return merge_beside(curves, one, two, index, area, most)
-
-
-@compiled
-def merge_above(curves: Curves, one: int, two: int, index: int, area: int, most: NDArray[np.int64]) -> bool:
-    """Heights add up at each width, from narrow to wide."""
-    a, b, now = curves.version[one], curves.version[two], curves.version[index]
-    one_w, one_h, two_w, two_h = (
-        curves.width[one, a],
-        curves.height[one, a],
-        curves.width[two, b],
-        curves.height[two, b],
-    )
-    out_w, out_h = curves.width[index, now], curves.height[index, now]
-    out_1, out_2 = curves.one[index, now], curves.two[index, now]
-    i, last_i, j, last_j = (
-        curves.begin[one, a],
-        curves.end[one, a] - 1,
-        curves.begin[two, b],
-        curves.end[two, b] - 1,
-    )
-    while i < last_i and one_w[i + 1] <= two_w[j]:
-        i += 1
-    while j < last_j and two_w[j + 1] <= one_w[i]:
-        j += 1
-    behind = 0
-    while True:
-        width, height = max(one_w[i], two_w[j]), one_h[i] + two_h[j]
-        if width > most[0]:
-            break
-        if height <= most[1] and np.int64(width) * height - area <= most[2]:
-            out_w[behind], out_h[behind], out_1[behind], out_2[behind] = width, height, i, j
-            behind += 1
-        next_one = one_w[i + 1] if i < last_i else 1 << 30
-        next_two = two_w[j + 1] if j < last_j else 1 << 30
-        if next_one == next_two == 1 << 30:
-            break
-        if next_one <= next_two:
-            i += 1
-        if next_two <= next_one:
-            j += 1
-    curves.begin[index, now], curves.end[index, now] = 0, behind
-    return behind > 0
-
-
-@compiled
-def merge_beside(curves: Curves, one: int, two: int, index: int, area: int, most: NDArray[np.int64]) -> bool:
-    """Widths add up at each height, from low to high, written from the end."""
-    a, b, now = curves.version[one], curves.version[two], curves.version[index]
-    one_w, one_h, two_w, two_h = (
-        curves.width[one, a],
-        curves.height[one, a],
-        curves.width[two, b],
-        curves.height[two, b],
-    )
-    out_w, out_h = curves.width[index, now], curves.height[index, now]
-    out_1, out_2 = curves.one[index, now], curves.two[index, now]
-    first_i, i, first_j, j = (
-        curves.begin[one, a],
-        curves.end[one, a] - 1,
-        curves.begin[two, b],
-        curves.end[two, b] - 1,
-    )
-    while i > first_i and one_h[i - 1] <= two_h[j]:
-        i -= 1
-    while j > first_j and two_h[j - 1] <= one_h[i]:
-        j -= 1
-    begin = end = len(out_w)
-    while True:
-        width, height = one_w[i] + two_w[j], max(one_h[i], two_h[j])
-        if height > most[1]:
-            break
-        if width <= most[0] and np.int64(width) * height - area <= most[2]:
-            begin -= 1
-            out_w[begin], out_h[begin], out_1[begin], out_2[begin] = width, height, i, j
-        next_one = one_h[i - 1] if i > first_i else 1 << 30
-        next_two = two_h[j - 1] if j > first_j else 1 << 30
-        if next_one == next_two == 1 << 30:
-            break
-        if next_one <= next_two:
-            i -= 1
-        if next_two <= next_one:
-            j -= 1
+        begin, end = merge(
+            curves, curves.width, curves.height, (one, two, index), 1, (most[0], most[1], area + most[2])
+        )
+    else:
+        begin, end = merge(
+            curves, curves.height, curves.width, (one, two, index), -1, (most[1], most[0], area + most[2])
+        )
     curves.begin[index, now], curves.end[index, now] = begin, end
     return begin < end
+
+
+@compiled
+def merge(
+    curves: Curves,
+    along: NDArray[np.int32],
+    across: NDArray[np.int32],
+    nodes: tuple[int, int, int],
+    step: int,
+    most: tuple[int, int, int],
+) -> tuple[int, int]:
+    """The curve of two parts joined: their extents `across` add up at each extent `along`, of which the larger counts.
+
+    Args:
+        curves: Of all nodes.
+        along: Widths for parts above each other, heights for parts beside each other.
+        across: The other extents.
+        nodes: Indices of the first part, of the second, and of their cut, whose present version is written.
+        step: 1 if `along` rises from point to point, -1 if it falls.
+        most: Limits of the extents along and across, and of the area.
+
+    Returns:
+        The first point written and the first behind.
+    """
+    one, two, index = nodes
+    a, b, now = curves.version[one], curves.version[two], curves.version[index]
+    first, second = along[one, a], along[two, b]
+    first_across, second_across = across[one, a], across[two, b]
+    out, out_across = along[index, now], across[index, now]
+    out_1, out_2 = curves.one[index, now], curves.two[index, now]
+    low_i, last_i, low_j, last_j = curves.begin[one, a], curves.end[one, a] - 1, curves.begin[two, b], curves.end[two, b] - 1
+    if step < 0:
+        low_i, last_i, low_j, last_j = last_i, low_i, last_j, low_j
+    i, j = low_i, low_j
+    while i != last_i and first[i + step] <= second[j]:
+        i += step
+    while j != last_j and second[j + step] <= first[i]:
+        j += step
+    start = 0 if step > 0 else len(out) - 1
+    behind = start
+    # Which part has the next extent is as good as random, so that what depends on it is added rather than branched on.
+    while True:
+        extent, other = max(first[i], second[j]), first_across[i] + second_across[j]
+        if extent > most[0]:
+            break
+        out[behind], out_across[behind], out_1[behind], out_2[behind] = extent, other, i, j
+        behind += step * ((other <= most[1]) & (np.int64(extent) * other <= most[2]))
+        next_one = first[i + step] if i != last_i else LONGEST
+        next_two = second[j + step] if j != last_j else LONGEST
+        if min(next_one, next_two) == LONGEST:
+            break
+        i += step * (next_one <= next_two)
+        j += step * (next_two <= next_one)
+    return (start, behind) if step > 0 else (behind + 1, start + 1)
 
 
 @compiled
