@@ -138,7 +138,7 @@ def merge(
     nodes: tuple[int, int, int],
     step: int,
     most: tuple[int, int, int],
-) -> tuple[int, int]:
+) -> tuple[np.int64, np.int64]:
     """The curve of two parts joined: their extents `across` add up at each extent `along`, of which the larger counts.
 
     Args:
@@ -158,30 +158,41 @@ def merge(
     first_across, second_across = across[one, a], across[two, b]
     out, out_across = along[index, now], across[index, now]
     out_1, out_2 = curves.one[index, now], curves.two[index, now]
-    low_i, last_i, low_j, last_j = curves.begin[one, a], curves.end[one, a] - 1, curves.begin[two, b], curves.end[two, b] - 1
-    if step < 0:
-        low_i, last_i, low_j, last_j = last_i, low_i, last_j, low_j
-    i, j = low_i, low_j
-    while i != last_i and first[i + step] <= second[j]:
-        i += step
-    while j != last_j and second[j + step] <= first[i]:
-        j += step
-    start = 0 if step > 0 else len(out) - 1
+    forward = step > 0
+    # Unsigned, because compiled code asks of each signed index whether it counts from the end.
+    ahead, none = np.uint64(step), np.uint64(0)
+    i = np.uint64(curves.begin[one, a] if forward else curves.end[one, a] - 1)
+    j = np.uint64(curves.begin[two, b] if forward else curves.end[two, b] - 1)
+    last_i = np.uint64(curves.end[one, a] - 1 if forward else curves.begin[one, a])
+    last_j = np.uint64(curves.end[two, b] - 1 if forward else curves.begin[two, b])
+    while i != last_i and first[i + ahead] <= second[j]:
+        i += ahead
+    while j != last_j and second[j + ahead] <= first[i]:
+        j += ahead
+    start = np.uint64(0 if forward else len(out) - 1)
     behind = start
-    # Which part has the next extent is as good as random, so that what depends on it is added rather than branched on.
     while True:
         extent, other = max(first[i], second[j]), first_across[i] + second_across[j]
         if extent > most[0]:
             break
-        out[behind], out_across[behind], out_1[behind], out_2[behind] = extent, other, i, j
-        behind += step * ((other <= most[1]) & (np.int64(extent) * other <= most[2]))
-        next_one = first[i + step] if i != last_i else LONGEST
-        next_two = second[j + step] if j != last_j else LONGEST
-        if min(next_one, next_two) == LONGEST:
+        out[behind], out_across[behind] = extent, other
+        out_1[behind], out_2[behind] = np.int64(i), np.int64(j)
+        # Whether a point stays is as good as random: the next one is written over it, which costs less than a branch.
+        behind += ahead if (other <= most[1]) & (np.int64(extent) * other <= most[2]) else none
+        next_one = first[i + ahead] if i != last_i else LONGEST
+        next_two = second[j + ahead] if j != last_j else LONGEST
+        if next_one < next_two:
+            i += ahead
+        elif next_two < next_one:
+            j += ahead
+        elif next_one == LONGEST:
             break
-        i += step * (next_one <= next_two)
-        j += step * (next_two <= next_one)
-    return (start, behind) if step > 0 else (behind + 1, start + 1)
+        else:
+            i += ahead
+            j += ahead
+    if forward:
+        return np.int64(start), np.int64(behind)
+    return np.int64(behind) + 1, np.int64(start) + 1
 
 
 @compiled

@@ -41,7 +41,7 @@ _MANY: Final = 60
 _GROWTH: Final = 1.6
 _TEMPERATURES: Final = 60
 _COOLING: Final = 50.0
-_HOT_COST: Final = (0.003, 0.0005, 0.01, 0.0015)
+_HOT_WIRES: Final = (3.0, 1.5, 0.7)
 _HOT_AREA: Final = (0.05, 0.02, 0.1)
 _EXCESS: Final = 3.0
 _DEMAND: Final = 3.0
@@ -185,13 +185,16 @@ def _walks(task: Task, pool: Sequence[Candidate]) -> list[Walk]:
     return walks
 
 
-def _temperatures(task: Task, cost: float, seed: tuple[int, ...]) -> NDArray[np.float64]:
-    """From where a typical change is accepted to where hardly any is; rounded, to be the same on every machine."""
-    kernels = len(task.leaves.kind)
+def _temperatures(task: Task, walk: Walk, seed: tuple[int, ...]) -> NDArray[np.float64]:
+    """From where a typical change is accepted to where hardly any is; rounded, to be the same on every machine.
+
+    Typical is a kernel of average size moving in or out, or with nets a few nets of average length coming or going.
+    """
     if len(task.source):
-        hot = _HOT_COST[sum(seed[1:]) % len(_HOT_COST)] * cost
+        wires = walk.cost - task.times[walk.place[annealing.LEVEL]]
+        hot = _HOT_WIRES[sum(seed[1:]) % len(_HOT_WIRES)] * wires / len(task.source)
     else:
-        hot = _HOT_AREA[sum(seed[1:]) % len(_HOT_AREA)] * task.width * task.height / kernels
+        hot = _HOT_AREA[sum(seed[1:]) % len(_HOT_AREA)] * task.width * task.height / len(task.leaves.kind)
     steps = hot * _COOLING ** (-np.arange(_TEMPERATURES) / (_TEMPERATURES - 1))
     return np.maximum(1, np.round(steps * 1024)) / 1024
 
@@ -205,7 +208,7 @@ def _walk(task: Task, room: Room, walk: Walk, count: int, seed: tuple[int, ...])
         room,
         tree,
         place,
-        _temperatures(task, walk.cost, seed),
+        _temperatures(task, walk, seed),
         count,
         random_state(*seed),
         best.tree,
