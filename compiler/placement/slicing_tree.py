@@ -127,7 +127,7 @@ def update_node(
             curves, curves.height, curves.width, (one, two, index), -1, (most[1], most[0], area + most[2])
         )
     curves.begin[index, now], curves.end[index, now] = begin, end
-    return begin < end
+    return bool(begin < end)
 
 
 @compiled

@@ -160,7 +160,7 @@ def make_task(instance: Instance, best: Candidate, space: Rectangle) -> Task:
         np.array([net.source for net in nets], dtype=np.int64),
         np.array([net.target for net in nets], dtype=np.int64),
         np.array([net.weight * price for net in nets], dtype=np.float64),
-        _EXCESS * best.interval / area if nets else 1.0,
+        _EXCESS * max(1.0, best.cost) / area if nets else 1.0,
         np.array(
             [(box.x - space.x, box.y - space.y, box.width, box.height) for box in instance.demands.fixed],
             dtype=np.int64,
@@ -191,7 +191,7 @@ def _temperatures(task: Task, walk: Walk, seed: tuple[int, ...]) -> NDArray[np.f
     Typical is a kernel of average size moving in or out, or with nets a few nets of average length coming or going.
     """
     if len(task.source):
-        wires = walk.cost - task.times[walk.place[annealing.LEVEL]]
+        wires = walk.cost - float(task.times[walk.place[annealing.LEVEL]])
         hot = _HOT_WIRES[sum(seed[1:]) % len(_HOT_WIRES)] * wires / len(task.source)
     else:
         hot = _HOT_AREA[sum(seed[1:]) % len(_HOT_AREA)] * task.width * task.height / len(task.leaves.kind)
