@@ -41,8 +41,9 @@ _MANY: Final = 60
 _GROWTH: Final = 1.6
 _TEMPERATURES: Final = 60
 _COOLING: Final = 50.0
-_HOT_WIRES: Final = (3.0, 1.5, 0.7)
-_HOT_AREA: Final = (0.05, 0.02, 0.1)
+_HOT: Final = (0.05, 0.02, 0.1, 0.005)
+_HOT_NETS: Final = 30.0
+_COLDEST: Final = 1 / 1024
 _EXCESS: Final = 3.0
 _DEMAND: Final = 3.0
 
@@ -188,15 +189,18 @@ def _walks(task: Task, pool: Sequence[Candidate]) -> list[Walk]:
 def _temperatures(task: Task, walk: Walk, seed: tuple[int, ...]) -> NDArray[np.float64]:
     """From where a typical change is accepted to where hardly any is; rounded, to be the same on every machine.
 
-    Typical is a kernel of average size moving in or out, or with nets a few nets of average length coming or going.
+    Typical is a kernel of average size beyond the grid, and the wires of some nets of average length: a change of the
+    tree moves most of what is around it. The end counts the smaller of the two, or wires that cost little never settle.
     """
+    kernel = task.excess_weight * task.width * task.height / len(task.leaves.kind)
+    share = _HOT[sum(seed[1:]) % len(_HOT)]
+    hot = cold = share * kernel
     if len(task.source):
         wires = walk.cost - float(task.times[walk.place[annealing.LEVEL]])
-        hot = _HOT_WIRES[sum(seed[1:]) % len(_HOT_WIRES)] * wires / len(task.source)
-    else:
-        hot = _HOT_AREA[sum(seed[1:]) % len(_HOT_AREA)] * task.width * task.height / len(task.leaves.kind)
-    steps = hot * _COOLING ** (-np.arange(_TEMPERATURES) / (_TEMPERATURES - 1))
-    return np.maximum(1, np.round(steps * 1024)) / 1024
+        nets = _HOT_NETS * wires / len(task.source)
+        hot, cold = share * (kernel + nets), share * min(kernel, nets)
+    steps = np.geomspace(hot, max(_COLDEST, cold / _COOLING), _TEMPERATURES)
+    return np.maximum(1, np.round(steps / _COLDEST)) * _COLDEST
 
 
 def _walk(task: Task, room: Room, walk: Walk, count: int, seed: tuple[int, ...]) -> Walk | None:
