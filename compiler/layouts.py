@@ -68,24 +68,42 @@ class _Cut:
         return starts.clip(0, self.span), stops.clip(0, self.span)
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What of a tensor on a mesh decides which links are straight: what is cut, and what the axes of each side count."""
+
+    cuts: tuple[_Cut, ...]
+    rows: tuple[_Digit, ...]
+    columns: tuple[_Digit, ...]
+
+    def feeds(self, needed: Layout) -> bool:
+        """Whether a link from here to there is straight. Linear in the blocks of a dimension; no core is looked at."""
+        return (
+            (self.rows, self.columns) == (needed.rows, needed.columns)
+            and [cut.span for cut in self.cuts] == [cut.span for cut in needed.cuts]
+            and all(_counterparts(*pair) for pair in zip(self.cuts, needed.cuts, strict=True))
+        )
+
+
+def layout_of(laid: Laid) -> Layout | None:
+    """The layout of a tensor on a mesh; None where cores that need the same are no neighbours."""
+    cuts = _cuts(laid)
+    rows, columns = _digits(laid, cuts, "rows"), _digits(laid, cuts, "columns")
+    return None if rows is None or columns is None else Layout(cuts, rows, columns)
+
+
 def straight(produced: Laid, needed: Laid) -> bool:
     """Whether a tensor needs no redistribution between two meshes.
 
-    Linear in the blocks of a dimension; no core is looked at. Where blocks that differ in number cover the same elements,
-    because halos reach over both ends of the tensor, they count as different blocks.
+    Where blocks that differ in number cover the same elements, because halos reach over both ends of the tensor, they
+    count as different blocks.
 
     Args:
         produced: As it lies on the producer, each element on one core.
         needed: As the cores of the consumer need it, in any view of the same tensor.
     """
-    sources, targets = _cuts(produced), _cuts(needed)
-    if [cut.span for cut in sources] != [cut.span for cut in targets]:
-        return False  # other dimensions are cut
-    for side in ("rows", "columns"):
-        digits = _digits(produced, sources, side)
-        if digits is None or digits != _digits(needed, targets, side):
-            return False
-    return all(_counterparts(*pair) for pair in zip(sources, targets, strict=True))
+    here, there = layout_of(produced), layout_of(needed)
+    return here is not None and there is not None and here.feeds(there)
 
 
 def straight_links(kernels: Iterable[Kernel], links: Iterable[Link]) -> dict[str, bool]:
@@ -116,7 +134,7 @@ def _is_straight(link: Link, source: Kernel, target: Kernel) -> bool:
     return any(straight(Laid(sharding, source.mesh), needed) for sharding in given)
 
 
-def _cuts(laid: Laid) -> list[_Cut]:
+def _cuts(laid: Laid) -> tuple[_Cut, ...]:
     """The dimensions in several parts, outermost first.
 
     Whole dimensions count with the one outside of them, so that views that differ in those alone have the same cuts.
@@ -131,7 +149,7 @@ def _cuts(laid: Laid) -> list[_Cut]:
         )
         for position, dimension in enumerate(laid.sharding.dimensions)
     ]
-    return [cut for cut in cuts if cut.parts > 1]
+    return tuple(cut for cut in cuts if cut.parts > 1)
 
 
 def _digits(laid: Laid, cuts: Sequence[_Cut], side: Side) -> tuple[_Digit, ...] | None:

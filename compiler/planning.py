@@ -19,6 +19,7 @@ from wsec.compiler.cost.pipeline import phase_interval
 from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.kernel_placement import NO_RELIEF, Relief, place_kernels
 from wsec.compiler.kernels.graph import FULL_PIPELINE, KernelGraph, build_kernel_graph
+from wsec.compiler.kernels.layout_choice import share_layouts
 from wsec.compiler.kernels.splits import SplitTable, enumerate_splits
 from wsec.compiler.operator_constraints import on_kernels
 from wsec.compiler.partition import host_operators_of
@@ -232,7 +233,7 @@ class Planner:
     ) -> Decision:
         """Routes and buffers for a placement."""
         with self.stage("routing"):
-            kernels = assemble_kernels(tables, placement, self.target)
+            kernels = assemble_kernels(*share_layouts(graph, tables, placement, self.target), self.target)
             routed = route(
                 routing_links(graph, kernels),
                 width=self.target.grid.width,

@@ -160,6 +160,24 @@ def _with_arrangements(
     nest: LoopNest, parts: Array, turns: NDArray[np.int64], costs: SplitCosts, target: Target
 ) -> SplitTable:
     """Each split with its axes on rows or columns in every way, Pareto-filtered over width, height and cycles."""
+    table = _arranged(nest, parts, turns, costs, target)
+    if len(table.turns) == 0:
+        raise _too_long(nest, target)
+    work = table.costs.cycles.astype(np.int64)
+    # of options that are equal otherwise, the one with least work stays
+    fast = np.argsort(work, kind="stable")
+    by_speed = table.shapes.widths[fast], table.shapes.heights[fast]
+    keep = np.union1d(
+        pareto_filter(*by_speed, table.shapes.cycles[fast]),
+        pareto_filter(*by_speed, table.least.cycles[fast]),
+    )
+    return _options(table, fast[keep])
+
+
+def _arranged(
+    nest: LoopNest, parts: Array, turns: NDArray[np.int64], costs: SplitCosts, target: Target
+) -> SplitTable:
+    """Each split with its axes on rows or columns in every way that fits the grid."""
     chosen, sides, widths, heights, passing = [], [], [], [], []
     for rows in _arrangements(nest):
         high = parts[:, rows].prod(axis=1)
@@ -171,8 +189,6 @@ def _with_arrangements(
         heights.append(high[inside])
         passing.append(passing_cycles(nest, parts[inside], turns[inside], rows, target))
     index = np.concatenate(chosen)
-    if len(index) == 0:
-        raise _too_long(nest, target)
     all_widths = np.concatenate(widths).astype(np.int64)
     all_heights = np.concatenate(heights).astype(np.int64)
     laid = _select(costs, index)
@@ -182,20 +198,48 @@ def _with_arrangements(
     words = max(nest.words_in, nest.words_out)
     least = np.maximum(work, -(-words // perimeters))  # a word a cycle and core of the edge, each way
     expected = np.maximum(work, -(-_EDGE_SHARE * words // perimeters))
-    fast = np.argsort(
-        work, kind="stable"
-    )  # of options that are equal otherwise, the one with least work stays
-    by_speed = all_widths[fast], all_heights[fast]
-    keep = fast[np.union1d(pareto_filter(*by_speed, expected[fast]), pareto_filter(*by_speed, least[fast]))]
     return SplitTable(
         nest=nest,
-        parts=parts[index[keep]].astype(np.int64),
-        turns=turns[index[keep]],
-        on_rows=np.concatenate(sides)[keep],
-        costs=_select(laid, keep),
-        shapes=ShapeOptions(all_widths[keep], all_heights[keep], expected[keep]),
-        least=ShapeOptions(all_widths[keep], all_heights[keep], least[keep]),
+        parts=parts[index].astype(np.int64),
+        turns=turns[index],
+        on_rows=np.concatenate(sides),
+        costs=laid,
+        shapes=ShapeOptions(all_widths, all_heights, expected),
+        least=ShapeOptions(all_widths, all_heights, least),
     )
+
+
+def _options(table: SplitTable, keep: NDArray[np.int64]) -> SplitTable:
+    """The same table with these options only."""
+    shapes, least = table.shapes, table.least
+    return replace(
+        table,
+        parts=table.parts[keep],
+        turns=table.turns[keep],
+        on_rows=table.on_rows[keep],
+        costs=_select(table.costs, keep),
+        shapes=ShapeOptions(shapes.widths[keep], shapes.heights[keep], shapes.cycles[keep]),
+        least=ShapeOptions(least.widths[keep], least.heights[keep], least.cycles[keep]),
+    )
+
+
+def no_dearer_splits(table: SplitTable, option: int, target: Target) -> SplitTable:
+    """Every split with the rectangle of `option` that takes no more cycles and no more memory; that one comes first."""
+    nest, costs = table.nest, table.costs
+    width, height = table.shapes.widths[option], table.shapes.heights[option]
+    parts = _candidates(nest, target)
+    parts = parts[parts.prod(axis=1) == width * height]
+    every, turns = _in_fewest_turns(nest, parts, target)
+    found = _arranged(nest, parts, turns, every, target)
+    fits = (found.shapes.widths == width) & (found.shapes.heights == height)
+    cheap = (found.costs.cycles <= costs.cycles[option]) & (found.costs.bytes <= costs.bytes[option])
+    # A loop in one part may be called to lie on either side.
+    ways = np.concatenate([found.parts, found.on_rows & (found.parts > 1)], axis=1)
+    same = np.concatenate([table.parts[option], table.on_rows[option] & (table.parts[option] > 1)])
+    different = np.unique(ways, axis=0, return_index=True)[1]
+    keep = np.intersect1d(np.flatnonzero(fits & cheap), different)
+    itself = (ways[keep] == same).all(axis=1)
+    return _options(found, np.concatenate([keep[itself], keep[~itself]]))
 
 
 def _arrangements(nest: LoopNest) -> list[NDArray[np.bool_]]:
