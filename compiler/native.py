@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
+from numba.core import event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,3 +78,23 @@ def _stamp(folder: Path) -> str:
     for source in (Path(__file__), *sorted(folder.glob("*.py"))):
         stamp.update(hashlib.sha256(source.read_bytes()).digest())
     return stamp.hexdigest()
+
+
+@contextlib.contextmanager
+def hear_of_compilation(callback: Callable[[], None]) -> Iterator[None]:
+    """Call `callback` whenever a function is compiled inside the block, rather than loaded; in any thread."""
+    with event.install_listener("numba:compile", _Listener(callback)):
+        yield
+
+
+class _Listener(event.Listener):
+    """Passes on that a compilation begins."""
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
+
+    def on_start(self, _event: object) -> None:
+        self._callback()
+
+    def on_end(self, _event: object) -> None:
+        """Nobody asks when it is over."""

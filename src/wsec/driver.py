@@ -345,6 +345,7 @@ class _NumbersChanged(Exception):  # noqa: N818 - ends a run of the pipeline who
 def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     """Split, place and route the lowered model."""
     from wsec.compiler.defects import defect_notes
+    from wsec.compiler.native import hear_of_compilation
     from wsec.compiler.notes import attention_notes, buffer_notes, colour_notes, host_notes, unsplit_notes
     from wsec.compiler.partition import host_operator_notes
     from wsec.compiler.placement import Limits
@@ -355,9 +356,13 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
         detail = f"{progress.stage}: interval {progress.incumbent:,}, {progress.gap:.1%} above the bound"
         job.observer(StageEvent("placement", detail=detail))
 
+    def report_compilation() -> None:
+        job.observer(StageEvent("placement", detail="compiling the search (once after an installation)"))
+
     limits = Limits(effort=job.options.effort, seed=job.options.seed, stop=job.stop)
     planner = Planner(job.target, limits, job.stage, report, job.constraints)
-    planned = plan_wafers(planner, lowered, job.options.wafers)
+    with hear_of_compilation(report_compilation):
+        planned = plan_wafers(planner, lowered, job.options.wafers)
     nests = [nest for decision in planned.decisions for nest in decision.graph.nests]
     found = (
         *host_operator_notes(lowered),

@@ -1,0 +1,36 @@
+"""Compile the compiled searches ahead of their first use: `python -m wsec.compiler.warm_up`, which `make install` runs.
+
+What numba compiles is kept on disk, so that this takes half a minute once and a second afterwards.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from wsec.compiler.defects import map_defects
+from wsec.compiler.placement import Limits, Net, PlacementKernel, PlacementProblem, ShapeOptions, place
+
+_SIDE = 24
+_EFFORT = 0.25  # the least with which floorplans are annealed
+
+
+def warm_up() -> None:
+    """Place toy problems, of different kernels and of equal ones, and map a dead core."""
+    sides = np.arange(1, 9)
+    widths, heights = (side.ravel() for side in np.meshgrid(sides, sides))
+    curves = [ShapeOptions(widths, heights, -(-work // (widths * heights))) for work in range(600, 1800, 100)]
+    for kinds in (len(curves), 2):
+        kernels = tuple(
+            PlacementKernel(f"kernel {at}", curves[at % kinds], rotatable=at % 2 == 0)
+            for at in range(len(curves))
+        )
+        nets = tuple(Net(at, at + 1, 1.0) for at in range(len(kernels) - 1))
+        place(PlacementProblem(_SIDE, _SIDE, kernels, nets), Limits(effort=_EFFORT))
+    map_defects([(1, 1)], 4, 4)
+
+
+if __name__ == "__main__":
+    warm_up()
+    sys.exit()
