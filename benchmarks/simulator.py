@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/simulator.py --sides 32 100 316 1000 --threads 1 2 --updates 2e7 --json results.json
 
-Two loads keep every router busy. `crossing`: a stream along every row and one along every column, programs on the
-edges. `broadcast`: one core sends to all, and all of them receive. A router update is a router with a word in it,
+Two loads keep every router busy, on squares of up to 50 cores a side. `crossing`: a stream along every row and one along
+every column, programs on the edges. `broadcast`: one core sends to all, and all of them receive. A router update is a router with a word in it,
 looked at in a cycle with all its colours; idle routers are passed over and count nothing. One thread is measured in
 processor time, several by the clock.
 """
@@ -44,58 +44,68 @@ class Speed:
 Load = tuple[tuple[Route, ...], tuple[ProgramArea, ...]]
 
 
-def crossing(side: int) -> Load:
+def crossing(x: int, y: int, side: int) -> Load:
     """Rows to the east on colour 0, columns to the south on colour 1."""
     last, inner = side - 1, side - 2
     routes = (
-        Route(0, 0, 1, side, 0, Port.RAMP, (Port.EAST,)),
-        Route(1, 0, inner, side, 0, Port.WEST, (Port.EAST,)),
-        Route(last, 0, 1, side, 0, Port.WEST, (Port.RAMP,)),
-        Route(0, 0, side, 1, 1, Port.RAMP, (Port.SOUTH,)),
-        Route(0, 1, side, inner, 1, Port.NORTH, (Port.SOUTH,)),
-        Route(0, last, side, 1, 1, Port.NORTH, (Port.RAMP,)),
+        Route(x, y, 1, side, 0, Port.RAMP, (Port.EAST,)),
+        Route(x + 1, y, inner, side, 0, Port.WEST, (Port.EAST,)),
+        Route(x + last, y, 1, side, 0, Port.WEST, (Port.RAMP,)),
+        Route(x, y, side, 1, 1, Port.RAMP, (Port.SOUTH,)),
+        Route(x, y + 1, side, inner, 1, Port.NORTH, (Port.SOUTH,)),
+        Route(x, y + last, side, 1, 1, Port.NORTH, (Port.RAMP,)),
     )
     programs = (
-        ProgramArea(0, 1, 1, inner, _for_ever(Send(0, _BURST, 0)), _BURST),
-        ProgramArea(last, 1, 1, inner, _for_ever(Receive(0, _BURST, 0)), _BURST),
-        ProgramArea(1, 0, inner, 1, _for_ever(Send(1, _BURST, 0)), _BURST),
-        ProgramArea(1, last, inner, 1, _for_ever(Receive(1, _BURST, 0)), _BURST),
+        ProgramArea(x, y + 1, 1, inner, _for_ever(Send(0, _BURST, 0)), _BURST),
+        ProgramArea(x + last, y + 1, 1, inner, _for_ever(Receive(0, _BURST, 0)), _BURST),
+        ProgramArea(x + 1, y, inner, 1, _for_ever(Send(1, _BURST, 0)), _BURST),
+        ProgramArea(x + 1, y + last, inner, 1, _for_ever(Receive(1, _BURST, 0)), _BURST),
     )
     return routes, programs
 
 
-def broadcast(side: int) -> Load:
+def broadcast(x: int, y: int, side: int) -> Load:
     """From the core in the north-west along its row, and from there down every column."""
     last, inner = side - 1, side - 2
     onward, down = (Port.EAST, Port.SOUTH, Port.RAMP), (Port.SOUTH, Port.RAMP)
     routes = (
-        Route(0, 0, 1, 1, 0, Port.RAMP, (Port.EAST, Port.SOUTH)),
-        Route(1, 0, inner, 1, 0, Port.WEST, onward),
-        Route(last, 0, 1, 1, 0, Port.WEST, down),
-        Route(0, 1, side, inner, 0, Port.NORTH, down),
-        Route(0, last, side, 1, 0, Port.NORTH, (Port.RAMP,)),
+        Route(x, y, 1, 1, 0, Port.RAMP, (Port.EAST, Port.SOUTH)),
+        Route(x + 1, y, inner, 1, 0, Port.WEST, onward),
+        Route(x + last, y, 1, 1, 0, Port.WEST, down),
+        Route(x, y + 1, side, inner, 0, Port.NORTH, down),
+        Route(x, y + last, side, 1, 0, Port.NORTH, (Port.RAMP,)),
     )
     receive = _for_ever(Receive(0, _BURST, 0))
     programs = (
-        ProgramArea(0, 0, 1, 1, _for_ever(Send(0, _BURST, 0)), _BURST),
-        ProgramArea(1, 0, last, 1, receive, _BURST),
-        ProgramArea(0, 1, side, last, receive, _BURST),
+        ProgramArea(x, y, 1, 1, _for_ever(Send(0, _BURST, 0)), _BURST),
+        ProgramArea(x + 1, y, last, 1, receive, _BURST),
+        ProgramArea(x, y + 1, side, last, receive, _BURST),
     )
     return routes, programs
 
 
-LOADS: dict[str, Callable[[int], Load]] = {"crossing": crossing, "broadcast": broadcast}
+LOADS: dict[str, Callable[[int, int, int], Load]] = {"crossing": crossing, "broadcast": broadcast}
 
 
 def _for_ever(instruction: Instruction) -> CoreProgram:
     return CoreProgram((Loop(2**20, (instruction,)),))
 
 
+def fill(load: str, side: int) -> Load:
+    """The load on every square of a grid: squares of up to 50 cores a side, so that all are busy after 100 cycles."""
+    square = side // -(-side // 50)
+    corners = range(0, side - square + 1, square)
+    loads = [LOADS[load](x, y, square) for y in corners for x in corners]
+    return tuple(route for routes, _ in loads for route in routes), tuple(
+        area for _, areas in loads for area in areas
+    )
+
+
 def measure(load: str, side: int, threads: int, updates: float) -> Speed:
     """Fill the fabric, then run for about `updates` router updates."""
-    routes, programs = LOADS[load](side)
+    routes, programs = fill(load, side)
     simulation = Simulation(routes, programs, width=side, height=side, threads=threads)
-    filled = 2 * side + 16
+    filled = 2 * min(side, 50) + 16
     before = simulation.run(filled)
     clock = time.thread_time if threads == 1 else time.perf_counter
     start = clock()

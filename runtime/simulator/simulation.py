@@ -77,6 +77,7 @@ class Simulation:
     `threads` divides the grid in that many bands of rows, each with a thread; the result is the same for any number.
 
     Raises:
+        ValueError: `threads` is below 1.
         WsecError: WSEC590, WSEC591 the routes, WSEC593 the programs do not fit the grid or each other, WSEC350 it takes
             more memory than `limit_bytes`.
     """
@@ -93,6 +94,8 @@ class Simulation:
         threads: int = 1,
         limit_bytes: int = MEMORY_LIMIT_BYTES,
     ) -> None:
+        if threads < 1:
+            raise ValueError(f"a simulation takes one thread or more, not {threads}")
         fabric = fabric or FabricTiming()
         check_size(routes, programs, fabric, width=width, height=height, limit_bytes=limit_bytes)
         self.table = expand_routes(routes, width=width, height=height, colours=fabric.colours)
@@ -127,15 +130,14 @@ class Simulation:
 
     def run(self, max_cycles: int = MAX_CYCLES) -> SimulationResult:
         """Run until all is done or stuck, at most to the cycle `max_cycles`; a further call goes on from there."""
-        end = min(max_cycles, MAX_CYCLES)
+        end = max(self.cycle, min(max_cycles, MAX_CYCLES))
         threads = self.routers.band_start.size - 1
         if threads == 1:
             reached = int(run_cycles(self.routers, self.engines, self.cycle, end))
         else:
             with thread_limit(threads):
                 reached = int(run_cycles_in_threads(self.routers, self.engines, self.cycle, end))
-        if reached != NEVER:
-            self.cycle = min(reached, end)
+        self.cycle = self._settled_cycle() if reached == NEVER else min(reached, end)
         return self._result(settled=reached == NEVER)
 
     def run_to_end(self, max_cycles: int = MAX_CYCLES) -> SimulationResult:
@@ -160,16 +162,15 @@ class Simulation:
         routers, engines, table = self.routers, self.engines, self.table
         words_left = int((routers.queues[:, TAIL] - routers.queues[:, HEAD]).sum())
         done = words_left == 0 and bool((engines.finished >= 0).all())
-        cycles = self._settled_cycle() if settled else self.cycle
         ended = Outcome.FINISHED if done else Outcome.STUCK
-        stalls = _with_current(routers.stalls, routers.stall_cause, routers.stall_start, cycles)
-        waits = _with_current(engines.stalls, engines.stall_cause, engines.stall_start, cycles)
+        stalls = _with_current(routers.stalls, routers.stall_cause, routers.stall_start, self.cycle)
+        waits = _with_current(engines.stalls, engines.stall_cause, engines.stall_start, self.cycle)
         entry, port = np.nonzero(table.outputs)
         finished = np.full(table.width * table.height, -1, np.int32)
         finished[self.placement.cores] = engines.finished
         return SimulationResult(
             outcome=ended if settled else Outcome.CUT_OFF,
-            cycles=cycles,
+            cycles=self.cycle,
             finished=finished.reshape(table.height, table.width),
             link_words=self._by_core(table.core[entry] * 5 + port, routers.sent, 5),
             link_stalls=self._by_core(table.core, stalls[:, LINK_TAKEN]),

@@ -179,6 +179,8 @@ def test_programs_that_mean_nothing() -> None:
         nested = (Loop(1, nested),)
     with pytest.raises(ValueError, match="loops nest deeper than 4"):
         assemble(CoreProgram(nested))
+    with pytest.raises(ValueError, match="a simulation takes one thread or more, not 0"):
+        Simulation((), (), width=1, height=1, threads=0)
     with pytest.raises(ValueError, match=r"core \(0, 0\) has no program"):
         Simulation((), (), width=1, height=1).memory(0, 0)
 

@@ -75,7 +75,10 @@ def test_words_that_nobody_receives_are_an_error_too() -> None:
         "            colour 0 has 1 words that core (1, 0) does not receive",
         "            core (1, 0) has come to the end of its program",
     ]
-    assert simulation.run().outcome is Outcome.STUCK
+    again = simulation.run()
+    assert again.outcome is Outcome.STUCK
+    assert again.cycles == simulation.run().cycles
+    assert (again.finished == simulation.run().finished).all()
 
 
 def test_a_core_without_a_program_never_sends() -> None:
@@ -98,6 +101,7 @@ def test_a_simulation_that_is_cut_off_says_what_was_waiting_and_can_go_on() -> N
         + "            ... and 4 more\n"
         "  try:      allow more cycles, or simulate a smaller region"
     )
+    assert simulation.run(50).cycles == 100  # time does not run backwards
     result = simulation.run()
     assert result.outcome is Outcome.FINISHED
     assert result.cycles == 400 + 5 + 11 + 5
