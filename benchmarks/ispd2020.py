@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/ispd2020.py --data DIR --out build/ispd2020 --objective time --seconds 20
 
 Each solution is written in the contest's output format, read back and judged by an evaluator of its own; the table is
-printed and written to `results.json`. The contest's files are not part of wsec.
+printed and written to `results.json`. The contest's files are not part of wsec. Ten of its graphs also charge for layout
+mismatches, by a formula that was not published: their cost here is that of time and wires.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from wsec.compiler.placement import (
 )
 
 GRAPHS = "A,B,C,D,I,J,K,L,M,N"
+HEAVY_WIRES = "E,F,G,H,O,P,Q,R,S,T"
+"""The same graphs with dearer wires, and a charge for layout mismatches that is left out."""
 
 
 def contest_problem(graph: Graph, shapes: list[KernelShapes], objective: str) -> PlacementProblem:
@@ -79,6 +82,7 @@ def solve(graph: Graph, name: str, arguments: argparse.Namespace, seed: int) -> 
         "wirelength": float(score.wirelength),
         "cost": float(score.cost),
         "time_bound": placement.interval_bound / scale,
+        "whole_cost": graph.value("wadapter") == 0,
         "cost_bound": graph.value("wdeltat") * objective_bound(priced) / scale,
         "optimal": placement.proven_optimal,
         "cores_used": score.cores_used,
@@ -96,17 +100,21 @@ def _warm_up() -> None:
         place(contest_problem(graph, kernel_shapes(graph), objective), Limits(effort=0.2))
 
 
-def show(row: dict[str, Any], objective: str) -> None:
-    """Print one line of the table."""
-    value, bound = (
-        (row["time"], row["time_bound"]) if objective == "time" else (row["cost"], row["cost_bound"])
-    )
+HEADING = (
+    f"{'graph':>5} {'seed':>4} {'time':>13} {'bound':>13} {'/ bound':>8} {'wires':>9} {'cost':>13} {'bound':>13} "
+    f"{'/ bound':>8}  {'next step':>9} {'optimal':>7} {'cores':>9} {'seconds':>7}"
+)
+
+
+def line(row: dict[str, Any]) -> str:
+    """One line of the table, under `HEADING`; an asterisk marks a cost without layout mismatches."""
     area = row["area_of_next_step"]
-    print(
-        f"{row['graph']:>5} {row['seed']:>4} {row['time']:>13,.2f} {row['wirelength']:>9,.1f} {row['cost']:>13,.2f} "
-        f"{bound:>13,.2f} {value / bound:>8.4f} {'none' if area is None else f'{area:.2%}':>9} "
-        f"{'yes' if row['optimal'] else 'no':>7} {row['cores_used']:>9,} {row['seconds']:>7.1f}",
-        flush=True,
+    return (
+        f"{row['graph']:>5} {row['seed']:>4} {row['time']:>13,.2f} {row['time_bound']:>13,.2f} "
+        f"{row['time'] / row['time_bound']:>8.4f} {row['wirelength']:>9,.1f} {row['cost']:>13,.2f} "
+        f"{row['cost_bound']:>13,.2f} {row['cost'] / row['cost_bound']:>8.4f}{' ' if row['whole_cost'] else '*'} "
+        f"{'none' if area is None else f'{area:.2%}':>9} {'yes' if row['optimal'] else 'no':>7} "
+        f"{row['cores_used']:>9,} {row['seconds']:>7.1f}"
     )
 
 
@@ -119,22 +127,19 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for placements and results.json")
     parser.add_argument("--objective", choices=("cost", "time"), default="cost")
     parser.add_argument("--seconds", type=float, default=60.0, help="for each graph")
-    parser.add_argument("--only", default=GRAPHS, help="names of graphs, separated by commas")
+    parser.add_argument("--only", default=GRAPHS, help=f"names of graphs, such as {HEAVY_WIRES}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     _warm_up()
-    print(
-        f"{'graph':>5} {'seed':>4} {'time':>13} {'wires':>9} {'cost':>13} {'bound':>13} {'/ bound':>8} "
-        f"{'next step':>9} {'optimal':>7} {'cores':>9} {'seconds':>7}"
-    )
+    print(HEADING)
     rows = []
     try:
         for name in arguments.only.split(","):
             graph = read_graph(arguments.data / f"{name}.kgraph")
             for seed in arguments.seeds:
                 rows.append(solve(graph, name, arguments, seed))
-                show(rows[-1], arguments.objective)
+                print(line(rows[-1]), flush=True)
     except FormatError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
