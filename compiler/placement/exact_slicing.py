@@ -7,6 +7,7 @@ kernels of eight kinds take a tenth of a second for each limit; twenty different
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -71,8 +72,9 @@ def kinds_of(instance: Instance) -> Kinds | None:
     for kernel, table in enumerate(instance.tables):
         by_table.setdefault(id(table), []).append(kernel)
     kinds = Kinds(tuple(tuple(kernels) for kernels in by_table.values()), space)
-    subsets = np.prod(kinds.count + 1.0)
-    pairs = np.prod((kinds.count + 1.0) * (kinds.count + 2.0) / 2) / 2
+    counts = kinds.count.tolist()
+    subsets = math.prod(count + 1 for count in counts)
+    pairs = math.prod((count + 1) * (count + 2) // 2 for count in counts) // 2
     sides = space.width + space.height + 2
     few = subsets * sides * 2 <= _BYTES and pairs <= _PAIRS and max(space.width, space.height) < LONGEST
     return kinds if few else None

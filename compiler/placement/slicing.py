@@ -62,25 +62,46 @@ def group_curves(
             fair = max(fair, int(np.argmax(curve <= height)))
             by_table[id(table)] = (curve, least_widths(table, time, height))
     width = min(width, fair)
-    heights = [np.stack([by_table[id(table)][0][: width + 1] for table in tables])]
-    widths = [np.stack([by_table[id(table)][1] for table in tables])]
-    for size in range(2, min(longest, len(tables)) + 1):
-        stacked = _least_sum(heights, size)
-        beside = _least_sum(widths, size)
+    known = {key: at for at, key in enumerate(by_table)}
+    runs = _runs(np.array([known[id(table)] for table in tables]), longest)
+    heights = [np.stack([curve[: width + 1] for curve, _ in by_table.values()])]
+    widths = [np.stack([curve for _, curve in by_table.values()])]
+    for size in range(2, len(runs) + 1):
+        stacked = _least_sum(heights, runs, size)
+        beside = _least_sum(widths, runs, size)
         heights.append(np.minimum(stacked, _inverse(beside, width)))
         widths.append(np.minimum(beside, _inverse(stacked, height)))
-    return GroupCurves(heights, widths)
+    return GroupCurves(
+        [curves[run.which] for curves, run in zip(heights, runs, strict=True)],
+        [curves[run.which] for curves, run in zip(widths, runs, strict=True)],
+    )
 
 
-def _least_sum(curves: list[NDArray[np.int32]], size: int) -> NDArray[np.int32]:
-    """For each group of `size` kernels, the least sum of the curves of its two halves over all ways to cut it."""
-    count = len(curves[0]) - size + 1
-    best = curves[0][:count] + curves[size - 2][1 : 1 + count]
-    for first in range(2, size):
-        np.minimum(
-            best, curves[first - 1][:count] + curves[size - first - 1][first : first + count], out=best
-        )
-    np.minimum(best, NEVER, out=best)
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """Groups of one size: which of the different ones begins at each kernel, and one kernel where each does."""
+
+    which: NDArray[np.intp]
+    start: NDArray[np.intp]
+
+
+def _runs(kind: NDArray[np.int64], longest: int) -> list[_Runs]:
+    """The different groups of up to `longest` consecutive kernels, by size; those of equal kinds are equal."""
+    runs = [_Runs(kind, np.unique(kind, return_index=True)[1])]
+    for size in range(2, min(longest, len(kind)) + 1):
+        names = runs[-1].which[:-1] * len(kind) + kind[size - 1 :]
+        _, start, which = np.unique(names, return_index=True, return_inverse=True)
+        runs.append(_Runs(which, start))
+    return runs
+
+
+def _least_sum(curves: list[NDArray[np.int32]], runs: list[_Runs], size: int) -> NDArray[np.int32]:
+    """For each different group of `size`, the least sum of the curves of its two halves over all ways to cut it."""
+    start = runs[size - 1].start
+    best = np.full((len(start), curves[0].shape[1]), NEVER, dtype=np.int32)
+    for first in range(1, size):
+        one, two = runs[first - 1].which[start], runs[size - first - 1].which[start + first]
+        np.minimum(best, curves[first - 1][one] + curves[size - first - 1][two], out=best)
     return best
 
 

@@ -64,7 +64,7 @@ class Sliced:
 
 
 def is_affordable(instance: Instance) -> bool:
-    """Whether the curves of all groups are so few that the search takes seconds."""
+    """Whether kernels are so few that slicing them in order, or annealing their tree, is of use within seconds."""
     return len(instance.tables) <= _AFFORDABLE
 
 

@@ -164,7 +164,8 @@ def _stages(search: _Search, limits: Limits) -> Iterator[Candidate]:
         search.impossible = result.impossible
         yield from result.candidates
     if search.best is not None and searching:
-        yield from _slice(search, limits)
+        if slicing_search.is_affordable(instance):
+            yield from _slice(search, limits)
         search.report("windows")
         yield from windows.search(instance, search.best, limits)
 

@@ -26,12 +26,16 @@ from wsec.compiler.placement import (
     interval_bound,
     legality,
     place,
+    slicing,
 )
 from wsec.compiler.placement.legality import explain
 from wsec.compiler.placement.problem import objective
+from wsec.compiler.placement.shape_curves import shape_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
 
     MakeNetwork = Callable[[int, int, int, int], PlacementProblem]
 
@@ -323,3 +327,33 @@ def test_importing_the_package_does_not_import_the_solvers() -> None:
     code = "import sys, wsec.compiler.placement; print('ortools' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert ran.stdout == "False\n"
+
+
+def test_equal_groups_are_computed_once(
+    make_residual_network: MakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten equal layers have hardly more different groups than three, and the same curves as if all were different."""
+    layer = make_residual_network(5, 9, 60, 60).kernels
+    inverse = slicing._inverse
+    rows: list[int] = []
+
+    def counting(curves: NDArray[np.int32], size: int) -> NDArray[np.int32]:
+        rows.append(len(curves))
+        return inverse(curves, size)
+
+    monkeypatch.setattr(slicing, "_inverse", counting)
+    spaces = [Rectangle(0, 0, 60, 60)]
+    shared = {id(kernel.shapes): shape_table(kernel.shapes, spaces) for kernel in layer}
+    equal = [shared[id(kernel.shapes)] for kernel in layer * 10]
+    different = [shape_table(kernel.shapes, spaces) for kernel in layer * 10]
+    time = max(int(table.cycles[len(table.cycles) // 2]) for table in equal)
+    found = [slicing.group_curves(tables, time, 60, 60, 6) for tables in (equal, different)]
+    one, two = (rows[:10], rows[10:])
+    assert max(one) <= 5
+    assert two == [50 - size for size in range(1, 6) for _ in range(2)]
+    assert found[0] is not None
+    assert found[1] is not None
+    for mine, theirs in zip(
+        [*found[0].heights, *found[0].widths], [*found[1].heights, *found[1].widths], strict=True
+    ):
+        assert mine.tolist() == theirs.tolist()
