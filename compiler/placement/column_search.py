@@ -35,11 +35,10 @@ if TYPE_CHECKING:
     from wsec.compiler.placement.problem import Limits
 
 _MANY: Final = 150
-_SHARE: Final = 0.85
 _WORKERS: Final = 2
 _SCALES: Final = (0.25, 0.4, 0.7)
 _BLOCKS: Final = (1, 4, 10)
-_TURNS: Final = 12
+_TURNS: Final = 14
 _MOVES: Final = 12
 _GROWTH: Final = 1.5
 _LONGEST: Final = 12
@@ -88,11 +87,7 @@ def is_many(instance: Instance) -> bool:
 
 
 def search(instance: Instance, limits: Limits) -> Iterator[Candidate]:
-    """Placements in columns, each the best that its arrangement has found by then.
-
-    By the clock the search takes most of the time that is left.
-    """
-    limits = limits.part(_SHARE)
+    """Placements in columns, each the best that its arrangement has found by then."""
     lanes = _lanes(instance)
     with ThreadPoolExecutor(_WORKERS) as threads:
         for turn in range(_turns(limits)):

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
     from wsec.compiler.placement.problem import PlacementProblem
 
+_COLUMNS: Final = 0.4
+_COLUMNS_ALONE: Final = 0.85
+"""The share of the search in columns where slicing follows, and where it does not."""
+
 _WARM_UP: Final = 0.2
 """The share of the annealing before the exact search, which is faster the less it has to improve."""
 
@@ -147,9 +151,11 @@ def _stages(search: _Search, limits: Limits) -> Iterator[Candidate]:
     if not instance.tables:
         yield make_candidate(instance, (), (), "pins")
         return
+    affordable = slicing_search.is_affordable(instance)
     if column_search.is_many(instance):
-        yield from column_search.search(instance, limits)
-    if search.best is None or slicing_search.is_affordable(instance):
+        share = _COLUMNS if affordable else _COLUMNS_ALONE
+        yield from column_search.search(instance, limits.part(share))
+    if search.best is None or affordable:
         for order in _packing_orders(instance):
             yield from slicing_search.search(instance, order, limits)
             if search.best is not None or search.astray:
@@ -164,7 +170,7 @@ def _stages(search: _Search, limits: Limits) -> Iterator[Candidate]:
         search.impossible = result.impossible
         yield from result.candidates
     if search.best is not None and searching:
-        if slicing_search.is_affordable(instance):
+        if affordable:
             yield from _slice(search, limits)
         search.report("windows")
         yield from windows.search(instance, search.best, limits)
