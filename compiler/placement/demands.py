@@ -57,18 +57,17 @@ class Demands:
         return sorted(found)
 
     def among(self, chosen: Sequence[int], placed: Sequence[Rectangle]) -> Demands:
-        """The demands on the kernels `chosen`, counted from 0, where all others stand as placed."""
+        """The demands on the kernels `chosen`, counted from 0, where all others stand as placed, counted on in order."""
         boxes = [*placed, *self.fixed]
-        position = {kernel: at for at, kernel in enumerate(chosen)}
-        pairs = [pair for pair in self.pairs if pair[0] in position or pair[1] in position]
-        outside = sorted({at for pair in pairs for at in pair} - set(chosen))
-        position |= {at: len(chosen) + new for new, at in enumerate(outside)}
+        inside = set(chosen)
+        outside = [at for at in range(len(boxes)) if at not in inside]
+        position = {at: new for new, at in enumerate((*chosen, *outside))}
         return Demands(
             self.grid,
             tuple(boxes[at] for at in outside),
-            tuple((position[at], area) for at, area in self.areas if at in chosen),
-            tuple((position[at], sides) for at, sides in self.edges if at in chosen),
-            tuple((position[one], position[other]) for one, other in pairs),
+            tuple((position[at], area) for at, area in self.areas if at in inside),
+            tuple((position[at], sides) for at, sides in self.edges if at in inside),
+            tuple((position[one], position[other]) for one, other in self.pairs if {one, other} & inside),
         )
 
     def asked(self, kernels: int) -> list[int]:

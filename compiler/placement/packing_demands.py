@@ -34,9 +34,13 @@ def add_demands(model: cp_model.CpModel, demands: Demands, kernels: Sequence[Ker
             "bottom": bottom == grid.bottom,
         }
         _any(model, [[touching[side]] for side in sides])
-    everything = [*map(_sides, kernels), *(_fixed_sides(model, box) for box in demands.fixed)]
-    for one, other in demands.pairs:
-        a, b = everything[one], everything[other]
+    for pair in demands.pairs:
+        a, b = (
+            _sides(kernels[at])
+            if at < len(kernels)
+            else _fixed_sides(model, demands.fixed[at - len(kernels)])
+            for at in pair
+        )
         rows = [a[1] + 1 <= b[3], b[1] + 1 <= a[3]]
         columns = [a[0] + 1 <= b[2], b[0] + 1 <= a[2]]
         _any(

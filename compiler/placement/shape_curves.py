@@ -118,6 +118,19 @@ class ShapeTable:
         first = int(np.argmax(fits))
         return first if fits[first] else None
 
+    def inside(self, width: int, height: int) -> ShapeTable:
+        """The options that fit a `width` x `height` box."""
+        fits = (self.widths <= width) & (self.heights <= height)
+        area = self.widths[fits].astype(np.int64) * self.heights[fits]
+        return ShapeTable(
+            self.widths[fits],
+            self.heights[fits],
+            self.cycles[fits],
+            np.minimum.accumulate(area),
+            self.origin[fits],
+            self.turned[fits],
+        )
+
     def transposed(self) -> ShapeTable:
         """The same options with the sides swapped."""
         return ShapeTable(self.heights, self.widths, self.cycles, self.least_area, self.origin, self.turned)

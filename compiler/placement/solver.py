@@ -19,6 +19,7 @@ from wsec.compiler.placement import (
     exact_slicing,
     legality,
     slicing_search,
+    tile_search,
     topology_search,
     windows,
 )
@@ -180,6 +181,12 @@ def _slice(search: _Search, limits: Limits) -> Iterator[Candidate]:
     """Better slicing floorplans: the best of all where that can be told, before annealing goes on in vain."""
     instance, best = search.instance, search.best
     assert best is not None  # noqa: S101 - the caller has one; this tells mypy
+    if len(instance.tilings[0]) > 1:
+        if exact.is_small(instance):  # solved as a whole already, which rectangles apart hardly better
+            return
+        search.report("annealing")
+        yield from tile_search.search(instance, best, limits)
+        return
     kinds = None if instance.demands else exact_slicing.kinds_of(instance)
     search.report("annealing")
     if kinds is not None:

@@ -401,3 +401,24 @@ def test_annealing_keeps_constraints_at_nearly_no_cost(
     assert explain(constrained, best) == []
     assert (best.cost, best.wirelength) < (first.cost, first.wirelength)
     assert best.cost <= 1.05 * place(problem, Limits(effort=0.5)).cost
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.05])
+def test_annealing_goes_on_around_a_hole(make_residual_network: MakeNetwork, weight: float) -> None:
+    """Four free rectangles around a pin and reserved cores: faster than the first answer, constraints and all."""
+    problem = make_residual_network(24, 2, 120, 120)
+    shapes = problem.kernels[9].shapes
+    option = int(np.argmin(np.abs(shapes.widths - 30) + np.abs(shapes.heights - 30)))
+    problem = replace(
+        problem,
+        wirelength_weight=weight,
+        reserved=(Rectangle(90, 20, 4, 4),),
+        constraints=(
+            Pin("conv9", Rectangle(40, 40, int(shapes.widths[option]), int(shapes.heights[option]))),
+            TouchEdge("conv0", ("left", "top")),
+        ),
+    )
+    first, best = (place(problem, Limits(effort=effort)) for effort in (0, 0.3))
+    assert explain(problem, first) == explain(problem, best) == []
+    assert (best.cost, best.wirelength) < (first.cost, first.wirelength)
+    assert best == place(problem, Limits(effort=0.3))

@@ -184,7 +184,6 @@ def test_small_problems_are_solved_faster_than_slicing_can() -> None:
         ("slicing", 20),
         ("exact", 20),
         ("exact", 9),
-        ("annealing", 9),
         ("windows", 9),
     ]
     assert (placement.method, placement.proven_optimal) == ("exact", True)
