@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 
 _MANY: Final = 150
 _WORKERS: Final = 2
-_SCALES: Final = (0.25, 0.4, 0.7)
+_SCALES: Final = (0.3, 0.45, 0.8)
 _BLOCKS: Final = (1, 4, 10)
 _TURNS: Final = 14
-_MOVES: Final = 12
+_MOVES: Final = 15
 _GROWTH: Final = 1.5
 _LONGEST: Final = 12
 _TEMPERATURES: Final = 24
 _HOT: Final = 0.05
 _COOLING: Final = 50.0
-_START: Final = 1.03
-_AMBITION: Final = 0.6
+_START: Final = 1.05
+_AMBITION: Final = 0.7
 
 
 @dataclass(frozen=True, slots=True)
