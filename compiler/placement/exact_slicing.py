@@ -8,6 +8,7 @@ kernels of eight kinds take a tenth of a second for each limit; twenty different
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -25,9 +26,9 @@ from wsec.compiler.placement.slicing_subsets import (
     WIDTH_TO,
     Subsets,
     close_curve,
+    cut_boxes,
     fill_subsets,
     make_subsets,
-    split_box,
 )
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def search(
         candidate = within(instance, kinds, times[middle], limits)
         if candidate is not None:
             yield candidate
-            high = middle
+            high = bisect_left(times, candidate.interval)
         elif limits.stopped():
             return False
         else:
@@ -183,24 +184,10 @@ def _candidate(
     """Cut each part's box until every kernel has one."""
     left = {int(at): list(kernels) for at, kernels in zip(subsets.stride, kinds.members, strict=True)}
     boxes = [kinds.space] * len(instance.tables)
-    tasks = list(parts)
-    while tasks:
-        subset, box = tasks.pop()
-        if subset in left:
-            boxes[left[subset].pop()] = box
-            continue
-        part, beside = split_box(subsets, subset, box.width, box.height)
-        if beside:
-            width = int(subsets.width[part, box.height])
-            cut = (
-                Rectangle(box.x, box.y, width, box.height),
-                Rectangle(box.x + width, box.y, box.width - width, box.height),
-            )
-        else:
-            height = int(subsets.height[part, box.width])
-            cut = (
-                Rectangle(box.x, box.y, box.width, height),
-                Rectangle(box.x, box.y + height, box.width, box.height - height),
-            )
-        tasks += zip((part, subset - part), cut, strict=True)
+    for subset, whole in parts:
+        for kernel, box in cut_boxes(subsets, subset, whole, left):
+            boxes[kernel] = box
+        have = subset // subsets.stride % (subsets.number + 1)
+        for kernels, taken in zip(left.values(), have.tolist(), strict=True):
+            del kernels[len(kernels) - taken :]
     return candidate_from(instance, boxes, method)

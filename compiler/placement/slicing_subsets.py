@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from wsec.compiler.native import compiled
+from wsec.compiler.placement.problem import Rectangle
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from numpy.typing import NDArray
 
 NONE: Final = 1 << 14
@@ -53,25 +56,36 @@ class Subsets(NamedTuple):
     area: NDArray[np.int64]
 
 
-def make_subsets(number: NDArray[np.int64], width: int, height: int) -> Subsets:
-    """Room for the subsets of `number` items of each kind in boxes of up to `width` x `height`."""
-    stride = np.concatenate([[1], np.cumprod(number + 1)[:-1]]).astype(np.int64)
-    subsets = int(np.prod(number + 1))
-    return Subsets(
-        number,
-        stride,
-        np.full((subsets, width + 1), NONE, dtype=np.int16),
-        np.full((subsets, height + 1), NONE, dtype=np.int16),
-        np.zeros((subsets, 4), dtype=np.int64),
-        np.zeros(subsets, dtype=np.int64),
+class Rows(NamedTuple):
+    """Curves of anything that has boxes, one in each row; as those of `Subsets`."""
+
+    height: NDArray[np.int16]
+    width: NDArray[np.int16]
+    window: NDArray[np.int64]
+    area: NDArray[np.int64]
+
+
+def make_rows(rows: int, width: int, height: int) -> Rows:
+    """Room for as many curves of boxes up to `width` x `height`."""
+    return Rows(
+        np.full((rows, width + 1), NONE, dtype=np.int16),
+        np.full((rows, height + 1), NONE, dtype=np.int16),
+        np.zeros((rows, 4), dtype=np.int64),
+        np.zeros(rows, dtype=np.int64),
     )
 
 
+def make_subsets(number: NDArray[np.int64], width: int, height: int) -> Subsets:
+    """Room for the subsets of `number` items of each kind in boxes of up to `width` x `height`."""
+    stride = np.concatenate([[1], np.cumprod(number + 1)[:-1]]).astype(np.int64)
+    return Subsets(number, stride, *make_rows(int(np.prod(number + 1)), width, height))
+
+
 @compiled
-def close_curve(subsets: Subsets, subset: int, waste: int) -> None:
-    """Make both curves of a subset say the same, from the boxes entered in either, and find their windows."""
-    height, width, window = subsets.height[subset], subsets.width[subset], subsets.window[subset]
-    area = subsets.area[subset]
+def close_curve(curves: Subsets | Rows, row: int, waste: int) -> None:
+    """Make both curves of a row say the same, from the boxes entered in either, and find their windows."""
+    height, width, window = curves.height[row], curves.width[row], curves.window[row]
+    area = curves.area[row]
     for at in range(len(width)):
         if width[at] < len(height) and height[width[at]] > at:
             height[width[at]] = at
@@ -104,6 +118,14 @@ def lower_to_sums(one: NDArray[np.int16], two: NDArray[np.int16], out: NDArray[n
 
 
 @compiled
+def lower_to_stack(curve: NDArray[np.int16], window: NDArray[np.int64], one: int, two: int, out: int) -> None:
+    """Lower a row to what two other rows need together, one upon the other, within the windows of both."""
+    begin, end = max(window[one, 0], window[two, 0]), min(window[one, 1], window[two, 1])
+    if begin < end:
+        lower_to_sums(curve[one, begin:end], curve[two, begin:end], curve[out, begin:end])
+
+
+@compiled
 def next_part(take: NDArray[np.int64], have: NDArray[np.int64], stride: NDArray[np.int64], part: int) -> int:
     """Count on to the next subset of `have`, whose numbers `take` holds; -1 behind the last, which leaves none."""
     for kind in range(len(take)):
@@ -127,15 +149,8 @@ def fill_subset(subsets: Subsets, subset: int, waste: int) -> None:
     subsets.area[subset] = subsets.area[part] + subsets.area[subset - part]
     # A part and its rest are the same cut as the rest and its part, so that half of the parts will do.
     while part <= subset - part:
-        rest = subset - part
-        begin = max(window[part, WIDTH_FROM], window[rest, WIDTH_FROM])
-        end = min(window[part, WIDTH_TO], window[rest, WIDTH_TO])
-        if begin < end:
-            lower_to_sums(height[part, begin:end], height[rest, begin:end], height[subset, begin:end])
-        begin = max(window[part, HEIGHT_FROM], window[rest, HEIGHT_FROM])
-        end = min(window[part, HEIGHT_TO], window[rest, HEIGHT_TO])
-        if begin < end:
-            lower_to_sums(width[part, begin:end], width[rest, begin:end], width[subset, begin:end])
+        lower_to_stack(height, window[:, WIDTH_FROM:HEIGHT_FROM], part, subset - part, subset)
+        lower_to_stack(width, window[:, HEIGHT_FROM:], part, subset - part, subset)
         part = next_part(take, have, subsets.stride, part)
     close_curve(subsets, subset, waste)
 
@@ -161,3 +176,45 @@ def split_box(subsets: Subsets, subset: int, width: int, height: int) -> tuple[i
             return part, True
         part = next_part(take, have, subsets.stride, part)
     return 0, False
+
+
+def several(subsets: Subsets) -> NDArray[np.int64]:
+    """The subsets of at least two items, fewest items first."""
+    index = np.arange(len(subsets.area))
+    size = (index[:, None] // subsets.stride % (subsets.number + 1)).sum(axis=1)
+    order: NDArray[np.int64] = np.argsort(size, kind="stable")
+    return order[np.searchsorted(size[order], 2) :]
+
+
+def cut_boxes(
+    subsets: Subsets, subset: int, box: Rectangle, members: Mapping[int, Sequence[int]]
+) -> Iterator[tuple[int, Rectangle]]:
+    """Cut a box, which the curve of a subset allows, until every item has one.
+
+    Args:
+        subsets: Curves of all its subsets.
+        subset: What is in the box.
+        box: Where it lies.
+        members: Names of the items of each kind, by the subset that is one of them; the last ones are taken first.
+    """
+    left = {one: list(items) for one, items in members.items()}
+    tasks = [(subset, box)]
+    while tasks:
+        subset, box = tasks.pop()
+        if subset in left:
+            yield left[subset].pop(), box
+            continue
+        part, beside = split_box(subsets, subset, box.width, box.height)
+        if beside:
+            width = int(subsets.width[part, box.height])
+            cut = (
+                Rectangle(box.x, box.y, width, box.height),
+                Rectangle(box.x + width, box.y, box.width - width, box.height),
+            )
+        else:
+            height = int(subsets.height[part, box.width])
+            cut = (
+                Rectangle(box.x, box.y, box.width, height),
+                Rectangle(box.x, box.y + height, box.width, box.height - height),
+            )
+        tasks += zip((part, subset - part), cut, strict=True)

@@ -1,8 +1,9 @@
 """`place`: from a problem to the best legal placement that the effort finds, with a lower bound beside it.
 
 Stages: columns of free width for many kernels, slicing floorplans by dynamic programming, other packing orders only
-where the topological one does not fit, CP-SAT for the whole of small problems, CP-SAT on windows for all. Each takes the best placement so far and may only
-improve it. The answer depends on problem, effort and seed, and is checked by `legality` before it leaves.
+where the topological one does not fit, CP-SAT for the whole of small problems, groups and the exact slicing search for
+the interval alone, annealing, CP-SAT on windows. Each takes the best placement so far and may only improve it. The
+answer depends on problem, effort and seed, and is checked by `legality` before it leaves.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from wsec.compiler.placement import (
     conflicts,
     exact,
     exact_slicing,
+    group_search,
     legality,
     slicing_search,
     tile_search,
@@ -36,8 +38,11 @@ _COLUMNS: Final = 0.4
 _COLUMNS_ALONE: Final = 0.85
 """The share of the search in columns where slicing follows, and where it does not."""
 
-_WARM_UP: Final = 0.2
-"""The share of the annealing before the exact search, which is faster the less it has to improve."""
+_WARM_UP: Final = 0.1
+"""The share of the search in groups before the exact search, which is faster the less it has to improve."""
+
+_GROUPS: Final = 0.7
+"""Its share where the exact search does not apply; annealing has the rest."""
 
 
 def place(
@@ -178,7 +183,7 @@ def _stages(search: _Search, limits: Limits) -> Iterator[Candidate]:
 
 
 def _slice(search: _Search, limits: Limits) -> Iterator[Candidate]:
-    """Better slicing floorplans: the best of all where that can be told, before annealing goes on in vain."""
+    """Better slicing floorplans: the best of all where that can be told, before other searches go on in vain."""
     instance, best = search.instance, search.best
     assert best is not None  # noqa: S101 - the caller has one; this tells mypy
     if len(instance.tilings[0]) > 1:
@@ -187,16 +192,17 @@ def _slice(search: _Search, limits: Limits) -> Iterator[Candidate]:
         search.report("annealing")
         yield from tile_search.search(instance, best, limits)
         return
-    kinds = None if instance.demands else exact_slicing.kinds_of(instance)
-    search.report("annealing")
+    kinds = exact_slicing.kinds_of(instance)
+    if group_search.applies(instance):
+        search.report("groups")
+        share = _GROUPS if kinds is None else _WARM_UP
+        yield from group_search.search(instance, best, limits.part(share))
     if kinds is not None:
-        yield from topology_search.search(instance, [best, *search.seen], limits.part(_WARM_UP))
         search.report("exact slicing")
         if (yield from exact_slicing.search(instance, kinds, search.best or best, limits)):
             return
-        search.report("annealing")
-    found = [search.best or best, *search.seen, *search.astray]
-    yield from topology_search.search(instance, found, limits)
+    search.report("annealing")
+    yield from topology_search.search(instance, [search.best or best, *search.seen], limits)
 
 
 def _packing_orders(instance: Instance) -> Iterable[list[int]]:
