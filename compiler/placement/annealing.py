@@ -347,16 +347,16 @@ def anneal(
     temperatures: NDArray[np.float64],
     count: int,
     random: NDArray[np.uint64],
+    best: float,
     best_tree: NDArray[np.int64],
     best_place: NDArray[np.int64],
 ) -> float:
-    """Walk `count` moves at each temperature from a tree, which is changed; the best that fits is written out.
+    """Walk `count` moves at each temperature from a tree, which is changed; what fits and is below `best` is written out.
 
     Returns:
-        The energy of the best tree that fits the grid, in cycles; `IMPOSSIBLE` if none did.
+        The energy of the best tree that fits the grid, in cycles; `best` if none was below.
     """
     wired = len(task.source) > 0
-    best = IMPOSSIBLE
     old = place.copy()
     for temperature in temperatures:
         value, beyond, slack = settle(task, room, tree, place, temperature)

@@ -73,7 +73,15 @@ def search(instance: Instance, found: Sequence[Candidate], limits: Limits) -> It
             if not walks:
                 return
             jobs = [
-                threads.submit(_walk, task, rooms[at], walks[at * pace.rounds % len(walks)], count, seed)
+                threads.submit(
+                    _walk,
+                    task,
+                    rooms[at],
+                    walks[at * pace.rounds % len(walks)],
+                    count,
+                    seed,
+                    limits=limits,
+                )
                 for at, seed in enumerate((limits.seed, pace.rounds, at) for at in range(_WORKERS))
             ]
             for result in [job.result() for job in jobs]:
@@ -203,21 +211,25 @@ def _temperatures(task: Task, walk: Walk, seed: tuple[int, ...]) -> NDArray[np.f
     return np.maximum(1, np.round(steps / _COLDEST)) * _COLDEST
 
 
-def _walk(task: Task, room: Room, walk: Walk, count: int, seed: tuple[int, ...]) -> Walk | None:
-    """Anneal from a tree; the best that fits, or nothing."""
-    tree, place = walk.tree.copy(), walk.place.copy()
+def _walk(
+    task: Task, room: Room, walk: Walk, count: int, seed: tuple[int, ...], *, limits: Limits
+) -> Walk | None:
+    """Anneal from a tree, `count` moves at each temperature or what time is left for; the best that fits, or nothing."""
+    tree, place, random = walk.tree.copy(), walk.place.copy(), random_state(*seed)
     best = Walk(tree.copy(), place.copy(), walk.cost)
-    energy = annealing.anneal(
-        task,
-        room,
-        tree,
-        place,
-        _temperatures(task, walk, seed),
-        count,
-        random_state(*seed),
-        best.tree,
-        best.place,
-    )
+    temperatures = _temperatures(task, walk, seed)
+    energy, moves, done, started = annealing.IMPOSSIBLE, count, 0, time.monotonic()
+    for step in range(len(temperatures)):
+        if done and limits.deadline is not None:
+            # Other work on the machine slows a walk down: to cool faster is better than to end before it is cold.
+            now = time.monotonic()
+            left = limits.deadline - now
+            if left <= 0:
+                break
+            moves = min(count, 1 + int(done / max(1e-6, now - started) * left / (len(temperatures) - step)))
+        at = temperatures[step : step + 1]
+        energy = annealing.anneal(task, room, tree, place, at, moves, random, energy, best.tree, best.place)
+        done += moves
     return best if energy < annealing.IMPOSSIBLE else None
 
 

@@ -129,7 +129,16 @@ def test_a_walk_keeps_its_tree_whole_and_its_energy_true(
     spot = np.array([root, len(task.times) - 1, 90])
     best_tree, best_spot = tree.copy(), spot.copy()
     energy = annealing.anneal(
-        task, room, tree, spot, np.array([200.0, 20.0]), 4000, random_state(1), best_tree, best_spot
+        task,
+        room,
+        tree,
+        spot,
+        np.array([200.0, 20.0]),
+        4000,
+        random_state(1),
+        annealing.IMPOSSIBLE,
+        best_tree,
+        best_spot,
     )
     nodes = range(2 * 14 - 1)
     assert [node for node in nodes if best_tree[PARENT, node] < 0] == [best_spot[0]]
