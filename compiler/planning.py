@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from wsec.compiler.assembly import assemble_kernels, assemble_links, routing_links
 from wsec.compiler.buffer_sizing import size_buffers
+from wsec.compiler.cost.back_pressure import phase_interval
 from wsec.compiler.cost.host_clock import HostClock, host_link_cycles, host_words
-from wsec.compiler.cost.pipeline import phase_interval
 from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.kernel_placement import NO_RELIEF, Relief, place_kernels
 from wsec.compiler.kernels.graph import FULL_PIPELINE, KernelGraph, build_kernel_graph
@@ -145,7 +145,8 @@ class Planner:
         return other if self._interval(other, on_host) < interval else decision
 
     def _interval(self, decision: Decision, on_host: Sequence[HostOperator]) -> int:
-        return phase_interval(decision.phase, self._clock(on_host, decision.phase.links))
+        kernels, links = decision.phase.kernels, decision.phase.links
+        return phase_interval(kernels, links, partial(self._clock, on_host, links))
 
     def _clock(self, on_host: Sequence[HostOperator], links: Sequence[Link]) -> HostClock:
         return HostClock(on_host, links, self.target)

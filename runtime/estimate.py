@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from wsec.compiler.cost.back_pressure import settled_timing
 from wsec.compiler.cost.crossings import Crossing, crossings_of, passage_cycles
 from wsec.compiler.cost.host_clock import HostClock, host_link_cycles, host_words
 from wsec.compiler.cost.pipeline import buffered_interval, lifetime, result_interval, timing_of
@@ -260,15 +262,16 @@ def _phase_bottleneck(phase: Phase, plan: Plan, in_order: Sequence[Kernel]) -> t
     outgoing: dict[str, list[Link]] = {}
     for link in phase.links:
         outgoing.setdefault(link.source, []).append(link)
-    clock = HostClock(plan.host_operators, phase.links, plan.target)
-    timing = timing_of(_of_phase(phase, in_order), phase.links, clock=clock)
+    clock = partial(HostClock, plan.host_operators, phase.links, plan.target)
+    timing = settled_timing(_of_phase(phase, in_order), phase.links, clock)
     found = [(kernel.cycles.total, _kernel_bottleneck(kernel)) for kernel in phase.kernels]
     found += [(link.interval, _link_bottleneck(link)) for link in phase.links]
     for kernel in phase.kernels:
         reason = "its results wait to be sent before the next sample can be computed"
         cycles = result_interval(kernel, outgoing.get(kernel.name, ()))
         found.append((cycles, Bottleneck("buffers", kernel.name, reason)))
-    for link in phase.links:
+    # where several buffers are full, those before the one that samples stay in longest wait for it
+    for link in sorted(phase.links, key=lambda link: -lifetime(link, timing)):
         reason = f"a sample stays {lifetime(link, timing):,} cycles, and {link.slots} are held at most"
         found.append((buffered_interval(link, timing), Bottleneck("buffers", link.name, reason)))
     return max(found, key=_cycles_of)

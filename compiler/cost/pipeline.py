@@ -16,7 +16,7 @@ from wsec.compiler.plan import HOST
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from wsec.compiler.plan import Kernel, Link, Phase
+    from wsec.compiler.plan import Kernel, Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ def timing_of(
     *,
     begin: int = 0,
     earlier: Mapping[str, int] | None = None,
+    released: Mapping[str, int] | None = None,
     clock: HostClock | None = None,
 ) -> Timing:
     """Every kernel of a phase runs as soon as possible. Linear in kernels and links.
@@ -50,6 +51,7 @@ def timing_of(
         begin: When the phase begins.
         earlier: When tensors of kernels of other phases and wafers are there, by name; one that is missing is there
             from the beginning.
+        released: Before when kernels do not begin, by name.
         clock: Of the host; it is told what the phase gives to host operators. None where there are none.
     """
     incoming: dict[str, list[Link]] = {}
@@ -58,7 +60,7 @@ def timing_of(
     start: dict[str, int] = {}
     finish: dict[str, int] = {}
 
-    there = earlier or {}
+    there, allowed = earlier or {}, released or {}
     host = clock or HostClock(())
 
     def arrivals(target: str) -> list[int]:
@@ -73,7 +75,7 @@ def timing_of(
     for link in incoming.get(HOST, ()):
         to_host.setdefault(link.source, []).append(link)
     for kernel in kernels:
-        start[kernel.name] = max(arrivals(kernel.name))
+        start[kernel.name] = max(allowed.get(kernel.name, begin), *arrivals(kernel.name))
         finish[kernel.name] = start[kernel.name] + kernel.cycles.total
         for link in to_host.get(kernel.name, ()):
             host.receive(link.tensor, link.words, finish[kernel.name] + link.cycles)
@@ -104,15 +106,12 @@ def result_interval(kernel: Kernel, sent: Sequence[Link]) -> int:
     return -(-result_cycles(kernel, sent) // slots)
 
 
-def phase_interval(phase: Phase, clock: HostClock | None = None) -> int:
-    """Cycles between two samples of a phase: the slowest of its kernels, links, and buffers. Kernels come in order."""
-    timing = timing_of(phase.kernels, phase.links, clock=clock)
+def fixed_interval(kernels: Sequence[Kernel], links: Sequence[Link]) -> int:
+    """Least cycles between two samples that kernels, links and results allow, whatever waits in buffers of consumers."""
     sent: dict[str, list[Link]] = {}
-    for link in phase.links:
+    for link in links:
         sent.setdefault(link.source, []).append(link)
-    cycles = [max(link.interval, buffered_interval(link, timing)) for link in phase.links]
-    cycles += [
-        max(kernel.cycles.total, result_interval(kernel, sent.get(kernel.name, ())))
-        for kernel in phase.kernels
-    ]
+    cycles = [link.interval for link in links]
+    for kernel in kernels:
+        cycles += [kernel.cycles.total, result_interval(kernel, sent.get(kernel.name, ()))]
     return max(cycles, default=0)
