@@ -79,17 +79,9 @@ def place_kernels(
     """
     if not tables:
         return _NOTHING_TO_PLACE
-    grid = target.grid
     kept, shapes = _shapes(tables, _boundary_cores(graph, target, relief))
-    expected = PlacementProblem(
-        width=grid.width,
-        height=grid.height,
-        kernels=_kernels(tables, shapes),
-        nets=_nets(graph),
-        constraints=constraints,
-    )
-    least = replace(expected, kernels=_kernels(tables, [table.least for table in tables]))
-    bound = interval_bound(least)
+    expected = _problem(graph, tables, shapes, target, constraints)
+    bound = kernels_bound(graph, tables, target, constraints)
     if relief.crowded:
         expected = replace(expected, wirelength_weight=_WIRES_OF_RELIEF * expected.wirelength_weight)
         limits = replace(limits, seed=limits.seed + len(relief.crowded))
@@ -98,9 +90,30 @@ def place_kernels(
     return replace(placement, option=option, interval_bound=bound)
 
 
-def _kernels(tables: Sequence[SplitTable], shapes: Sequence[ShapeOptions]) -> tuple[PlacementKernel, ...]:
-    return tuple(
+def kernels_bound(
+    graph: KernelGraph, tables: Sequence[SplitTable], target: Target, constraints: tuple[Constraint, ...]
+) -> int:
+    """Cycles of the interval that no placement of these splits goes below; raises as `place_kernels` for their areas."""
+    least = [table.least for table in tables]
+    return interval_bound(_problem(graph, tables, least, target, constraints))
+
+
+def _problem(
+    graph: KernelGraph,
+    tables: Sequence[SplitTable],
+    shapes: Sequence[ShapeOptions],
+    target: Target,
+    constraints: tuple[Constraint, ...],
+) -> PlacementProblem:
+    kernels = [
         PlacementKernel(table.nest.name, options) for table, options in zip(tables, shapes, strict=True)
+    ]
+    return PlacementProblem(
+        width=target.grid.width,
+        height=target.grid.height,
+        kernels=tuple(kernels),
+        nets=_nets(graph),
+        constraints=constraints,
     )
 
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from wsec.compiler.assembly import assemble_kernels, assemble_links, routing_links
 from wsec.compiler.buffer_sizing import size_buffers
 from wsec.compiler.cost.back_pressure import phase_interval
 from wsec.compiler.cost.host_clock import HostClock, host_link_cycles, host_words
 from wsec.compiler.errors import ExitStatus, WsecError
-from wsec.compiler.kernel_placement import NO_RELIEF, Relief, place_kernels
+from wsec.compiler.kernel_placement import NO_RELIEF, Relief, kernels_bound, place_kernels
 from wsec.compiler.kernels.graph import FULL_PIPELINE, KernelGraph, build_kernel_graph
 from wsec.compiler.kernels.layout_choice import share_layouts
 from wsec.compiler.kernels.splits import SplitTable, enumerate_splits
@@ -36,9 +36,12 @@ if TYPE_CHECKING:
     from wsec.compiler.plan import HostOperator, Link
     from wsec.compiler.target import Target
 
+    _Fitted = tuple[KernelGraph, list[SplitTable], Placement]
+
 SAMPLES = (FULL_PIPELINE, 8, 4, 2, 1)  # buffers of a link at most, tried in this order until the kernels fit
 _SINGLE_BYTES = 4
 _TAKEN_APART = frozenset({"attention", "batched"})  # kinds that need some dimension whole on each core
+_Result = TypeVar("_Result")
 KernelSource = Callable[[int, frozenset[str]], KernelGraph]
 """The kernels of a model or of a part of it, given the most samples of a link and the nodes that are not cut."""
 _WORTH_ANOTHER_PLACEMENT = 1.02  # cycles of the plan over those of its slowest kernel
@@ -151,36 +154,47 @@ class Planner:
     def _clock(self, on_host: Sequence[HostOperator], links: Sequence[Link]) -> HostClock:
         return HostClock(on_host, links, self.target)
 
-    def _fit(self, source: KernelSource) -> tuple[KernelGraph, list[SplitTable], Placement]:
+    def _fit(self, source: KernelSource) -> _Fitted:
         """Kernels and their placement.
 
         Where nothing fits, batched operators whose parts fit no core are unsplit, and attention is its operators.
         """
         try:
-            return self._with_attention_apart(source, self._fit_kernels(source, frozenset()))
+            return self._with_attention_apart(source)
         except WsecError as error:
             unsplit = self.oversized(source) if error.exit_status is ExitStatus.DOES_NOT_FIT else frozenset()
             if not unsplit:
                 raise
         return self._fit_kernels(source, unsplit)
 
-    def _with_attention_apart(
-        self, source: KernelSource, fitted: tuple[KernelGraph, list[SplitTable], Placement]
-    ) -> tuple[KernelGraph, list[SplitTable], Placement]:
-        """The same, or with attentions apart that no more cores make faster, where that shortens the interval.
+    def _with_attention_apart(self, source: KernelSource) -> _Fitted:
+        """With attentions apart that alone keep the interval where no more cores shorten it, if that makes it shorter.
 
         One kernel works on one sample at a time; its operators apart work on several, and need more cores and time for
-        each.
+        each. They are placed first: only if that is no faster than the kernels may be, these are placed too.
         """
-        _, tables, placement = fitted
-        slow = slow_attentions(tables, placement.interval)
-        if not slow or placement.interrupted:
-            return fitted
+        whole: frozenset[str] = frozenset()
+        bound, slow = self._bound(source, whole)
+        if not slow:
+            return self._fit_kernels(source, whole)
         try:
-            apart = self._fit_kernels(source, slow)
+            apart = self._fit_kernels(source, slow) if self._bound(source, slow)[0] < bound else None
         except WsecError:
-            return fitted  # its operators need more memory than there is
-        return apart if apart[2].interval < placement.interval else fitted
+            apart = None  # its operators need more memory than there is
+        if apart is not None and (apart[2].interval < bound or apart[2].interrupted):
+            return apart
+        fitted = self._fit_kernels(source, whole)
+        return fitted if apart is None or fitted[2].interval <= apart[2].interval else apart
+
+    def _bound(self, source: KernelSource, unsplit: frozenset[str]) -> tuple[int, frozenset[str]]:
+        """The interval that no placement goes below, and the attentions that no number of cores makes faster."""
+
+        def bound(graph: KernelGraph, tables: list[SplitTable]) -> tuple[int, frozenset[str]]:
+            constraints = on_kernels(self.constraints, graph.nests)
+            cycles = kernels_bound(graph, tables, self.target, constraints) if tables else 0
+            return cycles, slow_attentions(tables, cycles)
+
+        return self._with_most_buffers(source, unsplit, bound)
 
     def oversized(self, source: KernelSource) -> frozenset[str]:
         """Kernels of these kinds that, with the fewest buffers, fit no core."""
@@ -194,16 +208,27 @@ class Planner:
                 names.append(nest.name)
         return frozenset(names)
 
-    def _fit_kernels(
-        self, source: KernelSource, unsplit: frozenset[str]
-    ) -> tuple[KernelGraph, list[SplitTable], Placement]:
+    def _fit_kernels(self, source: KernelSource, unsplit: frozenset[str]) -> _Fitted:
         """Kernels split for as many buffers as the region has room for, and their placement."""
+
+        def place(graph: KernelGraph, tables: list[SplitTable]) -> _Fitted:
+            return graph, tables, self._place(graph, tables, self.limits)
+
+        return self._with_most_buffers(source, unsplit, place)
+
+    def _with_most_buffers(
+        self,
+        source: KernelSource,
+        unsplit: frozenset[str],
+        decide: Callable[[KernelGraph, list[SplitTable]], _Result],
+    ) -> _Result:
+        """What `decide` says of the kernels split for the most buffers that it finds room for."""
         for samples in SAMPLES:
             try:
                 with self.stage("kernels"):
                     graph = source(samples, unsplit)
                     tables = split_tables(graph, self.target, self.tables)
-                return graph, tables, self._place(graph, tables, self.limits)
+                return decide(graph, tables)
             except WsecError as error:
                 if samples == SAMPLES[-1] or error.exit_status is not ExitStatus.DOES_NOT_FIT:
                     raise
