@@ -4,6 +4,12 @@ A library of its own: `partition_kernels` knows nothing of ONNX. docs/wafers.md 
 """
 
 from wsec.compiler.schedule.partition import partition_kernels
-from wsec.compiler.schedule.problem import KernelPartition, PartitionKernel, PartitionNet, PartitionProblem
+from wsec.compiler.schedule.problem import (
+    KernelPartition,
+    Objective,
+    PartitionKernel,
+    PartitionNet,
+    PartitionProblem,
+)
 
-__all__ = ["KernelPartition", "PartitionKernel", "PartitionNet", "PartitionProblem", "partition_kernels"]
+__all__ = ["KernelPartition", "Objective", "PartitionKernel", "PartitionNet", "PartitionProblem", "partition_kernels"]

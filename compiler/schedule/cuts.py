@@ -101,10 +101,14 @@ def lightest_cuts(
 
 
 def _cuts_within(problem: PartitionProblem, order: Sequence[int], words: Integers, interval: int) -> _Cuts:
-    areas = areas_within(problem.kernels, interval)[list(order)]
-    used = np.concatenate([[0], np.cumsum(areas)])
-    reach = np.searchsorted(used, used - problem.capacity, side="left")
+    reach = reach_back(areas_within(problem.kernels, interval)[list(order)], problem.capacity)
     return _Cuts(reach, words * problem.cycles_per_word <= interval, words)
+
+
+def reach_back(areas: Integers, capacity: int) -> Integers:
+    """For each position 0 ... kernels the first from which one part may run up to it, given the areas in order."""
+    used = np.concatenate([[0], np.cumsum(areas)])
+    return np.searchsorted(used, used - capacity, side="left")
 
 
 def _extend(least: Sequence[float], cuts: _Cuts, *, free: bool) -> tuple[list[float], list[int]]:

@@ -1,11 +1,13 @@
 """The partition of kernels onto a chain of equal parts: the shortest interval, and near it the fewest words across.
 
-Contiguous parts of several topological orders, each exact, then moves of single kernels from there: first for shorter
-intervals than contiguous parts reach, down to the area lower bound, then for fewer words, then for balance where no more words are across. Deterministic.
+Where the longest interval counts, contiguous parts of several topological orders, each exact, then moves of single kernels from there: first for shorter
+intervals than contiguous parts reach, down to the area lower bound, then for fewer words, then for balance where no more words are across. Where the sum counts, the best
+contiguous parts of these orders. Deterministic.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -17,28 +19,34 @@ from wsec.compiler.schedule.cuts import can_cut, least_interval, lightest_cuts, 
 from wsec.compiler.schedule.moves import crossing_words, improve
 from wsec.compiler.schedule.orders import topological_orders
 from wsec.compiler.schedule.problem import TOO_LARGE, KernelPartition, areas_within
+from wsec.compiler.schedule.turns import cheapest_cuts, work_bound
 
 if TYPE_CHECKING:
-    from wsec.compiler.schedule.problem import Integers, PartitionKernel, PartitionProblem
+    from wsec.compiler.schedule.problem import Integers, Objective, PartitionKernel, PartitionProblem
 
 TOLERANCE: Final = 0.01
 """How much longer than the best one found an interval may be for fewer words across: what placement loses anyway."""
 _STEPS: Final = 6  # of the bisection between what contiguous parts reach and the bound
 
 
-def partition_kernels(problem: PartitionProblem, tolerance: float = TOLERANCE) -> KernelPartition:
+def partition_kernels(
+    problem: PartitionProblem, tolerance: float = TOLERANCE, *, objective: Objective = "longest"
+) -> KernelPartition:
     """The partition with the least words across among those whose interval is within `tolerance` of the best found.
 
     Args:
         problem: Kernels, nets, and the parts.
-        tolerance: A share of the best interval, at least 0.
+        tolerance: A share of the best interval, at least 0. Of no account for the sum, in which words have their time.
+        objective: Whether the longest interval of a part is to be least, or the sum of all and of the words across.
 
     Raises:
         WsecError: WSEC320 a kernel is larger than a part, WSEC321 all kernels together are larger than all parts,
             WSEC362 no partition was found that fits.
     """
-    bound = interval_bound(problem)
+    bound = interval_bound(problem, objective)
     search = _Search(problem)
+    if objective == "sum":
+        return search.cheapest(bound)
     interval, part = search.shortest(bound)
     limit = int(interval * (1 + tolerance))
     lightest = min(
@@ -49,8 +57,10 @@ def partition_kernels(problem: PartitionProblem, tolerance: float = TOLERANCE) -
     return min(found, key=lambda each: (sum(each.crossing_words), max(each.part_intervals), each.part))
 
 
-def interval_bound(problem: PartitionProblem) -> int:
+def interval_bound(problem: PartitionProblem, objective: Objective = "longest") -> int:
     """The least cycles within which no kernel needs more cores than a part has, nor all kernels more than all parts.
+
+    Where the sum counts: what no sum of intervals is below, by the work of the kernels.
 
     Raises:
         WsecError: WSEC320, WSEC321 there are none.
@@ -60,6 +70,8 @@ def interval_bound(problem: PartitionProblem) -> int:
         raise _kernel_too_large(problem, int(areas.argmax()))
     if int(areas.sum()) > problem.parts * problem.capacity:
         raise _parts_too_small(problem, int(areas.sum()))
+    if objective == "sum":
+        return work_bound(problem)
     low = max(int(kernel.cycles[0]) for kernel in problem.kernels)
     bound = least_interval(low, _longest(problem), lambda time: _area_suffices(problem, time))
     if bound is None:
@@ -114,6 +126,20 @@ class _Search:
             else:
                 high, best = _slowest(self._problem, part), part
         return high, best
+
+    def cheapest(self, bound: int) -> KernelPartition:
+        """The contiguous parts of any order with the least sum.
+
+        Raises:
+            WsecError: WSEC362 no order has any that fit.
+        """
+        found = [
+            _result(self._problem, part, bound, objective="sum")
+            for part in cheapest_cuts(self._problem, self._orders)
+        ]
+        if not found:
+            raise self._not_found()
+        return min(found, key=lambda each: (each.interval, sum(each.crossing_words), each.part))
 
     def as_light(self, part: list[int], limit: int) -> list[list[int]]:
         """Contiguous parts with no more words across than `part` and within `limit`, as balanced as each order allows."""
@@ -170,16 +196,16 @@ class _Search:
         return max(_longest(self._problem), int(words * self._problem.cycles_per_word) + 1)
 
     def _not_found(self) -> WsecError:
-        parts, capacity = self._problem.parts, self._problem.capacity
+        parts, capacity, name = self._problem.parts, self._problem.capacity, self._problem.part_name
         largest = max(self._problem.kernels, key=lambda kernel: int(kernel.areas[-1]))
         return WsecError(
             "WSEC362",
-            f"no way was found to spread the kernels over {parts} wafers",
-            expected=f"at most {capacity:,} cores of kernels on each wafer, and no link back to an earlier one",
+            f"no way was found to spread the kernels over {parts} {name}{'s' * (parts > 1)}",
+            expected=f"at most {capacity:,} cores of kernels on each {name}, and no link back to an earlier one",
             found=f"{len(self._problem.kernels)} kernels with at least "
             f"{sum(int(kernel.areas[-1]) for kernel in self._problem.kernels):,} cores; the largest: "
             f"{largest.name!r} {int(largest.areas[-1]):,}",
-            hint="use one more wafer, or a larger region",
+            hint=f"use one more {name}, or a larger region",
         )
 
 
@@ -187,7 +213,9 @@ def _slowest(problem: PartitionProblem, part: list[int]) -> int:
     return _result(problem, part, 0).interval
 
 
-def _result(problem: PartitionProblem, part: list[int], bound: int) -> KernelPartition:
+def _result(
+    problem: PartitionProblem, part: list[int], bound: int, *, objective: Objective = "longest"
+) -> KernelPartition:
     intervals = tuple(
         _part_interval(
             [kernel for kernel, at in zip(problem.kernels, part, strict=True) if at == number], problem
@@ -195,10 +223,13 @@ def _result(problem: PartitionProblem, part: list[int], bound: int) -> KernelPar
         for number in range(problem.parts)
     )
     crossing = crossing_words(problem, np.array(part, dtype=np.int64))
-    transfer = -int(-(int(crossing.max(initial=0)) * problem.cycles_per_word) // 1)
+    if objective == "sum":
+        interval = sum(intervals) + math.ceil(int(crossing.sum()) * problem.cycles_per_word)
+    else:
+        interval = max(*intervals, math.ceil(int(crossing.max(initial=0)) * problem.cycles_per_word))
     return KernelPartition(
         part=tuple(part),
-        interval=max(*intervals, transfer),
+        interval=interval,
         interval_bound=bound,
         part_intervals=intervals,
         crossing_words=tuple(crossing.tolist()),
@@ -226,12 +257,12 @@ def _kernel_too_large(problem: PartitionProblem, index: int) -> WsecError:
 
 
 def _parts_too_small(problem: PartitionProblem, total: int) -> WsecError:
-    free = problem.parts * problem.capacity
+    free, name = problem.parts * problem.capacity, problem.part_name
     least = -(-total // problem.capacity)
     return WsecError(
         "WSEC321",
-        f"the kernels do not fit {problem.parts} wafer{'s' * (problem.parts > 1)}, even at their slowest",
+        f"the kernels do not fit {problem.parts} {name}{'s' * (problem.parts > 1)}, even at their slowest",
         expected=f"sum of least areas <= free cores, {total:,} <= {free:,}",
         found=f"{total - free:,} cores too few for {len(problem.kernels)} kernels",
-        hint=f"use at least {least} wafers, a larger region, or a smaller model",
+        hint=f"use at least {least} {name}s, a larger region, or a smaller model",
     )

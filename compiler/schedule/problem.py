@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     Integers = NDArray[np.int64]
 
+Objective = Literal["longest", "sum"]
+"""What is to be least: the longest interval of a part, for wafers that work at once; the sum, for phases that take turns."""
 TOO_LARGE: Final = 1 << 40
 """The area of a kernel that no number of cores makes fast enough. Sums of a million of them still fit in int64."""
 
@@ -54,6 +56,7 @@ class PartitionProblem:
         parts: How many; none is empty.
         capacity: Cores of each part.
         cycles_per_word: Between neighbouring parts, in which one word crosses.
+        part_name: What messages call a part.
 
     Raises:
         WsecError: WSEC360 malformed: no capacity, a curve that rises, a net that is not between
@@ -65,6 +68,7 @@ class PartitionProblem:
     parts: int
     capacity: int
     cycles_per_word: float = 0.0
+    part_name: str = "wafer"
 
     def __post_init__(self) -> None:
         _check_numbers(self)
@@ -80,7 +84,8 @@ class KernelPartition:
 
     Attributes:
         part: Of each kernel, from 0.
-        interval: Cycles of the slowest part, or of the words between two neighbouring parts where they take longer.
+        interval: Cycles of the slowest part, or of the words between two neighbouring parts where they take longer. Where
+            the sum was to be least, that of the cycles of all parts and of all words across.
         interval_bound: No partition is faster: each part would need more cores than it has.
         part_intervals: Of each part, the least cycles within which its kernels need no more cores than there are.
         crossing_words: Between each part and the next, words of a sample. What goes further crosses each of them.
@@ -111,7 +116,7 @@ def areas_within(kernels: Sequence[PartitionKernel], time: int) -> Integers:
 
 def _check_numbers(problem: PartitionProblem) -> None:
     if not 1 <= problem.parts <= len(problem.kernels):
-        raise _no_such_number(problem.parts, len(problem.kernels))
+        raise _no_such_number(problem)
     if problem.capacity < 1:
         raise _malformed("capacity", "at least 1", str(problem.capacity))
     if not 0 <= problem.cycles_per_word < float("inf"):
@@ -160,11 +165,12 @@ def _malformed(where: str, expected: str, found: str) -> WsecError:
     )
 
 
-def _no_such_number(parts: int, kernels: int) -> WsecError:
+def _no_such_number(problem: PartitionProblem) -> WsecError:
+    parts, name = problem.parts, problem.part_name
     return WsecError(
         "WSEC361",
-        f"the kernels cannot be spread over {parts} wafer{'s' * (parts != 1)}",
-        expected=f"at least 1 wafer, and no more than kernels, of which there are {kernels}",
+        f"the kernels cannot be spread over {parts} {name}{'s' * (parts != 1)}",
+        expected=f"at least 1 {name}, and no more than kernels, of which there are {len(problem.kernels)}",
         found=str(parts),
-        hint="ask for fewer wafers, or for the least that the model fits on: --wafers auto",
+        hint=f"ask for fewer {name}s, or for the least that the model fits on: --{name}s auto",
     )
