@@ -57,11 +57,11 @@ def attention_notes(lowered: ir.Model, nests: Sequence[LoopNest]) -> Iterator[st
         )
 
 
-def buffer_notes(decisions: Sequence[Decision]) -> Iterator[str]:
-    """Says so where the region has no room for a full pipeline; of several wafers, on which."""
+def buffer_notes(decisions: Sequence[Decision], part: str) -> Iterator[str]:
+    """Says so where the region has no room for a full pipeline; of several parts, wafers or phases, for which."""
     for number, decision in enumerate(decisions):
         if decision.scarce:
-            which = "" if len(decisions) == 1 else f" of wafer {number}"
+            which = "" if len(decisions) == 1 else f" of {part} {number}"
             yield (
                 f"the region{which} is too small for a full pipeline: split for {decision.graph.samples} buffers a link, "
                 "kernels wait for buffers"

@@ -211,8 +211,8 @@ class Route:
 class Link:
     """A tensor that goes from a producer to a consumer.
 
-    One that kernels of other wafers read leaves its own over one link to `host`, which is what is outside, and comes to
-    each of them over a link from its producer, whose lanes begin where those from the host do.
+    One that kernels of other wafers or phases read leaves its own over one link to `host`, which is what is outside, and comes
+    to each of them over a link from its producer, whose lanes begin where those from the host do.
 
     Attributes:
         name: Unique in the plan.
@@ -223,7 +223,7 @@ class Link:
         sharding: The elements it brings to each core of the consumer's mesh; over one core towards the host.
         words: Words of 32 bits of the tensor, for one sample.
         slots: Intervals between production and use: the samples the consumer holds.
-        routes: Where the lanes run, on the wafer of its target; empty only between kernels of different phases.
+        routes: Where the lanes run, on the wafer and in the phase of its target.
         cycles: From the first word sent to the last word received.
         interval: Least cycles between two samples, given who else uses the same router ports.
     """
@@ -263,24 +263,18 @@ class HostOperator:
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
-    """Kernels that are on the wafer at the same time, and the links between them."""
-
-    kernels: tuple[Kernel, ...]
-    links: tuple[Link, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class PlacementSummary:
     """What placement found, and what no placement can go below.
 
     Attributes:
         interval: Cycles of a sample in the slowest kernel, or of its words across the edge of a rectangle where that
             takes longer: placement expects a quarter of the edge to carry them. Of a plan on several wafers, also of its
-            words from one to the next.
+            words from one to the next. Of a plan of several phases, the sum over all, with a sample's share of the loads and
+            with what crosses.
         interval_bound: Area lower bound: with fewer cycles, the kernels would need more cores than there are. It
             holds for every placement of the splits that the compiler considered, with words on the whole edge, and
-            says nothing of buffers. Of a plan on several wafers, of all their cores together.
+            says nothing of buffers. Of a plan on several wafers, of all their cores together. Of a plan of several phases,
+            the work of all kernels over the cores of the grid, and a sample's share of their weights.
         wirelength: Word-hops of a sample between the centres of kernels.
         method: The stage of the search that found it.
         interrupted: Whether the search was stopped early.
@@ -291,6 +285,36 @@ class PlacementSummary:
     wirelength: float
     method: str
     interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSummary:
+    """What a phase costs besides its work, as it takes turns with others on its wafer.
+
+    Attributes:
+        placement: What placement found for its kernels.
+        weight_bytes: Weights of its kernels, each tensor once.
+        load_cycles: In which they come to the wafer, before the phase works: once for all samples of a batch.
+        words_in: Words of a sample that earlier phases made and this one reads, each tensor once.
+        words_out: Words of a sample that this phase makes and later ones read, each tensor once.
+        crossing_cycles: In which the words in and out of one sample pass, one direction after the other.
+    """
+
+    placement: PlacementSummary
+    weight_bytes: int
+    load_cycles: int
+    words_in: int
+    words_out: int
+    crossing_cycles: int
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Kernels that are on the wafer at the same time, and the links between them; with others on its wafer, a summary."""
+
+    kernels: tuple[Kernel, ...]
+    links: tuple[Link, ...]
+    summary: PhaseSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,6 +403,7 @@ class Plan:
         versions: Versions of what made the plan.
         defects: The cores of the wafer behind the grid, where some are dead.
         constraints: What the user demanded of the placement.
+        samples_per_phase: Samples of which each phase makes its part before the next begins; 1 where there is one phase.
     """
 
     format: int
@@ -396,6 +421,7 @@ class Plan:
     versions: dict[str, str]
     defects: DefectMap | None = None
     constraints: tuple[PlacementConstraint, ...] = ()
+    samples_per_phase: Slots = 1
 
     def kernels(self) -> Iterator[Kernel]:
         """Every kernel, by wafer and phase."""

@@ -2,8 +2,8 @@
 
 Follows from the cycles that the plan records for kernels and links, and from the target; nothing is measured.
 Kernels of a phase work on different samples at once, so the slowest of them, or of the links, or too few buffers for
-the samples under way, or the way in and out of the wafer or to the next one, sets the interval. Phases of a wafer take turns:
-their intervals add up.
+the samples under way, or the way in and out of the wafer or to the next one, sets the interval. Phases of a wafer take turns,
+each on a batch of samples: what a round of turns takes, divided by these samples, is the interval.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from wsec.compiler.cost.back_pressure import settled_timing
 from wsec.compiler.cost.crossings import Crossing, crossings_of, passage_cycles
 from wsec.compiler.cost.host_clock import HostClock, host_link_cycles, host_words
-from wsec.compiler.cost.pipeline import buffered_interval, lifetime, result_interval, timing_of
+from wsec.compiler.cost.pipeline import Timing, buffered_interval, lifetime, result_interval, timing_of
 from wsec.compiler.layouts import LayoutShare, layout_share, straight_links
 from wsec.compiler.plan import HOST
+from wsec.runtime.phase_estimate import PhaseEstimate, phase_estimate
 from wsec.runtime.schedule import kernels_in_order
 from wsec.runtime.wafer_estimate import WaferEstimate, host_bound, wafer_estimates
 
@@ -84,7 +85,7 @@ class LinkEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Bottleneck:
-    """What sets the interval: `kind` is kernel, link, buffers, host or wafers; `reason` says why in a sentence."""
+    """What sets the interval: `kind` is kernel, link, buffers, host, wafers, load or crossings; `reason` says why in a sentence."""
 
     kind: str
     name: str
@@ -131,7 +132,8 @@ class Estimate:
         interval_cycles: Between two samples.
         interval_bound_cycles: No placement of these kernels has a lower interval: they would need more cores than there are,
             or the host's link more words a cycle than it carries.
-        latency_cycles: From the first input word to the last output word of one sample.
+        latency_cycles: From the first input word to the last output word of one sample. With phases, of a whole batch: from the
+            first weight of the first phase on.
         host_cycles: That the words of one sample need on their way in or out of a wafer, whichever takes longest.
         clock_hz: The target's clock, which turns cycles into seconds.
         interval_seconds: At that clock.
@@ -149,6 +151,8 @@ class Estimate:
         kernels: In the order of the plan.
         links: In the order of the plan.
         wafers: In the order of the plan.
+        phases: In the order of the plan, where several take turns; else none.
+        samples_per_phase: On how many samples each of them works in its turn.
     """
 
     interval_cycles: int
@@ -170,6 +174,8 @@ class Estimate:
     kernels: tuple[KernelEstimate, ...]
     links: tuple[LinkEstimate, ...]
     wafers: tuple[WaferEstimate, ...]
+    phases: tuple[PhaseEstimate, ...]
+    samples_per_phase: int
 
 
 def estimate(plan: Plan) -> Estimate:
@@ -184,14 +190,19 @@ def estimate(plan: Plan) -> Estimate:
     for wafer in plan.wafers:
         straight |= straight_links(wafer.kernels(), wafer.links())
     in_order = kernels_in_order(plan)
-    found = [_wafer_bottleneck(wafer, plan, in_order) for wafer in plan.wafers]
+    turns = [_turns(wafer, plan, in_order) for wafer in plan.wafers]
+    phases = tuple(phase for of_wafer in turns for phase, _ in of_wafer)
+    found = [
+        _bottleneck_of_turns(of_wafer, plan.samples_per_phase) or _wafer_bottleneck(wafer, plan, in_order)
+        for wafer, of_wafer in zip(plan.wafers, turns, strict=True)
+    ]
     wafers = wafer_estimates(plan, [cycles for cycles, _ in found])
     host = max((wafer.outside_cycles for wafer in wafers), default=0)
     ways = "one sample in and its result out" + (", of the wafer with most words" if len(wafers) > 1 else "")
     way_in_and_out = Bottleneck("host", HOST, f"{host:,} cycles to bring {ways}")
     limits = [*found, *_between_wafers(wafers), (host, way_in_and_out)]
     interval, bottleneck = max(limits, key=_cycles_of)
-    latency = _latency(plan, in_order)
+    latency = sum(phase.batch_cycles for phase in phases) if phases else _latency(plan, in_order)
     used = sum(kernel.compute_cycles * _computing_cores(kernel) for kernel in kernels)
     available = interval * plan.region_width * plan.region_height * len(plan.wafers)
     fullest = max(kernels, key=lambda kernel: kernel.memory_bytes, default=None)
@@ -218,6 +229,8 @@ def estimate(plan: Plan) -> Estimate:
             for link in links
         ),
         wafers=wafers,
+        phases=phases,
+        samples_per_phase=plan.samples_per_phase,
     )
 
 
@@ -257,13 +270,16 @@ def _computing_cores(kernel: KernelEstimate) -> int:
     return 1 if kernel.kind == "unsplit" else kernel.cores
 
 
-def _phase_bottleneck(phase: Phase, plan: Plan, in_order: Sequence[Kernel]) -> tuple[int, Bottleneck]:
+def _timing(phase: Phase, plan: Plan, in_order: Sequence[Kernel]) -> Timing:
+    clock = partial(HostClock, plan.host_operators, phase.links, plan.target)
+    return settled_timing(_of_phase(phase, in_order), phase.links, clock)
+
+
+def _phase_bottleneck(phase: Phase, timing: Timing) -> tuple[int, Bottleneck]:
     """Cycles between two samples of a phase, and the first kernel, link or buffer that takes them."""
     outgoing: dict[str, list[Link]] = {}
     for link in phase.links:
         outgoing.setdefault(link.source, []).append(link)
-    clock = partial(HostClock, plan.host_operators, phase.links, plan.target)
-    timing = settled_timing(_of_phase(phase, in_order), phase.links, clock)
     found = [(kernel.cycles.total, _kernel_bottleneck(kernel)) for kernel in phase.kernels]
     found += [(link.interval, _link_bottleneck(link)) for link in phase.links]
     for kernel in phase.kernels:
@@ -278,13 +294,50 @@ def _phase_bottleneck(phase: Phase, plan: Plan, in_order: Sequence[Kernel]) -> t
 
 
 def _wafer_bottleneck(wafer: Wafer, plan: Plan, in_order: Sequence[Kernel]) -> tuple[int, Bottleneck]:
-    """Cycles between two samples on a wafer, whose phases take turns, and what takes most of them."""
-    found = [
-        _phase_bottleneck(phase, plan, in_order) for phase in wafer.phases if phase.kernels or phase.links
-    ]
-    if not found:
-        return 0, Bottleneck("host", HOST, "nothing is on the wafer")
-    return sum(cycles for cycles, _ in found), max(found, key=_cycles_of)[1]
+    """Cycles between two samples on a wafer whose kernels all work at once, and what takes them."""
+    for phase in wafer.phases:
+        if phase.kernels or phase.links:
+            return _phase_bottleneck(phase, _timing(phase, plan, in_order))
+    return 0, Bottleneck("host", HOST, "nothing is on the wafer")
+
+
+def _turns(wafer: Wafer, plan: Plan, in_order: Sequence[Kernel]) -> list[tuple[PhaseEstimate, Bottleneck]]:
+    """The phases of a wafer on which several take turns, and what sets the interval of each; none of another wafer."""
+    if len(wafer.phases) == 1:
+        return []
+    found = []
+    for number, phase in enumerate(wafer.phases):
+        timing = _timing(phase, plan, in_order)
+        interval, bottleneck = _phase_bottleneck(phase, timing)
+        turn = phase_estimate(phase, plan, interval, timing.end)
+        if turn.outside_cycles > interval:
+            reason = (
+                f"{turn.outside_cycles:,} cycles to bring one sample in and its result out, in phase {number}"
+            )
+            bottleneck = Bottleneck("host", HOST, reason)
+        found.append((turn, bottleneck))
+    return found
+
+
+def _bottleneck_of_turns(
+    turns: Sequence[tuple[PhaseEstimate, Bottleneck]], samples: int
+) -> tuple[int, Bottleneck] | None:
+    """A sample's share of the cycles of all turns, and what takes most of them; None where nothing takes turns."""
+    if not turns:
+        return None
+    found: list[tuple[int, Bottleneck]] = []
+    for number, (turn, bottleneck) in enumerate(turns):
+        name, batch = f"phase {number}", f"each batch of {samples} sample{'s' * (samples > 1)}"
+        load = f"its weights, {turn.weight_bytes:,} bytes, take {turn.load_cycles:,} cycles to come in for {batch}"
+        words = turn.words_in + turn.words_out
+        crossing = f"{words:,} words from and for other phases take {turn.crossing_cycles:,} cycles a sample"
+        found += [
+            (samples * turn.interval_cycles + turn.fill_cycles, bottleneck),
+            (turn.load_cycles, Bottleneck("load", name, load)),
+            (samples * turn.crossing_cycles, Bottleneck("crossings", name, crossing)),
+        ]
+    total = sum(turn.batch_cycles for turn, _ in turns)
+    return -(-total // samples), max(found, key=_cycles_of)[1]
 
 
 def _between_wafers(wafers: Sequence[WaferEstimate]) -> list[tuple[int, Bottleneck]]:
@@ -348,26 +401,22 @@ def _host_share(plan: Plan) -> HostShare:
 
 
 def _latency(plan: Plan, in_order: Sequence[Kernel]) -> int:
-    """The longest path from the host to the host; a phase begins when the one before it on its wafer has ended."""
+    """The longest path from the host to the host, over wafers of one phase each."""
     clock = HostClock(plan.host_operators, tuple(plan.links()), plan.target)
     crossings = {item.tensor: item for item in crossings_of(plan.wafers)}
     sent: dict[str, int] = {}
     last = 0
     for number, wafer in enumerate(plan.wafers):
-        begin = 0
         there = {name: at + _passage(crossings[name], number, plan) for name, at in sent.items()}
         for phase in wafer.phases:
             of_phase = _of_phase(phase, in_order)
-            timing = timing_of(of_phase, phase.links, begin=begin, earlier=there, clock=clock)
-            for kernel in of_phase:
-                there.update((output.tensor, timing.finish[kernel.name]) for output in kernel.outputs)
-            begin = timing.end
+            timing = timing_of(of_phase, phase.links, earlier=there, clock=clock)
+            last = max(last, timing.end)
             sent |= {
                 link.tensor: timing.finish[link.source] + link.cycles
                 for link in phase.links
                 if link.target == HOST and link.tensor in crossings and link.source in timing.finish
             }
-        last = max(last, begin)
     return last
 
 

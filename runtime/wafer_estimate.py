@@ -11,9 +11,9 @@ from wsec.compiler.cost.host_clock import host_link_cycles, host_words
 from wsec.compiler.plan import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from wsec.compiler.plan import Phase, Plan
+    from wsec.compiler.plan import Link, Phase, Plan, Wafer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class WaferEstimate:
         interval_cycles: Between two samples, if it had all its inputs.
         interval_bound_cycles: No placement of its kernels has a lower interval.
         outside_cycles: In which the words of a sample come in, or go out where that takes longer: from and to the host
-            and other wafers, over its host link.
+            and other wafers, over its host link. Of phases that take turns, one after the other.
         tensors_on: Tensors that go from it, or past it, to the next wafer.
         words_on: Words of these, for one sample.
         cycles_on: In which these words pass the link to the next wafer.
@@ -49,10 +49,10 @@ def wafer_estimates(plan: Plan, intervals: Sequence[int]) -> tuple[WaferEstimate
     return tuple(
         WaferEstimate(
             kernels=sum(1 for _ in wafer.kernels()),
-            cores_used=max((_cores_of(phase) for phase in wafer.phases), default=0),
+            cores_used=max((cores_of(phase) for phase in wafer.phases), default=0),
             interval_cycles=intervals[number],
             interval_bound_cycles=(wafer.placement or plan.placement).interval_bound,
-            outside_cycles=host_link_cycles(max(words_outside(wafer)), plan.target),
+            outside_cycles=_outside_cycles(wafer, plan),
             tensors_on=sum(item.source <= number < item.last for item in crossings),
             words_on=words[number],
             cycles_on=math.ceil(wafer_link_cycles(words[number], plan.target)),
@@ -61,13 +61,25 @@ def wafer_estimates(plan: Plan, intervals: Sequence[int]) -> tuple[WaferEstimate
     )
 
 
-def _cores_of(phase: Phase) -> int:
+def _outside_cycles(wafer: Wafer, plan: Plan) -> int:
+    if len(wafer.phases) == 1:
+        return host_link_cycles(max(words_outside(wafer)), plan.target)
+    return sum(host_cycles(phase.links, plan) for phase in wafer.phases)
+
+
+def cores_of(phase: Phase) -> int:
+    """Cores that belong to a kernel of a phase."""
     return sum(kernel.rectangle.width * kernel.rectangle.height for kernel in phase.kernels)
+
+
+def host_cycles(links: Iterable[Link], plan: Plan) -> int:
+    """Cycles in which the words of these links come from the host or go there, and not to other wafers and phases only."""
+    wanted = {value.name for value in plan.outputs}
+    wanted |= {name for item in plan.host_operators for name in item.inputs}
+    kept = [link for link in links if link.target != HOST or link.tensor in wanted]
+    return host_link_cycles(max(host_words(kept)), plan.target)
 
 
 def host_bound(plan: Plan) -> int:
     """Cycles in which inputs and outputs pass the host links of all wafers, however they are divided among them."""
-    wanted = {value.name for value in plan.outputs}
-    wanted |= {name for item in plan.host_operators for name in item.inputs}
-    links = [link for link in plan.links() if link.target != HOST or link.tensor in wanted]
-    return -(-host_link_cycles(max(host_words(links)), plan.target) // max(len(plan.wafers), 1))
+    return -(-host_cycles(plan.links(), plan) // max(len(plan.wafers), 1))

@@ -38,7 +38,6 @@ def timing_of(
     kernels: Sequence[Kernel],
     links: Sequence[Link],
     *,
-    begin: int = 0,
     earlier: Mapping[str, int] | None = None,
     released: Mapping[str, int] | None = None,
     clock: HostClock | None = None,
@@ -48,8 +47,7 @@ def timing_of(
     Args:
         kernels: In topological order, the ways over host operators included.
         links: Of the phase.
-        begin: When the phase begins.
-        earlier: When tensors of kernels of other phases and wafers are there, by name; one that is missing is there
+        earlier: When tensors of kernels of other wafers are there, by name; one that is missing is there
             from the beginning.
         released: Before when kernels do not begin, by name.
         clock: Of the host; it is told what the phase gives to host operators. None where there are none.
@@ -64,7 +62,7 @@ def timing_of(
     host = clock or HostClock(())
 
     def arrivals(target: str) -> list[int]:
-        return [begin, *(sent(link) + link.cycles for link in incoming.get(target, ()))]
+        return [0, *(sent(link) + link.cycles for link in incoming.get(target, ()))]
 
     def sent(link: Link) -> int:
         if link.source == HOST:
@@ -75,7 +73,7 @@ def timing_of(
     for link in incoming.get(HOST, ()):
         to_host.setdefault(link.source, []).append(link)
     for kernel in kernels:
-        start[kernel.name] = max(allowed.get(kernel.name, begin), *arrivals(kernel.name))
+        start[kernel.name] = max(allowed.get(kernel.name, 0), *arrivals(kernel.name))
         finish[kernel.name] = start[kernel.name] + kernel.cycles.total
         for link in to_host.get(kernel.name, ()):
             host.receive(link.tensor, link.words, finish[kernel.name] + link.cycles)

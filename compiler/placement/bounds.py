@@ -222,7 +222,7 @@ def area_too_small(problem: PlacementProblem, tables: Sequence[ShapeTable], free
         expected=f"sum of least areas <= free cores, {total:,} <= {free_area:,}",
         found=f"{total - free_area:,} cores too few for {len(areas)} kernels; the largest: {named}",
         hint=f"use a region of at least {total:,} free cores, such as {wide} x {high}, spread the kernels over several wafers (--wafers auto), "
-        "or choose a smaller model",
+        "let them take turns (--phases auto), or choose a smaller model",
     )
 
 

@@ -225,8 +225,8 @@ def _no_arrangement(instance: Instance, *, proven: bool) -> WsecError:
         "no arrangement of the kernels was found, although their areas would allow one",
         expected=f"rectangles that pack into the {instance.free_area:,} free cores; their least areas sum to {least:,}",
         found=f"{len(instance.tables)} kernels that no stage of the search could place together; {end}",
-        hint="use a larger region, reserve fewer cores, spread the kernels over several wafers (--wafers auto), "
-        "or raise the effort",
+        hint="use a larger region, reserve fewer cores, spread the kernels over several wafers (--wafers auto), let them take "
+        "turns (--phases auto), or raise the effort",
     )
 
 

@@ -26,14 +26,15 @@ What it checks, by code:
   colours are within the target's budget.
 * WSEC550 cycles: of a kernel, no fewer than the multiply-adds of products and convolutions and the words that a core
   receives.
-* WSEC551 wafers: links go forwards over wafers and phases; a tensor that another wafer reads leaves its own once; the interval
+* WSEC551 wafers: links go forwards over wafers and phases; a tensor that another one reads leaves its own once; the interval
   leaves time for the words between wafers, of which the target has a link; intervals and bounds of each wafer.
 * WSEC552 constraints: rectangles are as the user demanded: pins, regions, forbidden areas, borders, edges.
+* WSEC553 phases: weights, words and cycles that a phase takes besides its work; intervals and bounds of each phase, and
+  that their sum is in that of the plan.
 
 What it does not check yet: the values of weights and the digest of the original (the runtime does); cycles beyond
 those lower bounds and the interval that the slots allow; the chain's buffers; load of router links
-shared by several colours; links between phases beyond their contents; positions of Resize where rounding
-decides; arguments that a kind does not define.
+shared by several colours; positions of Resize where rounding decides; arguments that a kind does not define.
 
 A kernel whose mesh or shardings are unsound gets no further findings of its own, as they would be noise.
 """
@@ -52,6 +53,7 @@ from wsec.compiler.plan_checker.header import check_header
 from wsec.compiler.plan_checker.memory import check_memory
 from wsec.compiler.plan_checker.model_facts import read_model
 from wsec.compiler.plan_checker.operators import check_operators
+from wsec.compiler.plan_checker.phases import check_phases
 from wsec.compiler.plan_checker.placement import check_placement
 from wsec.compiler.plan_checker.routes import check_routes
 from wsec.compiler.plan_checker.shardings import check_kernel_shardings
@@ -76,7 +78,7 @@ def check_plan(plan: Plan, lowered: onnx_ir.Model | Path | None = None) -> tuple
             (WSEC541 interface, WSEC543 shapes and types, WSEC544, WSEC545, WSEC547 nodes) is not checked.
 
     Returns:
-        The findings in the order of the plan: header, placement, kernels, dataflow, links, routes, wafers.
+        The findings in the order of the plan: header, placement, kernels, dataflow, links, routes, wafers, phases.
     """
     model = None if lowered is None else read_model(lowered)
     findings = [
@@ -100,4 +102,5 @@ def check_plan(plan: Plan, lowered: onnx_ir.Model | Path | None = None) -> tuple
     findings += check_contents(plan, sound)
     findings += check_routes(plan)
     findings += check_wafers(plan)
+    findings += check_phases(plan)
     return tuple(findings)

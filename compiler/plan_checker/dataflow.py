@@ -171,7 +171,7 @@ def _check_outputs(plan: Plan, producers: dict[str, str]) -> Iterator[Finding]:
                 DATAFLOW,
                 rule,
                 f"link {link.name}",
-                "an output of the model, or what a host operator or another wafer reads",
+                "an output of the model, or what a host operator or another wafer or phase reads",
                 link.tensor,
             )
         yield from _check_source(link, producers, f"link {link.name}")

@@ -20,6 +20,7 @@ ROUTE = "WSEC549"
 CYCLES = "WSEC550"
 WAFERS = "WSEC551"
 CONSTRAINT = "WSEC552"
+PHASES = "WSEC553"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,14 +43,14 @@ def check_routes(plan: Plan) -> list[Finding]:
     findings: list[Finding] = []
     everywhere = {kernel.name for kernel in plan.kernels()}
     for wafer in plan.wafers:
-        elsewhere = everywhere.difference(kernel.name for kernel in wafer.kernels())
         for phase in wafer.phases:
+            elsewhere = everywhere.difference(kernel.name for kernel in phase.kernels)
             findings += _check_phase(phase, plan, elsewhere)
     return findings
 
 
 def _check_phase(phase: Phase, plan: Plan, elsewhere: set[str]) -> Iterator[Finding]:
-    """Of what is outside, the host and kernels of other wafers, words come in at the first column."""
+    """Of what is outside, the host and kernels of other wafers and phases, words come in at the first column."""
     places = {kernel.name: kernel.rectangle for kernel in phase.kernels}
     height = plan.region_height
     way_in = Rectangle(0, 0, 1, height)
@@ -76,9 +76,8 @@ def _check_phase(phase: Phase, plan: Plan, elsewhere: set[str]) -> Iterator[Find
 def _check_routed(
     link: Link, sources: dict[str, Rectangle], targets: dict[str, Rectangle]
 ) -> Iterator[Finding]:
-    same_phase = link.source in sources and link.target in targets
-    if same_phase and not link.routes:
-        rule = "a link inside a phase has a route"
+    if link.source in sources and link.target in targets and not link.routes:
+        rule = "a link has a route"
         yield Finding(ROUTE, rule, f"link {link.name}", "at least one route", "none")
 
 

@@ -1,4 +1,4 @@
-"""What goes from wafer to wafer: forwards, out of one and into the other, at a rate that the link between them has."""
+"""What goes from wafer to wafer or phase to phase: forwards, out of one and into the other; and what wafers say of themselves."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def check_wafers(plan: Plan) -> list[Finding]:
 
 
 def from_elsewhere(plan: Plan) -> set[str]:
-    """The tensors that some wafer reads of another."""
-    wafer_of = {kernel.name: number for number, wafer in enumerate(plan.wafers) for kernel in wafer.kernels()}
-    return {
-        link.tensor
-        for number, wafer in enumerate(plan.wafers)
-        for link in wafer.links()
-        if wafer_of.get(link.source, number) != number
-    }
+    """The tensors that some wafer or phase reads of another."""
+    kernels = {kernel.name for kernel in plan.kernels()}
+    found: set[str] = set()
+    for wafer in plan.wafers:
+        for phase in wafer.phases:
+            elsewhere = kernels.difference(kernel.name for kernel in phase.kernels)
+            found.update(link.tensor for link in phase.links if link.source in elsewhere)
+    return found
 
 
 def _check_ends(plan: Plan, places: dict[str, Place]) -> Iterator[Finding]:
@@ -73,7 +73,7 @@ def _check_ways_out(plan: Plan) -> Iterator[Finding]:
     leaving = Counter(link.tensor for link in plan.links() if link.target == HOST)
     for tensor in sorted(from_elsewhere(plan)):
         if leaving[tensor] != 1:
-            rule = "a tensor that another wafer reads leaves its own once"
+            rule = "a tensor that another wafer or phase reads leaves its own once"
             yield Finding(
                 WAFERS, rule, f"tensor {tensor}", "1 link to the host", count(leaving[tensor], "link")
             )

@@ -12,4 +12,11 @@ from wsec.compiler.schedule.problem import (
     PartitionProblem,
 )
 
-__all__ = ["KernelPartition", "Objective", "PartitionKernel", "PartitionNet", "PartitionProblem", "partition_kernels"]
+__all__ = [
+    "KernelPartition",
+    "Objective",
+    "PartitionKernel",
+    "PartitionNet",
+    "PartitionProblem",
+    "partition_kernels",
+]

@@ -19,7 +19,7 @@ from wsec.compiler.schedule.cuts import can_cut, least_interval, lightest_cuts, 
 from wsec.compiler.schedule.moves import crossing_words, improve
 from wsec.compiler.schedule.orders import topological_orders
 from wsec.compiler.schedule.problem import TOO_LARGE, KernelPartition, areas_within
-from wsec.compiler.schedule.turns import cheapest_cuts, work_bound
+from wsec.compiler.schedule.sums import cheapest_cuts, work_bound
 
 if TYPE_CHECKING:
     from wsec.compiler.schedule.problem import Integers, Objective, PartitionKernel, PartitionProblem

@@ -41,6 +41,8 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
     defects: str | Path | None = None,
     constraints: str | Path | Sequence[Constraint] = (),
     wafers: int | None = 1,
+    phases: int | None = 1,
+    samples_per_phase: int = 1,
     observer: Callable[[StageEvent], None] | None = None,
 ) -> Plan:
     """Compile an ONNX file onto the grid of a wafer-scale engine.
@@ -63,6 +65,8 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         constraints: What must hold of the placement: a TOML file, or records of `wsec.compiler.placement` that name
             operators.
         wafers: How many to divide the model over; None for the fewest that it fits on.
+        phases: How many parts of the model take turns on the wafer; None for the fewest with which it fits.
+        samples_per_phase: On how many samples a phase works before the next one's weights are loaded.
         observer: Called with a `StageEvent` as stages begin, progress and end.
 
     Raises:
@@ -83,6 +87,8 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         defects=None if defects is None else Path(defects),
         constraints=Path(constraints) if isinstance(constraints, str) else constraints,
         wafers=wafers,
+        phases=phases,
+        samples_per_phase=samples_per_phase,
     )
     folder = None if output is None else Path(output)
     if observer is None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from wsec.compiler.plan import DefectMap
     from wsec.compiler.plan_checker import Finding
     from wsec.compiler.plan_io import LoadedPlan
-    from wsec.compiler.schedule.wafers import WaferPlans
+    from wsec.compiler.schedule.division import WaferPlans
     from wsec.pass_verification import PassNumbers
     from wsec.passes import Pass, PipelineStep, PlacedPass
     from wsec.runtime.estimate import Estimate
@@ -74,6 +74,8 @@ class Options:
         constraints: What must hold of the placement, by operators: a TOML file, docs/constraints.md, or records of
             `wsec.compiler.placement`.
         wafers: How many to divide the model over; None for the fewest that it fits on.
+        phases: How many parts of the model take turns on the wafer; None for the fewest with which it fits.
+        samples_per_phase: On how many samples a phase works before the next one's weights are loaded.
     """
 
     target: str | Path | Target = "wse2"
@@ -90,6 +92,8 @@ class Options:
     defects: Path | None = None
     constraints: Path | Sequence[Constraint] = ()
     wafers: int | None = 1
+    phases: int | None = 1
+    samples_per_phase: int = 1
 
 
 class Plan:
@@ -187,6 +191,7 @@ def compile_model(
     from wsec.compiler.plan_io import check_output_folder, write_plan
     from wsec.compiler.plan_io import load_plan as load
 
+    _check_phases(options)
     if output is not None:
         check_output_folder(output)
     job = _Job(Path(model), options, *_target(options), _constraints(options), observer, stop)
@@ -203,6 +208,27 @@ def compile_model(
     plan = Plan(load(folder))
     weakref.finalize(plan, shutil.rmtree, folder, ignore_errors=True)
     return plan
+
+
+def _check_phases(options: Options) -> None:
+    """Refuses what no model can be compiled for."""
+    if options.phases != 1 and options.wafers != 1:
+        wafers, phases = ("auto" if number is None else number for number in (options.wafers, options.phases))
+        raise WsecError(
+            "WSEC364",
+            "phases and several wafers cannot be planned together",
+            expected="phases on one wafer, or several wafers without phases",
+            found=f"wafers {wafers}, phases {phases}",
+            hint="leave out --wafers or --phases",
+        )
+    if options.samples_per_phase < 1:
+        raise WsecError(
+            "WSEC365",
+            "a phase works on no samples",
+            expected="at least 1 sample a phase",
+            found=str(options.samples_per_phase),
+            hint="ask for another number: --samples-per-phase",
+        )
 
 
 def _target(options: Options) -> tuple[Target, DefectMap | None]:
@@ -350,6 +376,7 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     from wsec.compiler.partition import host_operator_notes
     from wsec.compiler.placement import Limits
     from wsec.compiler.planning import Planner
+    from wsec.compiler.schedule.phases import plan_phases
     from wsec.compiler.schedule.wafers import plan_wafers
 
     def report(progress: Progress) -> None:
@@ -362,14 +389,17 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     limits = Limits(effort=job.options.effort, seed=job.options.seed, stop=job.stop)
     planner = Planner(job.target, limits, job.stage, report, job.constraints)
     with hear_of_compilation(report_compilation):
-        planned = plan_wafers(planner, lowered, job.options.wafers)
+        if job.options.phases == 1:
+            planned = plan_wafers(planner, lowered, job.options.wafers)
+        else:
+            planned = plan_phases(planner, lowered, job.options.phases, job.options.samples_per_phase)
     nests = [nest for decision in planned.decisions for nest in decision.graph.nests]
     found = (
         *host_operator_notes(lowered),
         *(() if job.defects is None else defect_notes(job.defects)),
         *unsplit_notes(nests),
         *attention_notes(lowered, nests),
-        *buffer_notes(planned.decisions),
+        *buffer_notes(planned.decisions, "wafer" if job.options.phases == 1 else "phase"),
         *colour_notes(planned.decisions),
         *host_notes(planned.wafers, job.target, planned.placement.interval),
     )
@@ -402,6 +432,7 @@ def _record(job: _Job, lowered: ir.Model, planned: WaferPlans, notes: tuple[str,
         },
         defects=job.defects,
         constraints=tuple(map(recorded, job.constraints)),
+        samples_per_phase=job.options.samples_per_phase if len(planned.wafers[0].phases) > 1 else 1,
     )
 
 

@@ -106,6 +106,18 @@ def test_a_mistyped_command_suggests_the_nearest(wsec: Wsec) -> None:
             "Invalid value for '--wafers': '0' is not a number of wafers from 1 on, nor auto",
         ),
         (
+            ["compile", "m.onnx", "--phases", "0"],
+            "Invalid value for '--phases': '0' is not a number of phases from 1 on, nor auto",
+        ),
+        (
+            ["compile", "m.onnx", "--phases", "-2"],
+            "Invalid value for '--phases': '-2' is not a number of phases from 1 on, nor auto",
+        ),
+        (
+            ["compile", "m.onnx", "--samples-per-phase", "0"],
+            "Invalid value for '--samples-per-phase': 0 is not in the range 1<=x<=2147483647.",
+        ),
+        (
             ["compile", "m.onnx", "--effort", "nan"],
             "Invalid value for '--effort': nan is not a number of at least 0",
         ),

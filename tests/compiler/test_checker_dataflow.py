@@ -163,7 +163,7 @@ CASES = (
             )
         ),
         (
-            "WSEC547 link more: the host is given what it asks for; expected an output of the model, or what a host operator or another wafer reads, found p",
+            "WSEC547 link more: the host is given what it asks for; expected an output of the model, or what a host operator or another wafer or phase reads, found p",
         ),
     ),
 )

@@ -79,7 +79,7 @@ def test_a_plan_with_host_operators_is_legal() -> None:
         ),
         (
             lambda plan: change_link(plan, "y to host", lambda link: replace(link, tensor="c")),
-            "link y to host: the host is given what it asks for; expected an output of the model, or what a host operator or another wafer reads, found c",
+            "link y to host: the host is given what it asks for; expected an output of the model, or what a host operator or another wafer or phase reads, found c",
         ),
         (
             lambda plan: change_link(plan, "y to product.a", lambda link: replace(link, source=HOST)),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
+import onnx.parser
 from onnx import TensorProto, helper, numpy_helper
 
 if TYPE_CHECKING:
@@ -158,6 +159,16 @@ def embedding(folder: Path) -> Path:
     wide = m.apply("Expand", m.apply("Unsqueeze", ordered, m.integers(0)), m.integers(3, 2, 5, 7))
     total = m.apply("ReduceLogSumExp", wide, m.integers(2, 3), keepdims=0)
     return m.save(folder / "embedding.onnx", {"ids": [2, 5]}, [total, ordered, "places"], TensorProto.INT64)
+
+
+def host_in_between(folder: Path) -> Path:
+    """Kernels in front of operators that run on the host, and behind them."""
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[4, 4] x) => (float[] y) {
+        a = Softmax(x) \n n = NonZero(a) \n s = Shape(n) \n c = Cast<to=1>(s) \n r = Exp(c)
+        m = ReduceMax<keepdims=0>(r) \n y = Mul(a, m) }"""
+    model = folder / "host.onnx"
+    model.write_bytes(onnx.parser.parse_model(text).SerializeToString())
+    return model
 
 
 SMALL_MODELS = (residual_network, shapes_and_pools, encoder, embedding)

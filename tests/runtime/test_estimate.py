@@ -11,7 +11,17 @@ from small_plans import two_products
 
 from wsec.compiler.errors import WsecError
 from wsec.compiler.layouts import LayoutShare
-from wsec.compiler.plan import HOST, Cycles, MemoryLedger, Phase, Rectangle, Route, Wafer
+from wsec.compiler.plan import (
+    HOST,
+    Cycles,
+    MemoryLedger,
+    Phase,
+    PhaseSummary,
+    PlacementSummary,
+    Rectangle,
+    Route,
+    Wafer,
+)
 from wsec.runtime.estimate import SplitShare, estimate
 
 if TYPE_CHECKING:
@@ -113,17 +123,34 @@ def test_the_way_in_is_the_bottleneck(tmp_path: Path) -> None:
 
 
 def test_phases_take_turns(tmp_path: Path) -> None:
-    """The same kernels one after the other on one wafer: intervals add up, and so does the latency."""
+    """The same kernels one after the other on one wafer: each loads, fills, and works on all samples before the next begins."""
     plan = plan_of(tmp_path)
     (phase,) = plan.wafers[0].phases
     first, second = phase.kernels
     into = {
         name: tuple(link for link in phase.links if link.target == name) for name in ("first", "second", HOST)
     }
-    phases = (Phase((first,), into["first"]), Phase((second,), (*into["second"], *into[HOST])))
-    result = estimate(replace(plan, wafers=(Wafer(phases),)))
-    assert result.interval_cycles == 450 + 300
-    assert result.latency_cycles == 30 + 450 + 20 + 300 + 10
+    found = PlacementSummary(450, 400, 0.0, "", interrupted=False)
+    phases = (
+        Phase((first,), into["first"], PhaseSummary(found, 64, 1000, 0, 7, 70)),
+        Phase((second,), (*into["second"], *into[HOST]), PhaseSummary(found, 32, 500, 7, 0, 70)),
+    )
+    alone = estimate(replace(plan, wafers=(Wafer(phases),)))
+    work = (30 + 450, 20 + 300 + 10)
+    assert alone.interval_cycles == alone.latency_cycles == 1000 + 500 + sum(work) + 2 * 70
+    assert (alone.bottleneck.kind, alone.bottleneck.name) == ("load", "phase 0")
+    assert alone.bottleneck.reason == (
+        "its weights, 64 bytes, take 1,000 cycles to come in for each batch of 1 sample"
+    )
+    many = estimate(replace(plan, wafers=(Wafer(phases),), samples_per_phase=20))
+    assert [phase.fill_cycles for phase in many.phases] == [30, 30]
+    assert [phase.batch_cycles for phase in many.phases] == [
+        1000 + 30 + 20 * (450 + 70),
+        500 + 30 + 20 * (300 + 70),
+    ]
+    assert many.latency_cycles == sum(phase.batch_cycles for phase in many.phases)
+    assert many.interval_cycles == -(-many.latency_cycles // 20)
+    assert (many.bottleneck.kind, many.bottleneck.name) == ("kernel", "first")
 
 
 def test_an_empty_plan(tmp_path: Path) -> None:

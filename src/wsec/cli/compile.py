@@ -38,12 +38,12 @@ def _effort(_ctx: click.Context, _parameter: click.Parameter, effort: float) -> 
     return effort
 
 
-def wafer_count(_ctx: click.Context, _parameter: click.Parameter, text: str) -> int | None:
-    """How many wafers; None for `auto`."""
+def part_count(_ctx: click.Context, parameter: click.Parameter, text: str) -> int | None:
+    """How many wafers or phases; None for `auto`."""
     if text == "auto":
         return None
     if not re.fullmatch("0*[1-9][0-9]{0,5}", text):
-        raise click.BadParameter(f"{text!r} is not a number of wafers from 1 on, nor auto")
+        raise click.BadParameter(f"{text!r} is not a number of {parameter.name} from 1 on, nor auto")
     return int(text)
 
 
@@ -56,6 +56,7 @@ Examples:
   wsec compile bert.onnx --target wse3 --dim batch=1 --dim sequence=128
   wsec compile small.onnx --region 96x96 --json
   wsec compile large.onnx --wafers auto
+  wsec compile large.onnx --phases auto --samples-per-phase 100
   wsec compile model.onnx --pass my_pkg.my_mod:MyPass{limit=8} --after fold-constants
 
 Ctrl-C during placement keeps the best plan so far; a second one leaves at once, with nothing written.""",
@@ -120,8 +121,23 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
     metavar="N|auto",
     default="1",
     show_default=True,
-    callback=wafer_count,
+    callback=part_count,
     help="Divide the model over so many wafers; auto: over the fewest that it fits on.",
+)
+@click.option(
+    "--phases",
+    metavar="N|auto",
+    default="1",
+    show_default=True,
+    callback=part_count,
+    help="Let so many parts of the model take turns on the wafer; auto: the fewest with which it fits.",
+)
+@click.option(
+    "--samples-per-phase",
+    type=click.IntRange(1, 2**31 - 1),
+    default=1,
+    show_default=True,
+    help="Samples on which a phase works before the weights of the next are loaded.",
 )
 @click.option("--no-host", is_flag=True, help="Refuse a model of which a part would run on the host.")
 @json_option
@@ -147,6 +163,8 @@ def compile_plan(
     defects: Path | None,
     constraints: Path | None,
     wafers: int | None,
+    phases: int | None,
+    samples_per_phase: int,
     no_host: bool,
     as_json: bool,
     quiet: bool,
@@ -173,6 +191,8 @@ def compile_plan(
         defects=defects,
         constraints=() if constraints is None else constraints,
         wafers=wafers,
+        phases=phases,
+        samples_per_phase=samples_per_phase,
     )
     folder = Path(f"{Path(model).stem}.plan") if output is None else Path(output)
     plan, stages = _compile(Path(model), options, folder, quiet=quiet, verbose=verbose)

@@ -20,7 +20,7 @@ from wsec.cli.output import (
     write_labelled,
     write_table,
 )
-from wsec.cli.summary import host_share, layout_facts, split_share, wafer_facts
+from wsec.cli.summary import host_share, layout_facts, phase_facts, split_share, wafer_facts
 
 if TYPE_CHECKING:
     from wsec.compiler.plan import Rectangle
@@ -89,6 +89,7 @@ def _facts(result: Estimate) -> list[tuple[str, str]]:
         ("interval", f"{count(result.interval_cycles)} cycles"),
         ("bottleneck", f"{result.bottleneck.kind} {result.bottleneck.name}: {result.bottleneck.reason}"),
         *wafer_facts(result.wafers),
+        *phase_facts(result.phases, result.samples_per_phase),
         ("latency", f"{count(result.latency_cycles)} cycles, {seconds(result.latency_seconds)}"),
         ("throughput", f"{count(result.samples_per_second)} samples/s at {hertz(result.clock_hz)}"),
         ("split", split_share(result.split)),

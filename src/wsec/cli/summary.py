@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from wsec.compiler.layouts import LayoutShare
     from wsec.driver import Plan
     from wsec.runtime.estimate import Bottleneck, HostShare, SplitShare
+    from wsec.runtime.phase_estimate import PhaseEstimate
     from wsec.runtime.wafer_estimate import WaferEstimate
 
 _SHOWN_NAMES = 4
@@ -60,6 +61,8 @@ class Summary:
         cores_used: Cores that belong to a kernel.
         cores: Cores that the compiler was given, on all wafers.
         wafers: Each wafer, and what goes from it to the next.
+        phases: Each phase, and what it costs besides its work besides its work, where several take turns.
+        samples_per_phase: On how many samples a phase works in its summary.
         interval_cycles: Cycles between two samples.
         interval_bound_cycles: No placement of these kernels has a lower interval: of cores and of the host's link.
         gap: Interval over bound, minus one.
@@ -92,6 +95,8 @@ class Summary:
     cores_used: int
     cores: int
     wafers: tuple[WaferEstimate, ...]
+    phases: tuple[PhaseEstimate, ...]
+    samples_per_phase: int
     interval_cycles: int
     interval_bound_cycles: int
     gap: float
@@ -132,6 +137,8 @@ def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> S
         cores_used=sum(wafer.cores_used for wafer in estimate.wafers),
         cores=record.region_width * record.region_height * len(record.wafers),
         wafers=estimate.wafers,
+        phases=estimate.phases,
+        samples_per_phase=estimate.samples_per_phase,
         interval_cycles=estimate.interval_cycles,
         interval_bound_cycles=bound,
         gap=estimate.interval_cycles / bound - 1 if bound else 0.0,
@@ -184,6 +191,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
             f"{count(summary.cores_used)} of {count(summary.cores)}, {percent(summary.cores_used / summary.cores)}",
         ),
         *wafer_facts(summary.wafers),
+        *phase_facts(summary.phases, summary.samples_per_phase),
         ("interval", f"{count(summary.interval_cycles)} cycles, {_gap(summary)}"),
         *_slowest_kernel(summary),
         ("bottleneck", f"{summary.bottleneck.kind} {summary.bottleneck.name}: {summary.bottleneck.reason}"),
@@ -220,6 +228,23 @@ def wafer_facts(wafers: tuple[WaferEstimate, ...]) -> list[tuple[str, str]]:
                 f"{plural(wafer.cycles_on, 'cycle')}"
             )
         facts.append((f"wafer {number}", fact))
+    return facts
+
+
+def phase_facts(phases: tuple[PhaseEstimate, ...], samples: int) -> list[tuple[str, str]]:
+    """Of several phases, each in a line, with what it costs besides its work besides its work."""
+    facts = []
+    for number, phase in enumerate(phases):
+        fact = (
+            f"{plural(phase.kernels, 'kernel')} on {plural(phase.cores_used, 'core')}, "
+            f"interval {count(phase.interval_cycles)} cycles, fill {count(phase.fill_cycles)}, "
+            f"load {count(phase.load_cycles)} for {plural(phase.weight_bytes, 'byte')} of weights, "
+            f"crossings {count(phase.crossing_cycles)} for {plural(phase.words_in, 'word')} in and {count(phase.words_out)} out"
+        )
+        facts.append((f"phase {number}", fact))
+    if facts:
+        total = sum(phase.batch_cycles for phase in phases)
+        facts.append(("batch", f"{count(total)} cycles for {plural(samples, 'sample')}"))
     return facts
 
 

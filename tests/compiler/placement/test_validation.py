@@ -168,7 +168,7 @@ def test_too_little_area_is_an_inequality() -> None:
         "  expected: sum of least areas <= free cores, 80 <= 64\n"
         "  found:    16 cores too few for 5 kernels; the largest: 'k0' 16, 'k1' 16, 'k2' 16\n"
         "  try:      use a region of at least 80 free cores, such as 9 x 9, spread the kernels over several wafers (--wafers auto), "
-        "or choose a smaller model"
+        "let them take turns (--phases auto), or choose a smaller model"
     )
 
 
@@ -189,6 +189,6 @@ def test_kernels_that_no_arrangement_fits() -> None:
         "error[WSEC322]: no arrangement of the kernels was found, although their areas would allow one\n"
         "  expected: rectangles that pack into the 64 free cores; their least areas sum to 50\n"
         "  found:    2 kernels that no stage of the search could place together; it is proven that no arrangement exists\n"
-        "  try:      use a larger region, reserve fewer cores, spread the kernels over several wafers (--wafers auto), "
-        "or raise the effort"
+        "  try:      use a larger region, reserve fewer cores, spread the kernels over several wafers (--wafers auto), let them take "
+        "turns (--phases auto), or raise the effort"
     )

@@ -27,11 +27,12 @@ _TIMES: Final = 2048
 def part_times(problem: PartitionProblem) -> Integers:
     """The times that parts may take: those at which some kernel needs fewer cores, ascending."""
     curves = {id(kernel.cycles): kernel.cycles for kernel in problem.kernels}
-    times = np.unique(np.concatenate(list(curves.values())))
+    times: Integers = np.unique(np.concatenate(list(curves.values())))
     if len(times) <= _TIMES:
         return times
     series = np.geomspace(max(1, int(times[0])), int(times[-1]), _TIMES)
-    return times[np.unique(np.searchsorted(times, series).clip(max=len(times) - 1))]
+    chosen: Integers = times[np.unique(np.searchsorted(times, series).clip(max=len(times) - 1))]
+    return chosen
 
 
 def work_bound(problem: PartitionProblem) -> int:
@@ -55,7 +56,7 @@ def cheapest_cuts(
     areas = [areas_within(problem.kernels, int(time)) for time in times]
     for order, words in orders:
         reach = np.array([reach_back(each[list(order)], problem.capacity) for each in areas])
-        part = _cheapest(problem, order, words * problem.cycles_per_word, times, reach)
+        part = _cheapest(problem, order, words, times, reach)
         if part is not None:
             yield part
 
@@ -63,7 +64,7 @@ def cheapest_cuts(
 def _cheapest(
     problem: PartitionProblem,
     order: Sequence[int],
-    cut_costs: NDArray[np.float64],
+    words: Integers,
     times: Integers,
     reach: Integers,
 ) -> list[int] | None:
@@ -81,7 +82,7 @@ def _cheapest(
             better = found < least
             least[better], chosen[better] = found[better], index
         if number < problem.parts - 1:
-            least = least + cut_costs
+            least = least + words * problem.cycles_per_word
         steps.append((before, chosen))
     if not np.isfinite(least[-1]):
         return None

@@ -1,0 +1,70 @@
+"""What phases cost that take turns on a wafer: their weights come in anew each time, and what crosses waits outside.
+
+Both pass at the rate of the target's memory for weights, or at that of its host where it has none. Neither overlaps with work:
+a phase whose weights were loaded reads what it needs of earlier phases, works, and writes what later ones need.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wsec.compiler.plan import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from wsec.compiler.plan import Kernel, Phase
+    from wsec.compiler.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseWords:
+    """Words of a sample from earlier phases and for later ones, each tensor once, and how many tensors these are."""
+
+    words_in: int
+    words_out: int
+    tensors_in: int
+    tensors_out: int
+
+
+def words_between_phases(phases: Sequence[Phase]) -> tuple[PhaseWords, ...]:
+    """What comes to each phase of a wafer from earlier ones and leaves it for later ones."""
+    ways_in = []
+    for phase in phases:
+        own = {HOST, *(kernel.name for kernel in phase.kernels)}
+        ways_in.append({link.tensor: link.words for link in phase.links if link.source not in own})
+    crossing = {tensor for tensors in ways_in for tensor in tensors}
+    ways_out = [
+        {link.tensor: link.words for link in phase.links if link.target == HOST and link.tensor in crossing}
+        for phase in phases
+    ]
+    return tuple(
+        PhaseWords(sum(into.values()), sum(out.values()), len(into), len(out))
+        for into, out in zip(ways_in, ways_out, strict=True)
+    )
+
+
+def weight_bytes(kernels: Iterable[Kernel]) -> int:
+    """Bytes of the weights of kernels, each tensor once, wherever its blocks go; those of four bits are packed."""
+    weights = {entry.tensor: entry for kernel in kernels for entry in kernel.inputs if entry.constant}
+    return sum(
+        math.ceil(math.prod(entry.sharding.shape) * _element_bytes(entry.dtype)) for entry in weights.values()
+    )
+
+
+def cycles_per_byte(target: Target) -> float:
+    """Cycles in which a byte passes between the wafer and the memory outside of it, in one direction."""
+    memory = target.host if target.external_memory is None else target.external_memory
+    return 8 / memory.bits_per_second * target.clock_hz
+
+
+def memory_cycles(size: int, target: Target) -> int:
+    """Cycles in which so many bytes pass, in one direction."""
+    return math.ceil(size * cycles_per_byte(target))
+
+
+def _element_bytes(dtype: str) -> float:
+    digits = "".join(character for character in dtype if character.isdigit())
+    return max(4, int(digits)) / 8 if digits else 1.0

@@ -1,0 +1,117 @@
+"""Phases that take turns on a wafer: what each loads, reads and writes besides its work, and what that comes to."""
+
+from __future__ import annotations
+
+import math
+import re
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from wsec.compiler.plan import HOST
+from wsec.compiler.plan_checker.findings import PHASES, Finding
+from wsec.compiler.plan_checker.model_facts import item_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wsec.compiler.plan import KernelInput, Phase, PhaseSummary, Plan
+    from wsec.compiler.target import Target
+
+
+def check_phases(plan: Plan) -> list[Finding]:
+    """Findings on what the phases of a wafer say of their turns; none where nothing takes turns."""
+    findings: list[Finding] = []
+    for wafer in plan.wafers:
+        if len(wafer.phases) > 1:
+            findings += _check_wafers(plan)
+            for number, phase in enumerate(wafer.phases):
+                findings += _check_phase(phase, f"phase {number}", plan)
+            findings += _check_sum(
+                [phase.summary for phase in wafer.phases if phase.summary is not None], plan
+            )
+    return findings
+
+
+def _check_wafers(plan: Plan) -> Iterator[Finding]:
+    if len(plan.wafers) > 1:
+        rule = "phases take turns on one wafer, or there are several without phases"
+        yield Finding(PHASES, rule, "wafers", "1 wafer", f"{len(plan.wafers)} wafers")
+
+
+def _check_phase(phase: Phase, where: str, plan: Plan) -> Iterator[Finding]:
+    summary = phase.summary
+    if summary is None:
+        rule = "each of several phases says what it costs besides its work"
+        yield Finding(PHASES, rule, where, "a summary", "none")
+        return
+    words_in, words_out = _crossing_words(phase, plan)
+    weights = _weight_bytes(phase)
+    for said, there, what in (
+        (summary.weight_bytes, weights, "bytes of weights"),
+        (summary.words_in, words_in, "words of earlier phases"),
+        (summary.words_out, words_out, "words for later phases"),
+    ):
+        if said != there:
+            rule = "a phase names the weights of its kernels and the words that cross, each tensor once"
+            yield Finding(PHASES, rule, where, f"{there} {what}", f"{said} {what}")
+    passing = [_cycles(words * plan.target.fabric.word_bytes, plan.target) for words in (words_in, words_out)]
+    for cycles, least, what in (
+        (summary.load_cycles, _cycles(weights, plan.target), "load weights"),
+        (summary.crossing_cycles, sum(passing), "pass what crosses"),
+    ):
+        if cycles < least:
+            rule = (
+                "a phase takes the time of its weights and of what crosses, at the rate of the memory outside"
+            )
+            yield Finding(PHASES, rule, where, f"at least {least} cycles to {what}", f"{cycles} cycles")
+    slowest = max((kernel.cycles.total for kernel in phase.kernels), default=0)
+    least = max(summary.placement.interval_bound, slowest)
+    if summary.placement.interval < least:
+        rule = "the interval is not below its bound, nor below a kernel's cycles"
+        found = f"{summary.placement.interval} cycles"
+        yield Finding(PHASES, rule, f"{where}, placement", f"at least {least} cycles", found)
+
+
+def _check_sum(summaries: list[PhaseSummary], plan: Plan) -> Iterator[Finding]:
+    """The interval of the plan has room for all phases: work and crossings of a sample, and its share of the loads."""
+    least = sum(summary.placement.interval + summary.crossing_cycles for summary in summaries)
+    least += math.ceil(Fraction(sum(summary.load_cycles for summary in summaries), plan.samples_per_phase))
+    if plan.placement.interval < least:
+        rule = "the interval is not below what all phases take of a sample"
+        found = f"{plan.placement.interval} cycles"
+        yield Finding(PHASES, rule, "placement", f"at least {least} cycles", found)
+
+
+def _crossing_words(phase: Phase, plan: Plan) -> tuple[int, int]:
+    """Words of a sample that the phase reads of others, and that others read of it."""
+    own = {kernel.name for kernel in phase.kernels}
+    into: dict[str, int] = {}
+    out: dict[str, int] = {}
+    for link in plan.links():
+        if HOST in (link.source, link.target) or (link.source in own) == (link.target in own):
+            continue
+        side = out if link.source in own else into
+        side[link.tensor] = link.words
+    return sum(into.values()), sum(out.values())
+
+
+def _weight_bytes(phase: Phase) -> int:
+    found: dict[str, int] = {}
+    for kernel in phase.kernels:
+        for entry in kernel.inputs:
+            if entry.constant:
+                found[entry.tensor] = _bytes_of(entry)
+    return sum(found.values())
+
+
+def _bytes_of(entry: KernelInput) -> int:
+    """Of a whole tensor of weights; two of four bits share a byte."""
+    elements = math.prod(dimension.extent for dimension in entry.sharding.dimensions)
+    return -(-elements // 2) if re.fullmatch(r"u?int4", entry.dtype) else elements * item_bytes(entry.dtype)
+
+
+def _cycles(size: int, target: Target) -> int:
+    """In which so many bytes pass between the wafer and the memory outside of it, or the host where there is none."""
+    memory = target.external_memory or target.host
+    seconds = 8 * size / memory.bits_per_second
+    return math.floor(seconds * target.clock_hz)

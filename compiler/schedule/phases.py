@@ -1,0 +1,89 @@
+"""A model in phases that take turns on one wafer: its kernels divided, each phase planned on the whole grid, and joined.
+
+A phase works on a batch of samples; then the weights of the next are loaded. What crosses waits outside of the wafer.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from wsec.compiler.cost.phases import cycles_per_byte, memory_cycles, weight_bytes, words_between_phases
+from wsec.compiler.plan import PhaseSummary, Wafer
+from wsec.compiler.schedule.division import (
+    Parts,
+    WaferPlans,
+    fewest,
+    joined_phases,
+    plan_parts,
+    plan_whole,
+    summary_of,
+    summary_of_parts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import onnx_ir as ir
+
+    from wsec.compiler.plan import Phase
+    from wsec.compiler.planning import Decision, Planner
+    from wsec.compiler.target import Target
+
+
+def plan_phases(planner: Planner, lowered: ir.Model, phases: int | None, samples: int) -> WaferPlans:
+    """Plan a lowered model in so many phases, or in the fewest that fit where none are said.
+
+    Args:
+        planner: Its grid is that of each phase.
+        lowered: The model.
+        phases: How many take turns.
+        samples: Of a batch, at least 1.
+
+    Raises:
+        WsecError: WSEC3xx where it does not fit; WSEC361 no such number of phases.
+    """
+    return fewest(lambda count: _plan_exactly(planner, lowered, count, samples), phases)
+
+
+def _plan_exactly(planner: Planner, lowered: ir.Model, phases: int, samples: int) -> WaferPlans:
+    if phases == 1:
+        return plan_whole(planner, lowered)
+    out_and_in = 2 * planner.target.fabric.word_bytes * cycles_per_byte(planner.target)
+    parts = Parts("phase", phases, out_and_in, "sum")
+    decisions, bound = plan_parts(planner, lowered, parts)
+    return _joined(decisions, bound, planner.target, samples)
+
+
+def _joined(decisions: tuple[Decision, ...], bound: int, target: Target, samples: int) -> WaferPlans:
+    joined = joined_phases(decisions)
+    summaries = _summaries(decisions, joined, target)
+    loads = sum(summary.load_cycles for summary in summaries)
+    interval = sum(summary.placement.interval + summary.crossing_cycles for summary in summaries)
+    least = min(bound, sum(summary.placement.interval_bound for summary in summaries))
+    least_load = memory_cycles(weight_bytes(kernel for phase in joined for kernel in phase.kernels), target)
+    phases = tuple(replace(phase, summary=summary) for phase, summary in zip(joined, summaries, strict=True))
+    summary = summary_of_parts(
+        decisions, interval + math.ceil(loads / samples), least + math.ceil(least_load / samples)
+    )
+    return WaferPlans((Wafer(phases),), decisions, summary)
+
+
+def _summaries(decisions: Sequence[Decision], phases: Sequence[Phase], target: Target) -> list[PhaseSummary]:
+    word_bytes = target.fabric.word_bytes
+    found = []
+    for decision, phase, words in zip(decisions, phases, words_between_phases(phases), strict=True):
+        size = weight_bytes(phase.kernels)
+        found.append(
+            PhaseSummary(
+                placement=summary_of(decision),
+                weight_bytes=size,
+                load_cycles=memory_cycles(size, target),
+                words_in=words.words_in,
+                words_out=words.words_out,
+                crossing_cycles=memory_cycles(word_bytes * words.words_in, target)
+                + memory_cycles(word_bytes * words.words_out, target),
+            )
+        )
+    return found

@@ -1,0 +1,72 @@
+"""The phases of a plan one by one, where several take turns: how fast each is, and what it costs besides its work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from wsec.compiler.plan import PhaseSummary, PlacementSummary
+from wsec.runtime.wafer_estimate import cores_of, host_cycles
+
+if TYPE_CHECKING:
+    from wsec.compiler.plan import Phase, Plan
+
+_FREE: Final = PhaseSummary(
+    PlacementSummary(0, 0, 0.0, "", interrupted=False), 0, 0, 0, 0, 0
+)  # of a phase that says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEstimate:
+    """One phase of several that take turns on a wafer: its weights come in, then it works on a batch of samples.
+
+    Attributes:
+        kernels: How many are in it.
+        cores_used: Cores that belong to a kernel.
+        interval_cycles: Between two samples while it works; no less than their words from and to the host take.
+        interval_bound_cycles: No placement of its kernels has a lower interval.
+        fill_cycles: What a sample takes beyond an interval, once the pipeline has its rhythm: kernels fill and drain.
+        outside_cycles: In which the words of a sample come in from the host, or go out where that takes longer.
+        weight_bytes: Weights of its kernels, each tensor once.
+        load_cycles: In which these come in, once for all samples of a batch.
+        words_in: Words of a sample that it reads of earlier phases.
+        words_out: Words of a sample that later phases read.
+        crossing_cycles: In which these pass, for one sample.
+        batch_cycles: Of a whole batch: load, fill, and for each sample an interval and what crosses.
+    """
+
+    kernels: int
+    cores_used: int
+    interval_cycles: int
+    interval_bound_cycles: int
+    fill_cycles: int
+    outside_cycles: int
+    weight_bytes: int
+    load_cycles: int
+    words_in: int
+    words_out: int
+    crossing_cycles: int
+    batch_cycles: int
+
+
+def phase_estimate(phase: Phase, plan: Plan, interval: int, latency: int) -> PhaseEstimate:
+    """A phase, given the cycles between two samples that its kernels need, and those of one sample through them."""
+    summary = phase.summary or _FREE
+    outside = host_cycles(phase.links, plan)
+    interval = max(interval, outside)
+    fill = max(latency - interval, 0)
+    samples = plan.samples_per_phase
+    return PhaseEstimate(
+        kernels=len(phase.kernels),
+        cores_used=cores_of(phase),
+        interval_cycles=interval,
+        interval_bound_cycles=summary.placement.interval_bound,
+        fill_cycles=fill,
+        outside_cycles=outside,
+        weight_bytes=summary.weight_bytes,
+        load_cycles=summary.load_cycles,
+        words_in=summary.words_in,
+        words_out=summary.words_out,
+        crossing_cycles=summary.crossing_cycles,
+        batch_cycles=summary.load_cycles + fill + samples * (interval + summary.crossing_cycles),
+    )
