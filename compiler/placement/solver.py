@@ -44,6 +44,9 @@ _WARM_UP: Final = 0.1
 _GROUPS: Final = 0.7
 """Its share where the exact search does not apply; annealing has the rest."""
 
+_ANNEALING: Final = 0.9
+"""The share of annealing where wires count; windows have the rest."""
+
 
 def place(
     problem: PlacementProblem,
@@ -202,7 +205,8 @@ def _slice(search: _Search, limits: Limits) -> Iterator[Candidate]:
         if (yield from exact_slicing.search(instance, kinds, search.best or best, limits)):
             return
     search.report("annealing")
-    yield from topology_search.search(instance, [search.best or best, *search.seen], limits)
+    part = limits.part(_ANNEALING) if instance.problem.wires_matter else limits
+    yield from topology_search.search(instance, [search.best or best, *search.seen], part)
 
 
 def _packing_orders(instance: Instance) -> Iterable[list[int]]:

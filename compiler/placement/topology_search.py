@@ -36,13 +36,16 @@ _WORKERS: Final = 2
 _POOL: Final = 4
 _ROUNDS: Final = 4
 _MOVES: Final = 300
-_MOVES_BY_CLOCK: Final = 1_500
+_MOVES_BY_CLOCK: Final = 5_000
 _MANY: Final = 60
 _GROWTH: Final = 1.6
+_GROWTH_BY_CLOCK: Final = 1.3
 _TEMPERATURES: Final = 60
 _COOLING: Final = 50.0
 _HOT: Final = (0.05, 0.02, 0.1, 0.005)
-_HOT_NETS: Final = 30.0
+_HOT_NETS: Final = (3.0, 1.0, 0.5)
+_HOT_INTERVAL: Final = 0.05
+_COLD_NETS: Final = 0.05
 _COLDEST: Final = 1 / 1024
 _EXCESS: Final = 3.0
 _DEMAND: Final = 3.0
@@ -128,7 +131,7 @@ class _Pace:
             return round(self._first * _GROWTH ** (self.rounds - 1))
         now = time.monotonic()
         left, took, self._before = self._limits.deadline - now, now - self._before, now
-        wanted = round(self._first * _GROWTH ** (self.rounds - 1))
+        wanted = round(self._first * _GROWTH_BY_CLOCK ** (self.rounds - 1))
         if self._moves:
             affordable = 0.9 * self._moves * left / max(1e-6, took)
             # The last round takes all that is left, rather than leave a rest that is too short for one.
@@ -197,17 +200,20 @@ def _walks(task: Task, pool: Sequence[Candidate]) -> list[Walk]:
 def _temperatures(task: Task, walk: Walk, seed: tuple[int, ...]) -> NDArray[np.float64]:
     """From where a typical change is accepted to where hardly any is; rounded, to be the same on every machine.
 
-    Typical is a kernel of average size beyond the grid, and the wires of some nets of average length: a change of the
-    tree moves most of what is around it. The end counts the smaller of the two, or wires that cost little never settle.
+    Typical is a kernel of average size beyond the grid or, with nets, a few nets of average length. Rounds take turns in
+    how hot they begin: one heat leaves the floorplan it is given, another improves it, and which is of more use depends
+    on the problem.
     """
+    turn = sum(seed[1:])
     kernel = task.excess_weight * task.width * task.height / len(task.leaves.kind)
-    share = _HOT[sum(seed[1:]) % len(_HOT)]
-    hot = cold = share * kernel
-    if len(task.source):
+    hot = _HOT[turn % len(_HOT)] * kernel
+    cold = hot / _COOLING
+    if task.weight.any():
         wires = walk.cost - float(task.times[walk.place[annealing.LEVEL]])
-        nets = _HOT_NETS * wires / len(task.source)
-        hot, cold = share * (kernel + nets), share * min(kernel, nets)
-    steps = np.geomspace(hot, max(_COLDEST, cold / _COOLING), _TEMPERATURES)
+        net = wires / len(task.source)
+        heats = (*(share * net for share in _HOT_NETS), _HOT_INTERVAL * kernel)
+        hot, cold = heats[turn % len(heats)], _COLD_NETS * net
+    steps = np.geomspace(max(hot, cold, _COLDEST), max(cold, _COLDEST), _TEMPERATURES)
     return np.maximum(1, np.round(steps / _COLDEST)) * _COLDEST
 
 
