@@ -12,7 +12,7 @@ A library of its own, free of ONNX:
 >>> placement.interval, placement.interval_bound, placement.proven_optimal
 (90, 90, True)
 
-The solvers are imported when `place` or `interval_bound` is first called.
+The solvers are imported when a function is first called.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def place(
     """The best legal placement that the limits allow; see `wsec.compiler.placement.solver.place`.
 
     Raises:
-        WsecError: WSEC320 to WSEC322 where the kernels do not fit, WSEC330 to WSEC333 for malformed input.
+        WsecError: WSEC320 to WSEC323 where the kernels do not fit or constraints are in the way, WSEC330 to WSEC333 for
+            malformed input, WSEC334 and WSEC335 for constraints that cannot be kept.
     """
     from wsec.compiler.placement.solver import place as solve
 
@@ -85,7 +86,7 @@ def objective_bound(problem: PlacementProblem) -> float:
     from wsec.compiler.placement.preparation import prepare
 
     instance = prepare(problem)
-    return bounds.objective_bound(instance.problem, instance.all_tables, instance.bound)
+    return bounds.objective_bound(instance, instance.bound)
 
 
 def least_area(problem: PlacementProblem, time: int) -> int | None:

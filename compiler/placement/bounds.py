@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from wsec.compiler.placement.candidate import Instance
     from wsec.compiler.placement.problem import PlacementKernel, PlacementProblem, Rectangle
     from wsec.compiler.placement.shape_curves import ShapeTable
 
@@ -125,16 +126,17 @@ def times_between(tables: Sequence[ShapeTable], low: int, high: int) -> list[int
     ]
 
 
-def objective_bound(problem: PlacementProblem, tables: Sequence[ShapeTable], interval_bound: int) -> float:
-    """A lower bound on the objective, in cycles, given one on the interval.
+def objective_bound(instance: Instance, interval_bound: int) -> float:
+    """A lower bound on the objective, in cycles, given one on the interval that is not below the instance's.
 
     Rectangles that do not overlap are apart by half the sum of their widths or of their heights, so the centres of two
     kernels are at least half the sum of their shortest sides apart. Shortest sides fall as the interval rises; the
     least sum over all intervals is the bound.
     """
-    price = hop_cycles(problem, interval_bound)
+    tables = instance.all_tables
+    price = hop_cycles(instance.problem, instance.bound)
     words = np.zeros(len(tables))
-    for net in problem.nets:
+    for net in instance.problem.nets:
         if net.source != net.target:
             words[[net.source, net.target]] += net.weight
     if price <= 0 or not words.any():

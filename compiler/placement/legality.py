@@ -1,14 +1,16 @@
 """Is a placement legal? Computed from the problem and the placement alone, with none of the solver's code.
 
 Checks that each kernel has an existing option and a position, lies within the grid, off reserved rectangles and off
-every other kernel, that every constraint is kept, and that interval and wirelength are what the rectangles say and the interval is not below the
-bound. It does not check that the bound is valid.
+every other kernel, that every constraint is kept, that interval and wirelength are what the rectangles say, that interval
+and cost are not below their bounds, and that the front holds the placement and nothing that something else in it beats.
+It does not check that the bounds are valid, nor that the rest of the front exists.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from wsec.compiler.placement.constraints import Forbid, Pin, TouchEdge, Within, label
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from wsec.compiler.placement.problem import Placement, PlacementProblem, Rectangle
 
     Box = tuple[int, int, int, int]
+
+_ROUNDING: Final = 1e-9
+"""Sums of the same numbers in another order may differ by as much, as a share of them."""
 
 
 def explain(problem: PlacementProblem, placement: Placement) -> list[str]:
@@ -46,6 +51,7 @@ def explain(problem: PlacementProblem, placement: Placement) -> list[str]:
         *_overlaps(problem, boxes),
         *_constraints(problem, boxes),
         *_measures(problem, placement, boxes),
+        *_front(placement),
     ]
 
 
@@ -178,6 +184,27 @@ def _measures(problem: PlacementProblem, placement: Placement, boxes: list[Box])
         / 2
         for net in problem.nets
     )
-    if not math.isclose(word_hops, placement.wirelength, rel_tol=1e-9, abs_tol=1e-9):
+    if not math.isclose(word_hops, placement.wirelength, rel_tol=_ROUNDING, abs_tol=_ROUNDING):
         findings.append(f"wirelength: expected {word_hops} word-hops, found {placement.wirelength}")
+    if placement.cost_bound > placement.cost * (1 + _ROUNDING):
+        findings.append(
+            f"cost bound: expected at most the cost {placement.cost}, found {placement.cost_bound}"
+        )
+    if problem.hop_cycles is not None:
+        cost = interval + problem.hop_cycles * word_hops
+        if not math.isclose(cost, placement.cost, rel_tol=_ROUNDING, abs_tol=_ROUNDING):
+            findings.append(f"cost: expected {cost} cycles, found {placement.cost}")
+    return findings
+
+
+def _front(placement: Placement) -> list[str]:
+    """The front falls: slower pairs have shorter wires; the placement is one of it."""
+    front, own = placement.front, (placement.interval, placement.wirelength)
+    findings = [
+        f"front: expected shorter wires at a longer interval, found {fast} before {slow}"
+        for fast, slow in itertools.pairwise(front)
+        if slow[0] <= fast[0] or slow[1] >= fast[1]
+    ]
+    if front and own not in front:
+        findings.append(f"front: expected {own} in it, found {', '.join(map(str, front))}")
     return findings

@@ -221,8 +221,9 @@ def centre_distance(a: Rectangle, b: Rectangle) -> float:
 def objective(problem: PlacementProblem, interval: int, interval_bound: int, word_hops: float) -> float:
     """Cycles to minimise: `interval + wirelength_weight * interval_bound * mean distance / (width + height)`.
 
-    The mean distance is word-hops over words. So with a weight of 0.05, wires that shrink by a tenth of the grid's
-    half perimeter are worth half a percent of the interval. With `hop_cycles` it is `interval + hop_cycles * word-hops`.
+    The bound is that of the areas (`interval_bound(problem)`), the mean distance is word-hops over words. So with a weight
+    of 0.05, wires that shrink by a tenth of the grid's half perimeter are worth half a percent of the interval. With
+    `hop_cycles` it is `interval + hop_cycles * word-hops`.
     """
     return interval + hop_cycles(problem, interval_bound) * word_hops
 

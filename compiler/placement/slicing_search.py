@@ -215,7 +215,7 @@ def search(instance: Instance, order: Sequence[int], limits: Limits) -> Iterator
             if sliced is not None:
                 best = sliced.time
                 yield from floorplans(instance, direction, sliced)
-    if best is not None and _wires_matter(instance, limits):
+    if best is not None and instance.problem.wires_matter and limits.effort > 0:
         yield from _front(instance, order, best, limits)
 
 
@@ -235,7 +235,3 @@ def _front(instance: Instance, order: Sequence[int], best: int, limits: Limits) 
                 relaxed = None if limits.stopped() else slice_within(direction, int(least.time * factor))
                 if relaxed is not None:
                     yield from floorplans(instance, direction, relaxed)
-
-
-def _wires_matter(instance: Instance, limits: Limits) -> bool:
-    return bool(instance.problem.nets) and instance.problem.wirelength_weight > 0 and limits.effort > 0

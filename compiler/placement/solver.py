@@ -149,7 +149,7 @@ class _Search:
             interrupted=interrupted,
             turned=tuple(chosen[at][1] for at in whole),
             cost=best.cost,
-            cost_bound=bounds.objective_bound(instance.problem, instance.all_tables, instance.bound),
+            cost_bound=bounds.objective_bound(instance, self.bound),
             front=tuple(sorted((each.interval, each.wirelength) for each in self.seen)),
         )
 

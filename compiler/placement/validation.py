@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from wsec.compiler.errors import WsecError
+from wsec.compiler.placement.shape_curves import NEVER
 
 if TYPE_CHECKING:
     from wsec.compiler.placement.problem import Limits, PlacementKernel, PlacementProblem
 
+MOST_CYCLES: Final = 1 << 50
+"""Times are searched in floating point too, where all whole numbers up to this one are themselves."""
+
+_MOST_COST: Final = 1e100
+"""Far below what the search takes for infinite."""
+
 
 def check_problem(problem: PlacementProblem) -> None:
     """Raise WSEC330 to WSEC332 for the first thing that is wrong with the problem."""
-    if problem.width < 1 or problem.height < 1:
-        raise _malformed("the grid", "width and height of at least 1", f"{problem.width} x {problem.height}")
+    if not (1 <= problem.width < NEVER and 1 <= problem.height < NEVER):
+        found = f"{problem.width} x {problem.height}"
+        raise _malformed("the grid", f"width and height of 1 to {NEVER - 1:,}", found)
     if not problem.kernels:
         raise _malformed("kernels", "at least one kernel to place", "none")
     if not math.isfinite(problem.wirelength_weight) or problem.wirelength_weight < 0:
@@ -90,6 +98,10 @@ def _check_shapes(kernel: PlacementKernel) -> None:
         at = int(values.argmin())
         if values[at] < least:
             raise _malformed(where, f"{name} of at least {least}", f"{name} {int(values[at])} in option {at}")
+    at = int(shapes.cycles.argmax())
+    if shapes.cycles[at] > MOST_CYCLES:
+        found = f"cycles {int(shapes.cycles[at]):,} in option {at}"
+        raise _malformed(where, f"cycles of at most {MOST_CYCLES:,}", found)
 
 
 def _check_nets(problem: PlacementProblem) -> None:
@@ -106,3 +118,16 @@ def _check_nets(problem: PlacementProblem) -> None:
             )
         if not math.isfinite(net.weight) or net.weight < 0:
             raise _malformed(where, "a finite weight of at least 0", f"{net.weight}")
+    _check_price(problem)
+
+
+def _check_price(problem: PlacementProblem) -> None:
+    """Refuse weights and prices that make the longest wires dearer than the search can count."""
+    words = sum(net.weight for net in problem.nets)
+    hops = words * (problem.width + problem.height)
+    price = (
+        problem.wirelength_weight * MOST_CYCLES if problem.hop_cycles is None else problem.hop_cycles * hops
+    )
+    if max(hops, price) > _MOST_COST:
+        found = f"{words:g} words in all, on {problem.width} x {problem.height} cores"
+        raise _malformed("nets", f"word-hops and their price of at most {_MOST_COST:g}", found)

@@ -24,8 +24,22 @@ PROBLEM = PlacementProblem(
     (PlacementKernel("a", SHAPES), PlacementKernel("b", SHAPES)),
     (Net(0, 1, 2.0),),
     (Rectangle(0, 4, 6, 1),),
+    hop_cycles=0.05,
 )
-GOOD = Placement((0, 1), (0, 2), (0, 0), 12, 10, 8.0, "by hand", proven_optimal=False, interrupted=False)
+GOOD = Placement(
+    (0, 1),
+    (0, 2),
+    (0, 0),
+    12,
+    10,
+    8.0,
+    "by hand",
+    proven_optimal=False,
+    interrupted=False,
+    cost=12.4,
+    cost_bound=10.1,
+    front=((11, 9.0), (12, 8.0)),
+)
 
 
 def test_a_legal_placement_has_no_findings() -> None:
@@ -42,20 +56,30 @@ def test_a_legal_placement_has_no_findings() -> None:
         ),
         ({"option": (0, 2)}, "kernel 'b': expected an option in 0 ... 1, found 2"),
         (
-            {"x": (0, 3), "wirelength": 10.0},
+            {"x": (0, 3), "wirelength": 10.0, "cost": 12.5, "front": ()},
             "kernel 'b': expected to lie within columns 0 ... 5 and rows 0 ... 4, found columns 3 ... 6 and rows 0 ... 0",
         ),
         (
-            {"y": (2, 0), "wirelength": 12.0},
+            {"y": (2, 0), "wirelength": 12.0, "cost": 12.6, "front": ()},
             "kernel 'a': expected no reserved core, found overlap with the reserved rectangle of 6 x 1 at column 0, row 4",
         ),
         (
-            {"x": (0, 1), "wirelength": 6.0},
+            {"x": (0, 1), "wirelength": 6.0, "cost": 12.3, "front": ()},
             "kernels 'a' and 'b': expected no common core, found both at column 1, row 0",
         ),
-        ({"interval": 13}, "interval: expected 12 cycles, found 13"),
+        ({"interval": 13, "front": ()}, "interval: expected 12 cycles, found 13"),
         ({"interval_bound": 13}, "interval bound: expected at most the interval 12, found 13"),
-        ({"wirelength": 7.0}, "wirelength: expected 8.0 word-hops, found 7.0"),
+        ({"wirelength": 7.0, "front": ()}, "wirelength: expected 8.0 word-hops, found 7.0"),
+        ({"cost_bound": 13.0}, "cost bound: expected at most the cost 12.4, found 13.0"),
+        ({"cost": 12.5}, "cost: expected 12.4 cycles, found 12.5"),
+        (
+            {"front": ((11, 8.0), (12, 8.0))},
+            "front: expected shorter wires at a longer interval, found (11, 8.0) before (12, 8.0)",
+        ),
+        (
+            {"front": ((11, 9.0), (13, 8.0))},
+            "front: expected (12, 8.0) in it, found (11, 9.0), (13, 8.0)",
+        ),
     ],
 )
 def test_each_fault_is_found_and_said(change: dict[str, object], finding: str) -> None:

@@ -25,6 +25,7 @@ from wsec.compiler.placement import (
     ShapeOptions,
     interval_bound,
     legality,
+    objective_bound,
     place,
     slicing,
 )
@@ -60,7 +61,10 @@ def problems(draw: st.DrawFn, side: int = 16, kernels: int = 9, blocks: int = 2)
     return PlacementProblem(
         width,
         height,
-        tuple(PlacementKernel(f"k{index}", shapes) for index, shapes in enumerate(chosen)),
+        tuple(
+            PlacementKernel(f"k{index}", shapes, rotatable=draw(st.booleans()))
+            for index, shapes in enumerate(chosen)
+        ),
         tuple(draw(st.lists(st.builds(Net, end, end, st.floats(0, 100)), max_size=6))),
         tuple(
             draw(
@@ -71,6 +75,7 @@ def problems(draw: st.DrawFn, side: int = 16, kernels: int = 9, blocks: int = 2)
             )
         ),
         draw(st.sampled_from([0.0, 0.05, 5.0])),
+        draw(st.sampled_from([None, 0.0, 0.5])),
     )
 
 
@@ -100,16 +105,21 @@ def test_every_answer_is_legal_and_not_worse_than_the_first(problem: PlacementPr
     assert costs[1] <= costs[0]
 
 
-def _packings(problem: PlacementProblem) -> Iterator[int]:
-    """The interval of every legal placement, by trying all: for grids of a few cores."""
+def _options(kernel: PlacementKernel) -> list[tuple[int, int, int]]:
+    """Width, height and cycles of each option, and of each that is turned."""
+    shapes = kernel.shapes
+    options = list(zip(shapes.widths.tolist(), shapes.heights.tolist(), shapes.cycles.tolist(), strict=True))
+    return options + [(h, w, cycles) for w, h, cycles in options if kernel.rotatable]
+
+
+def _packings(problem: PlacementProblem) -> Iterator[tuple[int, float]]:
+    """Interval and word-hops of every legal placement, by trying all: for grids of a few cores."""
     per_kernel = [
         [
-            (x, y, int(w), int(h), int(cycles))
-            for w, h, cycles in zip(
-                kernel.shapes.widths, kernel.shapes.heights, kernel.shapes.cycles, strict=True
-            )
-            for x in range(problem.width - int(w) + 1)
-            for y in range(problem.height - int(h) + 1)
+            (x, y, w, h, cycles)
+            for w, h, cycles in dict.fromkeys(_options(kernel))
+            for x in range(problem.width - w + 1)
+            for y in range(problem.height - h + 1)
         ]
         for kernel in problem.kernels
     ]
@@ -121,19 +131,30 @@ def _packings(problem: PlacementProblem) -> Iterator[int]:
             a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
             for a, b in pairs
         ):
-            yield max(each[4] for each in chosen)
+            centres = [(x + w / 2, y + h / 2) for x, y, w, h, _ in chosen]
+            ends = [(net.weight, centres[net.source], centres[net.target]) for net in problem.nets]
+            hops = sum(weight * (abs(a[0] - b[0]) + abs(a[1] - b[1])) for weight, a, b in ends)
+            yield max(each[4] for each in chosen), hops
 
 
 @given(problems(side=4, kernels=3, blocks=1))
 @settings(deadline=None, max_examples=50)
 def test_tiny_problems_agree_with_trying_everything(problem: PlacementProblem) -> None:
-    """Nothing is below the bound, a refusal is right, and for so few kernels the interval is the least there is."""
-    least = min(_packings(problem), default=None)
+    """Nothing is below the bounds, a refusal is right, and for so few kernels without wires the interval is the least."""
+    everything = list(_packings(problem))
     placement = _fits(problem, Limits())
     if placement is None:
-        assert least is None
-    else:
-        assert (placement.interval_bound, placement.interval) == (least, least)
+        assert not everything
+        return
+    least = min(interval for interval, _ in everything)
+    bound = interval_bound(problem)
+    cheapest = min(objective(problem, interval, bound, hops) for interval, hops in everything)
+    assert placement.interval_bound == least
+    assert placement.interval == least or problem.wires_matter
+    assert objective_bound(problem) <= placement.cost_bound <= cheapest * (1 + 1e-9)
+    assert placement.cost == pytest.approx(
+        objective(problem, placement.interval, bound, placement.wirelength)
+    )
 
 
 @pytest.mark.parametrize(

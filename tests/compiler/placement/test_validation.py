@@ -36,7 +36,8 @@ def _refusal(problem: PlacementProblem, limits: Limits | None = None) -> str:
 @pytest.mark.parametrize(
     ("problem", "where", "expected", "found"),
     [
-        (replace(GOOD, width=0), "the grid", "width and height of at least 1", "0 x 8"),
+        (replace(GOOD, width=0), "the grid", "width and height of 1 to 1,048,575", "0 x 8"),
+        (replace(GOOD, height=1 << 20), "the grid", "width and height of 1 to 1,048,575", "8 x 1048576"),
         (replace(GOOD, kernels=()), "kernels", "at least one kernel to place", "none"),
         (
             replace(GOOD, wirelength_weight=-1.0),
@@ -49,6 +50,31 @@ def _refusal(problem: PlacementProblem, limits: Limits | None = None) -> str:
             "reserved rectangle at column 1, row 2",
             "width and height of at least 1",
             "0 x 3",
+        ),
+        (
+            replace(GOOD, nets=(Net(0, 1, 1e200), Net(0, 1, 1e200))),
+            "nets",
+            "word-hops and their price of at most 1e+100",
+            "2e+200 words in all, on 8 x 8 cores",
+        ),
+        (
+            replace(GOOD, nets=(Net(0, 1, 1e60),), hop_cycles=1e60),
+            "nets",
+            "word-hops and their price of at most 1e+100",
+            "1e+60 words in all, on 8 x 8 cores",
+        ),
+        (
+            replace(
+                GOOD,
+                kernels=(
+                    PlacementKernel(
+                        "a", ShapeOptions(np.array([1, 2]), np.array([1, 1]), np.array([1, 1 << 62]))
+                    ),
+                ),
+            ),
+            "kernel 'a'",
+            "cycles of at most 1,125,899,906,842,624",
+            "cycles 4,611,686,018,427,387,904 in option 1",
         ),
         (
             replace(GOOD, nets=(Net(0, 1, float("inf")),)),
