@@ -70,12 +70,13 @@ def place_kernels(
     constraints: tuple[Constraint, ...] = (),
     relief: Relief = NO_RELIEF,
 ) -> Placement:
-    """The best placement found; its bound is what no placement of these splits goes below.
+    """The best placement found; its bound on the interval is what no placement of these splits goes below.
 
-    Options of the placement are those of `tables`.
+    Cost, its bound and the front are of the shapes that were searched, with the cycles to expect of them. Options of the
+    placement are those of `tables`.
 
     Raises:
-        WsecError: WSEC320 to WSEC323 where the kernels do not fit or the constraints cannot be kept.
+        WsecError: WSEC320 to WSEC323 where the kernels do not fit, WSEC335 where constraints cannot be kept.
     """
     if not tables:
         return _NOTHING_TO_PLACE
@@ -87,7 +88,8 @@ def place_kernels(
         limits = replace(limits, seed=limits.seed + len(relief.crowded))
     placement = place(expected, limits, report)
     option = tuple(int(indices[at]) for indices, at in zip(kept, placement.option, strict=True))
-    return replace(placement, option=option, interval_bound=bound)
+    proven = placement.interval == bound
+    return replace(placement, option=option, interval_bound=bound, proven_optimal=proven)
 
 
 def kernels_bound(
