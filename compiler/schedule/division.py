@@ -7,7 +7,6 @@ of it leaves at the last column. Planning a part therefore is planning a smaller
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +17,7 @@ from wsec.compiler.operator_constraints import on_kernels
 from wsec.compiler.partition import host_operators_of
 from wsec.compiler.placement.constraints import kernels_of, label
 from wsec.compiler.plan import HOST, PlacementSummary, Wafer
-from wsec.compiler.planning import SAMPLES, split_tables
+from wsec.compiler.planning import SAMPLES, slow_attentions, split_tables
 from wsec.compiler.schedule.partition import interval_bound, partition_kernels
 from wsec.compiler.schedule.problem import PartitionKernel, PartitionNet, PartitionProblem
 
@@ -33,10 +32,11 @@ if TYPE_CHECKING:
     from wsec.compiler.placement.problem import ShapeOptions
     from wsec.compiler.plan import HostOperator, Link, Phase
     from wsec.compiler.planning import Decision, KernelSource, Planner
-    from wsec.compiler.schedule.problem import Objective
+    from wsec.compiler.schedule.problem import KernelPartition, Objective
     from wsec.compiler.target import Target
 
-_OF_ONE_KERNEL = frozenset({"WSEC301", "WSEC320", "WSEC361", "WSEC363", "WSEC334"})  # what no more parts mend
+_OF_ONE_KERNEL = frozenset({"WSEC301", "WSEC320", "WSEC361", "WSEC363"})  # what no more parts mend
+_OF_CONSTRAINTS = frozenset({"WSEC334", "WSEC335"})  # what the user has to mend, whatever fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,18 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """The kernels of a model, the part of each, and the bound on the interval, whatever part each is in."""
+    """The kernels of a model and the part of each.
+
+    Attributes:
+        graph: The kernels.
+        part: Of each.
+        apart: Kernels of the whole model that are several here. Each part must take them for several too: they need not
+            all be in one.
+    """
 
     graph: KernelGraph
     part: tuple[int, ...]
-    bound: int
+    apart: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,8 @@ def fewest(plan: Callable[[int], WaferPlans], count: int | None) -> WaferPlans:
     """What `plan` makes of so many parts, or of the fewest that fit where none are said.
 
     Raises:
-        WsecError: Of `plan`; where no number of parts fits, the last that more parts might have mended.
+        WsecError: Of `plan`; where no number of parts fits, the last that more parts might have mended, and at once
+            what is wrong with constraints.
     """
     if count is not None:
         return plan(count)
@@ -87,6 +95,8 @@ def fewest(plan: Callable[[int], WaferPlans], count: int | None) -> WaferPlans:
         try:
             return plan(count)
         except WsecError as error:
+            if error.code in _OF_CONSTRAINTS:
+                raise
             if error.exit_status is not ExitStatus.DOES_NOT_FIT or error.code in _OF_ONE_KERNEL:
                 raise refusal or error from None
             refusal = error
@@ -104,7 +114,7 @@ def plan_whole(planner: Planner, lowered: ir.Model) -> WaferPlans:
 
 
 def plan_parts(planner: Planner, lowered: ir.Model, parts: Parts) -> tuple[tuple[Decision, ...], int]:
-    """Divide the kernels of a lowered model and plan each part; with the bound on the interval of any division.
+    """Divide the kernels of a lowered model and plan each part; with the bound on the interval however they are divided.
 
     Raises:
         WsecError: WSEC3xx where it does not fit; WSEC361 no such number of parts.
@@ -121,11 +131,11 @@ def plan_parts(planner: Planner, lowered: ir.Model, parts: Parts) -> tuple[tuple
     on_kernels(planner.constraints, nests)  # names what no part has
     decisions = tuple(
         replace(planner, constraints=_of_part(planner.constraints, part_of, number, parts.name)).plan_kernels(
-            _part_of(source, part_of, number), on_host
+            _part_of(source, part_of, division.apart, number), on_host
         )
         for number in range(parts.count)
     )
-    return decisions, division.bound
+    return decisions, _bound_of(decisions, planner, parts)
 
 
 def _of_part(
@@ -158,16 +168,29 @@ def divide_kernels(
 ) -> Division:
     """The kernels split for as many buffers as all parts have room for, and divided.
 
+    As on one wafer, what fits no core is unsplit or its operators, and so are attentions that alone keep the interval up,
+    if that makes it shorter.
+
     Raises:
         WsecError: As `partition_kernels`.
     """
+    apart: frozenset[str] = frozenset()
     try:
-        return _divide(planner, source, on_host, parts, frozenset())
+        graph, tables, found = _divide(planner, source, on_host, parts, apart)
     except WsecError as error:
-        unsplit = planner.oversized(source) if error.exit_status is ExitStatus.DOES_NOT_FIT else frozenset()
-        if not unsplit:
+        apart = planner.oversized(source) if error.exit_status is ExitStatus.DOES_NOT_FIT else frozenset()
+        if not apart:
             raise
-    return _divide(planner, source, on_host, parts, unsplit)
+        graph, tables, found = _divide(planner, source, on_host, parts, apart)
+    slow = slow_attentions(tables, max(found.part_intervals))
+    if slow:
+        try:
+            several, _, other = _divide(planner, source, on_host, parts, apart | slow)
+        except WsecError:
+            return Division(graph, found.part, apart)  # its operators need more memory than there is
+        if other.interval < found.interval:
+            return Division(several, other.part, apart | slow)
+    return Division(graph, found.part, apart)
 
 
 def _divide(
@@ -175,22 +198,30 @@ def _divide(
     source: KernelSource,
     on_host: Sequence[HostOperator],
     parts: Parts,
-    unsplit: frozenset[str],
-) -> Division:
+    apart: frozenset[str],
+) -> tuple[KernelGraph, list[SplitTable], KernelPartition]:
     for samples in SAMPLES:
         try:
-            graph = source(samples, unsplit)
+            graph = source(samples, apart)
             tables = split_tables(graph, planner.target, planner.tables)
-            problem, least = (
-                partition_problem(graph, tables, on_host, planner.target, parts, shapes=shapes)
-                for shapes in (attrgetter("shapes"), attrgetter("least"))
-            )
-            found = partition_kernels(problem, objective=parts.objective)
-            return Division(graph, found.part, interval_bound(least, parts.objective))
+            problem = partition_problem(graph, tables, on_host, planner.target, parts)
+            return graph, tables, partition_kernels(problem, objective=parts.objective)
         except WsecError as error:
             if samples == SAMPLES[-1] or error.exit_status is not ExitStatus.DOES_NOT_FIT:
                 raise
     raise AssertionError("the last number of buffers raises")
+
+
+def _bound_of(decisions: Sequence[Decision], planner: Planner, parts: Parts) -> int:
+    """What no interval is below, by the cores that the kernels need as they were split in the end."""
+    tables = [
+        table
+        for decision in decisions
+        for table in split_tables(decision.graph, planner.target, planner.tables)
+    ]
+    kernels = _curves(tables, [table.least for table in tables])
+    problem = PartitionProblem(kernels, (), parts.count, planner.target.grid.cores)
+    return interval_bound(problem, parts.objective)
 
 
 def partition_problem(
@@ -199,8 +230,6 @@ def partition_problem(
     on_host: Sequence[HostOperator],
     target: Target,
     parts: Parts,
-    *,
-    shapes: Callable[[SplitTable], ShapeOptions],
 ) -> PartitionProblem:
     """Kernels with the areas of their splits, and the tensors between them; ways over the host keep the order only.
 
@@ -210,22 +239,23 @@ def partition_problem(
         on_host: In topological order.
         target: Its grid is that of each part.
         parts: How many, and what between them costs.
-        shapes: Of a table: those with the cycles to expect, or with the least, for bounds.
     """
-    curves: dict[int, PartitionKernel] = {}
-    kernels = []
-    for table in tables:
-        options = shapes(table)
-        if id(options) not in curves:
-            curves[id(options)] = _curve(options)
-        kernels.append(replace(curves[id(options)], name=table.nest.name))
     return PartitionProblem(
-        tuple(kernels),
+        _curves(tables, [table.shapes for table in tables]),
         (*_nets(graph.links), *_over_the_host(graph, on_host)),
         parts.count,
         target.grid.cores,
         parts.cycles_per_word,
         parts.name,
+    )
+
+
+def _curves(tables: Sequence[SplitTable], shapes: Sequence[ShapeOptions]) -> tuple[PartitionKernel, ...]:
+    """Cores against cycles of each kernel; kernels of equal shapes share theirs."""
+    curves = {id(options): _curve(options) for options in {id(each): each for each in shapes}.values()}
+    return tuple(
+        replace(curves[id(options)], name=table.nest.name)
+        for table, options in zip(tables, shapes, strict=True)
     )
 
 
@@ -266,11 +296,13 @@ def _over_the_host(graph: KernelGraph, on_host: Sequence[HostOperator]) -> list[
     ]
 
 
-def _part_of(source: KernelSource, part_of: dict[str, int], number: int) -> KernelSource:
-    """The kernels of one part; all others are outside, as the host is."""
+def _part_of(
+    source: KernelSource, part_of: dict[str, int], apart: frozenset[str], number: int
+) -> KernelSource:
+    """The kernels of one part; all others are outside, as the host is. Those `apart` stay several."""
 
     def part(samples: int, unsplit: frozenset[str]) -> KernelGraph:
-        graph = source(samples, unsplit)
+        graph = source(samples, apart | unsplit)
         inside = [max(part_of[name] for name in nest.operators) == number for nest in graph.nests]
         return kernels_inside(graph, inside)
 

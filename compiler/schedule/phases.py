@@ -61,11 +61,10 @@ def _joined(decisions: tuple[Decision, ...], bound: int, target: Target, samples
     summaries = _summaries(decisions, joined, target)
     loads = sum(summary.load_cycles for summary in summaries)
     interval = sum(summary.placement.interval + summary.crossing_cycles for summary in summaries)
-    least = min(bound, sum(summary.placement.interval_bound for summary in summaries))
     least_load = memory_cycles(weight_bytes(kernel for phase in joined for kernel in phase.kernels), target)
     phases = tuple(replace(phase, summary=summary) for phase, summary in zip(joined, summaries, strict=True))
     summary = summary_of_parts(
-        decisions, interval + math.ceil(loads / samples), least + math.ceil(least_load / samples)
+        decisions, interval + math.ceil(loads / samples), bound + math.ceil(least_load / samples)
     )
     return WaferPlans((Wafer(phases),), decisions, summary)
 

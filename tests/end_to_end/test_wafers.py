@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+import onnx
 import pytest
+from attention_models import Sizes, bert
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import SMALL_MODELS, ModelMaker, host_in_between, residual_network
@@ -111,6 +114,38 @@ def test_a_slow_link_between_wafers_sets_interval_and_latency(tmp_path: Path) ->
     assert slow.record.placement.interval == result.interval_cycles
     assert result.latency_cycles >= 1000 + words * 32 * 100
     assert fast.estimate().latency_cycles >= 1000
+
+
+def test_an_attention_that_keeps_the_interval_up_is_taken_apart_on_wafers_too(tmp_path: Path) -> None:
+    """Before it is divided, so that its operators may be on several; the bound is that of the operators."""
+    sizes = Sizes(heads=2, groups=2, rows=24, keys=24, size=16, width=16)
+    model = onnx.load(bert(tmp_path / "attention.onnx", sizes))
+    (output,) = model.graph.output
+    weights = np.random.default_rng(0).standard_normal((32, 32)).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "projection"))
+    model.graph.node.append(onnx.helper.make_node("MatMul", [output.name, "projection"], ["projected"]))
+    output.name = "projected"
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    plan = compiled(path, 2, (30, 30))
+    assert {kernel.kind for kernel in plan.record.kernels()} >= {"matmul", "softmax"}
+    assert_right(plan)
+
+
+def test_constraints_are_refused_at_once_however_many_wafers_there_may_be(tmp_path: Path) -> None:
+    """Auto does not try one number of wafers after the other for a rectangle that lies off the grid."""
+    model = residual_network(tmp_path)
+    name = next(iter(compiled(model, 1, (16, 16)).record.kernels())).operators[0]
+    options = Options(target=linked(), region=(16, 16), effort=0, wafers=None)
+    stages: list[str] = []
+    with pytest.raises(WsecError) as raised:
+        compile_model(
+            model,
+            replace(options, constraints=(Within(name, Rectangle(20, 20, 4, 4)),)),
+            observer=lambda event: stages.append(event.stage),
+        )
+    assert raised.value.code == "WSEC335"
+    assert "wafers" not in stages
 
 
 def refusal(model: Path, wafers: int, target: str | Target) -> str:
