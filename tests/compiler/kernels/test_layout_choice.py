@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsec.compiler.assembly import assemble_kernels
+from wsec.compiler.cost.kernel_cost import SplitCosts
 from wsec.compiler.kernels.graph import HOST_INDEX, GraphLink, KernelGraph
 from wsec.compiler.kernels.layout_choice import share_layouts
 from wsec.compiler.kernels.loop_nest import Loop, LoopNest, LoopRole, Operand, Work, follows
 from wsec.compiler.kernels.splits import SplitTable, enumerate_splits, no_dearer_splits, split_of
 from wsec.compiler.layouts import Laid, straight
-from wsec.compiler.placement import Placement
+from wsec.compiler.placement import Placement, ShapeOptions
 from wsec.compiler.target import load_target
 
 if TYPE_CHECKING:
@@ -129,6 +131,29 @@ def test_a_model_of_one_kernel_stays_as_it_is() -> None:
     tables = [enumerate_splits(graph.nests[0], TARGET)]
     shared, after = share_layouts(graph, tables, _placed([3]), TARGET)
     assert split_of(shared[0], after.option[0]) == split_of(tables[0], 3)
+
+
+def test_equal_kernels_in_different_orders_keep_their_rectangles() -> None:
+    """Where they list the same splits in another order, the same number means another split."""
+    graph = _graph(
+        _pointwise(["x"], "a", (16, 16), turned=False), _pointwise(["a"], "b", (16, 16), turned=False)
+    )
+    whole, other = (enumerate_splits(nest, TARGET) for nest in graph.nests)
+    last = len(other.turns) - 1
+    backwards = replace(
+        other,
+        parts=other.parts[::-1],
+        on_rows=other.on_rows[::-1],
+        turns=other.turns[::-1],
+        costs=SplitCosts(*(getattr(other.costs, name)[::-1] for name in SplitCosts.__slots__)),
+        shapes=ShapeOptions(other.shapes.widths[::-1], other.shapes.heights[::-1], other.shapes.cycles[::-1]),
+    )
+    before = _placed([last, last])
+    shared, after = share_layouts(graph, [whole, backwards], before, TARGET)
+    old = assemble_kernels([whole, backwards], before, TARGET)
+    new = assemble_kernels(shared, after, TARGET)
+    assert old[0].rectangle != old[1].rectangle
+    assert [kernel.rectangle for kernel in new] == [kernel.rectangle for kernel in old]
 
 
 @settings(max_examples=25)
