@@ -2,8 +2,36 @@
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING
+
 from wsec.cli.summary import phase_facts
 from wsec.runtime.phase_estimate import PhaseEstimate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Wsec
+
+
+def test_a_model_in_phases_from_the_command_line(wsec: Wsec, small_model: Path, tmp_path: Path) -> None:
+    """Summary and estimate have a line for each phase and one for the batch, and the JSON object the same figures."""
+    folder = tmp_path / "p"
+    options = ("--target", "mesh16", "--effort", "0", "--phases", "2", "--samples-per-phase", "8")
+    compiled = wsec("compile", small_model, "-o", folder, *options, columns=200)
+    assert compiled.exit_code == 0, compiled.output
+    estimated = wsec("estimate", folder, columns=200).stdout
+    result = json.loads(wsec("estimate", folder, "--json").stdout)
+    total = sum(phase["batch_cycles"] for phase in result["phases"])
+    assert (len(result["phases"]), result["samples_per_phase"], result["latency_cycles"]) == (2, 8, total)
+    assert result["interval_cycles"] == -(-total // 8)
+    for printed in (compiled.stdout, estimated):
+        lines = [line.split() for line in printed.splitlines()]
+        assert [line[1] for line in lines if line[:1] == ["phase"]] == ["0", "1"]
+        assert ["batch", f"{total:,}", "cycles", "for", "8", "samples"] in lines
+    cycles = "cycles for the slowest kernel of each phase, loads and crossings, "
+    assert cycles in compiled.stdout
+    assert wsec("run", folder, "--verify").exit_code == 0
 
 
 def test_each_phase_is_a_line_with_what_it_costs() -> None:

@@ -66,8 +66,9 @@ class Summary:
         interval_cycles: Cycles between two samples.
         interval_bound_cycles: No placement of these kernels has a lower interval: of cores and of the host's link.
         gap: Interval over bound, minus one.
-        placement_interval_cycles: Cycles of the slowest kernel; the interval is longer where a link or the host is slower.
-        placement_bound_cycles: No placement has a slowest kernel that is faster.
+        placement_interval_cycles: Cycles of the slowest kernel; the interval is longer where a link or the host is slower. Of several
+            phases, the sum, with what crosses and a sample's share of the loads.
+        placement_bound_cycles: No placement has a slowest kernel that is faster, no division into phases a lower sum.
         interrupted: The search was stopped by Ctrl-C.
         placement_method: Which stage of the search found the placement.
         bottleneck: What limits the interval.
@@ -279,13 +280,14 @@ def host_share(host: HostShare, split: SplitShare) -> str:
 
 
 def _slowest_kernel(summary: Summary) -> list[tuple[str, str]]:
-    """What placement reached, where something else is slower than the kernels."""
+    """What placement reached, where something else is slower than the kernels, or adds to them."""
     cycles = summary.placement_interval_cycles
     if cycles == summary.interval_cycles:
         return []
     bound = summary.placement_bound_cycles
     gap = f", {percent(cycles / bound - 1)} above its bound" if bound else ""
-    return [("placement", f"{count(cycles)} cycles for the slowest kernel{gap}")]
+    what = "the slowest kernel of each phase, loads and crossings" if summary.phases else "the slowest kernel"
+    return [("placement", f"{count(cycles)} cycles for {what}{gap}")]
 
 
 def _gap(summary: Summary) -> str:
