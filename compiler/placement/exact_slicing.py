@@ -29,6 +29,7 @@ from wsec.compiler.placement.slicing_subsets import (
     cut_boxes,
     fill_subsets,
     make_subsets,
+    sizes,
 )
 
 if TYPE_CHECKING:
@@ -143,8 +144,7 @@ def subset_curves(instance: Instance, kinds: Kinds, time: int, limits: Limits) -
         subsets.area[subset] = table.least_area[table.count_within(time) - 1]
         subsets.height[subset] = np.minimum(least_heights(table, time, space.width), NONE)
         close_curve(subsets, subset, waste)
-    index = np.arange(len(subsets.area))
-    size = (index[:, None] // subsets.stride % (subsets.number + 1)).sum(axis=1)
+    size = sizes(subsets)
     with ThreadPoolExecutor(_WORKERS) as threads:
         for kernels in range(2, int(size[-1]) + 1):
             which = np.flatnonzero(size == kernels)

@@ -178,10 +178,16 @@ def split_box(subsets: Subsets, subset: int, width: int, height: int) -> tuple[i
     return 0, False
 
 
+def sizes(subsets: Subsets) -> NDArray[np.int64]:
+    """How many items each subset holds."""
+    index = np.arange(len(subsets.area))
+    held: NDArray[np.int64] = (index[:, None] // subsets.stride % (subsets.number + 1)).sum(axis=1)
+    return held
+
+
 def several(subsets: Subsets) -> NDArray[np.int64]:
     """The subsets of at least two items, fewest items first."""
-    index = np.arange(len(subsets.area))
-    size = (index[:, None] // subsets.stride % (subsets.number + 1)).sum(axis=1)
+    size = sizes(subsets)
     order: NDArray[np.int64] = np.argsort(size, kind="stable")
     return order[np.searchsorted(size[order], 2) :]
 
