@@ -7,7 +7,6 @@ a phase whose weights were loaded reads what it needs of earlier phases, works, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wsec.compiler.plan import HOST
@@ -19,18 +18,8 @@ if TYPE_CHECKING:
     from wsec.compiler.target import Target
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseWords:
-    """Words of a sample from earlier phases and for later ones, each tensor once, and how many tensors these are."""
-
-    words_in: int
-    words_out: int
-    tensors_in: int
-    tensors_out: int
-
-
-def words_between_phases(phases: Sequence[Phase]) -> tuple[PhaseWords, ...]:
-    """What comes to each phase of a wafer from earlier ones and leaves it for later ones."""
+def words_between_phases(phases: Sequence[Phase]) -> tuple[tuple[int, int], ...]:
+    """Words of a sample that come to each phase of a wafer from earlier ones and leave it for later ones, each tensor once."""
     ways_in = []
     for phase in phases:
         own = {HOST, *(kernel.name for kernel in phase.kernels)}
@@ -40,10 +29,7 @@ def words_between_phases(phases: Sequence[Phase]) -> tuple[PhaseWords, ...]:
         {link.tensor: link.words for link in phase.links if link.target == HOST and link.tensor in crossing}
         for phase in phases
     ]
-    return tuple(
-        PhaseWords(sum(into.values()), sum(out.values()), len(into), len(out))
-        for into, out in zip(ways_in, ways_out, strict=True)
-    )
+    return tuple((sum(into.values()), sum(out.values())) for into, out in zip(ways_in, ways_out, strict=True))
 
 
 def weight_bytes(kernels: Iterable[Kernel]) -> int:

@@ -70,19 +70,18 @@ def _joined(decisions: tuple[Decision, ...], bound: int, target: Target, samples
 
 
 def _summaries(decisions: Sequence[Decision], phases: Sequence[Phase], target: Target) -> list[PhaseSummary]:
-    word_bytes = target.fabric.word_bytes
     found = []
     for decision, phase, words in zip(decisions, phases, words_between_phases(phases), strict=True):
         size = weight_bytes(phase.kernels)
+        crossing = (memory_cycles(target.fabric.word_bytes * each, target) for each in words)
         found.append(
             PhaseSummary(
                 placement=summary_of(decision),
                 weight_bytes=size,
                 load_cycles=memory_cycles(size, target),
-                words_in=words.words_in,
-                words_out=words.words_out,
-                crossing_cycles=memory_cycles(word_bytes * words.words_in, target)
-                + memory_cycles(word_bytes * words.words_out, target),
+                words_in=words[0],
+                words_out=words[1],
+                crossing_cycles=sum(crossing),
             )
         )
     return found
