@@ -70,11 +70,10 @@ class Groups(NamedTuple):
 
 
 def applies(instance: Instance) -> bool:
-    """Whether only the interval counts and the kernels are few enough for one rectangle that is free."""
+    """Whether the kernels are few enough, and free, in one rectangle; the groups shorten the interval, not the wires."""
     space = instance.tilings[0][0]
     single = len(instance.tilings[0]) == 1 and 2 <= len(instance.tables) <= _LARGEST
-    free = not instance.problem.wires_matter and not instance.demands
-    return single and free and max(space.width, space.height) < LONGEST // 2
+    return single and not instance.demands and max(space.width, space.height) < LONGEST // 2
 
 
 def search(instance: Instance, best: Candidate, limits: Limits) -> Iterator[Candidate]:

@@ -1,9 +1,10 @@
 """`place`: from a problem to the best legal placement that the effort finds, with a lower bound beside it.
 
 Stages: columns of free width for many kernels, slicing floorplans by dynamic programming, other packing orders only
-where the topological one does not fit, CP-SAT for the whole of small problems, groups and the exact slicing search for
-the interval alone, annealing, CP-SAT on windows. Each takes the best placement so far and may only improve it. The
-answer depends on problem, effort and seed, and is checked by `legality` before it leaves.
+where the topological one does not fit, CP-SAT for the whole of small problems, groups where the interval matters more
+than wires, the exact slicing search where it matters alone, annealing, CP-SAT on windows. Each takes the best placement
+so far and may only improve it. The answer depends on problem, effort and seed, and is checked by `legality` before it
+leaves.
 """
 
 from __future__ import annotations
@@ -39,10 +40,11 @@ _COLUMNS_ALONE: Final = 0.85
 """The share of the search in columns where slicing follows, and where it does not."""
 
 _WARM_UP: Final = 0.1
-"""The share of the search in groups before the exact search, which is faster the less it has to improve."""
+"""The share of the search in groups before the exact search, which is faster the less it has to improve, and before
+annealing where wires matter, which shortens them."""
 
 _GROUPS: Final = 0.7
-"""Its share where the exact search does not apply; annealing has the rest."""
+"""Its share where only the interval counts and the exact search does not apply; annealing has the rest."""
 
 _ANNEALING: Final = 0.9
 """The share of annealing where wires count; windows have the rest."""
@@ -196,9 +198,11 @@ def _slice(search: _Search, limits: Limits) -> Iterator[Candidate]:
         yield from tile_search.search(instance, best, limits)
         return
     kinds = exact_slicing.kinds_of(instance)
-    if group_search.applies(instance):
+    if group_search.applies(instance) and best.interval - search.bound > best.cost - best.interval:
+        # More to gain than all wires cost, which grow longer.
         search.report("groups")
-        share = _GROUPS if kinds is None else _WARM_UP
+        alone = kinds is None and not instance.problem.wires_matter
+        share = _GROUPS if alone else _WARM_UP
         yield from group_search.search(instance, best, limits.part(share))
     if kinds is not None:
         search.report("exact slicing")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from wsec.compiler.placement import Limits, group_search
+from wsec.compiler.placement import Limits, TouchEdge, group_search, place
 from wsec.compiler.placement.candidate import better
 from wsec.compiler.placement.preparation import prepare
 from wsec.compiler.placement.random_numbers import draw, random_state
@@ -73,8 +73,20 @@ def test_equal_limits_of_effort_give_equal_placements(make_residual_network: Mak
     assert runs[0]
 
 
-def test_wires_and_several_free_rectangles_are_not_for_groups(make_residual_network: MakeNetwork) -> None:
-    """The search knows the interval alone, and one rectangle."""
+def test_constraints_are_not_for_groups(make_residual_network: MakeNetwork) -> None:
+    """The search knows no demands."""
     problem = make_residual_network(12, 1, 110, 90)
-    assert not group_search.applies(prepare(problem))
-    assert group_search.applies(prepare(replace(problem, wirelength_weight=0.0)))
+    demanding = replace(problem, constraints=(TouchEdge(problem.kernels[0].name, ("left",)),))
+    assert group_search.applies(prepare(problem))
+    assert not group_search.applies(prepare(demanding))
+
+
+@pytest.mark.parametrize(("weight", "searched"), [(0.0, ["groups"]), (0.001, ["groups"]), (1.0, [])])
+def test_groups_are_searched_where_they_may_gain_more_than_wires_cost(
+    make_residual_network: MakeNetwork, weight: float, searched: list[str]
+) -> None:
+    """They shorten the interval and lengthen wires, which annealing then shortens."""
+    problem = replace(make_residual_network(31, 3, 110, 90), wirelength_weight=weight)
+    stages: list[str] = []
+    place(problem, Limits(effort=0.3), lambda progress: stages.append(progress.stage))
+    assert sorted({"groups"}.intersection(stages)) == searched
