@@ -75,7 +75,7 @@ def place(
 
 def interval_bound(problem: PlacementProblem) -> int:
     """The area lower bound on the interval, in cycles; raises as `place` does for what cannot fit."""
-    from wsec.compiler.placement.preparation import prepare
+    from wsec.compiler.placement.conflicts import prepare
 
     return prepare(problem).bound
 
@@ -83,7 +83,7 @@ def interval_bound(problem: PlacementProblem) -> int:
 def objective_bound(problem: PlacementProblem) -> float:
     """A lower bound on the whole objective, wires included, in cycles; raises as `place` does for what cannot fit."""
     from wsec.compiler.placement import bounds
-    from wsec.compiler.placement.preparation import prepare
+    from wsec.compiler.placement.conflicts import prepare
 
     instance = prepare(problem)
     return bounds.objective_bound(instance, instance.bound)
@@ -92,8 +92,9 @@ def objective_bound(problem: PlacementProblem) -> float:
 def least_area(problem: PlacementProblem, time: int) -> int | None:
     """Cores that the kernels need at least within `time` cycles each; None if one has no shape that fast.
 
-    More than the grid has free: no placement reaches that interval.
+    More than the grid has free: no placement reaches that interval. Raises as `place` does for what cannot fit.
     """
-    from wsec.compiler.placement import preparation
+    from wsec.compiler.placement.conflicts import prepare
+    from wsec.compiler.placement.preparation import least_area as area_within
 
-    return preparation.least_area(problem, time)
+    return area_within(prepare(problem), time)

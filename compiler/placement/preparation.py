@@ -62,9 +62,8 @@ def prepare(problem: PlacementProblem) -> Instance:
     )
 
 
-def least_area(problem: PlacementProblem, time: int) -> int | None:
+def least_area(instance: Instance, time: int) -> int | None:
     """Cores that the kernels need at least within `time` cycles each; None if one has no shape that fast."""
-    instance = prepare(problem)
     areas = [
         bounds.least_area(instance.problem.kernels, instance.spaces, time),
         *(table.area_within(time) for table in instance.pinned),

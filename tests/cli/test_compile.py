@@ -283,6 +283,16 @@ def test_constraints_of_a_file_are_kept_and_recorded(wsec: Wsec, small_model: Pa
                 "  try:      change one of them, or leave one out\n"
             ),
         ),
+        (
+            '[[forbid]]\nname = "all"\nx = 0\ny = 0\nwidth = 16\nheight = 16\n[[edge]]\noperator = "conv"\nsides = ["left"]\n',
+            (
+                "error[WSEC323]: no arrangement of the kernels was found that keeps the constraints\n"
+                "  where:    constraint 'all' (wanted.toml, line 1)\n"
+                "  expected: an arrangement of 4 kernels that keeps the constraint named\n"
+                "  found:    none; the kernels do not fit: no core of the region is free\n"
+                "  try:      leave it out, or give it more room\n"
+            ),
+        ),
     ],
 )
 def test_a_constraint_that_cannot_be_kept_is_named(

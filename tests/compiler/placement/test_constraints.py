@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ from wsec.compiler.placement import (
     TouchEdge,
     Within,
     interval_bound,
+    least_area,
     objective_bound,
     place,
 )
@@ -263,6 +265,17 @@ def test_a_constraint_that_takes_the_room_is_named() -> None:
         "  found:    none; kernel 'a' does not fit the region in any of its 1 shapes\n"
         "  try:      leave it out, or give it more room"
     )
+
+
+@pytest.mark.parametrize(
+    "function", [place, interval_bound, objective_bound, partial(least_area, time=9)], ids=repr
+)
+def test_bounds_name_the_constraint_too(function: Callable[[PlacementProblem], object]) -> None:
+    """Whoever asks for a bound first reads no advice to take a larger grid."""
+    problem = replace(GRID, constraints=(Forbid(Rectangle(2, 0, 4, 8), name="aisle"),))
+    with pytest.raises(WsecError) as caught:
+        function(problem)
+    assert (caught.value.code, caught.value.where) == ("WSEC323", "constraint 'aisle'")
 
 
 def test_what_does_not_fit_anyhow_is_no_fault_of_constraints() -> None:
