@@ -1,8 +1,9 @@
 """The partition of kernels onto a chain of equal parts: the shortest interval, and near it the fewest words across.
 
-Where the longest interval counts, contiguous parts of several topological orders, each exact, then moves of single kernels from there: first for shorter
-intervals than contiguous parts reach, down to the area lower bound, then for fewer words, then for balance where no more words are across. Where the sum counts, the best
-contiguous parts of these orders. Deterministic.
+Where the longest interval counts, contiguous parts of several topological orders, each exact, then moves of single kernels
+from there: first for shorter intervals than contiguous parts reach, down to the area lower bound, then for fewer words,
+then for balance where no more words are across. Where the sum counts, the best contiguous parts of these orders.
+Deterministic.
 """
 
 from __future__ import annotations
