@@ -85,7 +85,7 @@ def place_kernels(
     bound = kernels_bound(graph, tables, target, constraints)
     if relief.crowded:
         expected = replace(expected, wirelength_weight=_WIRES_OF_RELIEF * expected.wirelength_weight)
-        limits = replace(limits, seed=limits.seed + len(relief.crowded))
+        limits = replace(limits, seed=(limits.seed + len(relief.crowded)) % 2**31)
     placement = place(expected, limits, report)
     option = tuple(int(indices[at]) for indices, at in zip(kept, placement.option, strict=True))
     proven = placement.interval == bound

@@ -53,7 +53,7 @@ def refusal(constraint: Constraint, expected: str, found: str, hint: str = _HINT
 def _check_names(constraint: Constraint, kernels: Mapping[str, PlacementKernel]) -> None:
     for name in kernels_of(constraint):
         if name not in kernels:
-            nearest = difflib.get_close_matches(name, kernels, n=_NEAREST)
+            nearest = difflib.get_close_matches(str(name), kernels, n=_NEAREST)
             raise WsecError(
                 "WSEC334",
                 "a constraint names something that is not placed",
@@ -164,8 +164,40 @@ def narrow_spaces(
     misses = [_miss(kernel, space) for space in left]
     if all(misses):
         found = min(miss for miss in misses if miss)[1] if misses else "no free core there"
-        raise refusal(constraint, f"room for a shape of kernel {kernel.name!r}", found)
+        others = "".join(f"\n{label(each)}" for each in _opponents(constraint, kernel, problem))
+        because = f"; against it stand:{others}" if others else ""
+        raise refusal(constraint, f"room for a shape of kernel {kernel.name!r}", f"{found}{because}")
     return left
+
+
+def _opponents(
+    constraint: Within | TouchEdge, kernel: PlacementKernel, problem: PlacementProblem
+) -> list[Constraint]:
+    """What else the kernel must keep to, and what takes room where it should be; nothing if it has no room anyhow."""
+    if isinstance(constraint, Within) and _miss(kernel, constraint.area):
+        return []
+    return [
+        each
+        for each in problem.constraints
+        if (
+            _is_there(constraint, _taken(each), problem)
+            if isinstance(each, Pin | Forbid)
+            else isinstance(each, Within | TouchEdge)
+            and each.kernel == kernel.name
+            and each is not constraint
+        )
+    ]
+
+
+def _taken(constraint: Pin | Forbid) -> Rectangle:
+    return constraint.rectangle if isinstance(constraint, Pin) else constraint.area
+
+
+def _is_there(constraint: Within | TouchEdge, box: Rectangle, problem: PlacementProblem) -> bool:
+    """Whether a rectangle is where a constraint wants its kernel."""
+    if isinstance(constraint, Within):
+        return box.overlaps(constraint.area)
+    return touches(box, grid_of(problem), constraint.sides)
 
 
 def check_areas(problem: PlacementProblem, least: Mapping[str, int], tiles: Sequence[Rectangle]) -> None:

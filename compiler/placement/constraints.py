@@ -84,13 +84,13 @@ def label(constraint: Constraint) -> str:
     elif isinstance(constraint, Pin):
         called = f"the pin of {constraint.kernel!r}"
     elif isinstance(constraint, Within):
-        called = f"the region of {constraint.kernel!r}"
+        called = f"the region {shown(constraint.area)} of {constraint.kernel!r}"
     elif isinstance(constraint, Forbid):
         called = f"the forbidden area of {shown(constraint.area)}"
     elif isinstance(constraint, Adjacent):
         called = f"the adjacency of {constraint.kernel!r} and {constraint.other!r}"
     else:
-        called = f"the edge of {constraint.kernel!r}"
+        called = f"the {' or '.join(map(str, constraint.sides)) or 'missing'} edge of {constraint.kernel!r}"
     return f"{called} ({constraint.origin})" if constraint.origin else called
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.placement.constraints import Constraint
+
+
+_FEWEST_WORDS: Final = 1e-30
+"""Of all nets together; fewer are as good as none, and their price would not be finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +237,6 @@ def hop_cycles(problem: PlacementProblem, interval_bound: int) -> float:
     if problem.hop_cycles is not None:
         return problem.hop_cycles
     words = math.fsum(net.weight for net in problem.nets)
-    if words <= 0:
+    if words < _FEWEST_WORDS:
         return 0.0
     return problem.wirelength_weight * interval_bound / (words * (problem.width + problem.height))

@@ -277,7 +277,7 @@ def test_constraints_of_a_file_are_kept_and_recorded(wsec: Wsec, small_model: Pa
             '[[region]]\noperator = "conv"\nx = 10\ny = 0\nwidth = 10\nheight = 2\n',
             (
                 "error[WSEC335]: a constraint cannot be kept\n"
-                "  where:    the region of 'conv' (wanted.toml, line 1)\n"
+                "  where:    the region 10 x 2 at column 10, row 0 of 'conv' (wanted.toml, line 1)\n"
                 "  expected: cores of the grid, columns 0 ... 15 and rows 0 ... 15\n"
                 "  found:    columns 10 ... 19 and rows 0 ... 1\n"
                 "  try:      change one of them, or leave one out\n"

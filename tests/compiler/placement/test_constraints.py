@@ -118,7 +118,7 @@ def _refusal(*constraints: Constraint) -> str:
         ),
         (
             (Within("a", Rectangle(0, 0, 4, 0)),),
-            "the region of 'a'",
+            "the region 4 x 0 at column 0, row 0 of 'a'",
             "width and height of at least 1",
             "4 x 0",
         ),
@@ -142,20 +142,20 @@ def _refusal(*constraints: Constraint) -> str:
         ),
         (
             (TouchEdge("a", ()),),
-            "the edge of 'a'",
+            "the missing edge of 'a'",
             "at least one of the sides left, right, top, bottom",
             "none",
         ),
         ((Adjacent("a", "a"),), "the adjacency of 'a' and 'a'", "two different kernels", "'a' twice"),
         (
             (Pin("a", Rectangle(0, 0, 4, 4)), Within("a", Rectangle(1, 0, 6, 6))),
-            "the region of 'a'",
+            "the region 6 x 6 at column 1, row 0 of 'a'",
             "'a' inside 6 x 6 at column 1, row 0",
             "the pin of 'a' puts it at 4 x 4 at column 0, row 0",
         ),
         (
             (Pin("a", Rectangle(0, 0, 4, 4)), TouchEdge("a", ("right", "bottom"))),
-            "the edge of 'a'",
+            "the right or bottom edge of 'a'",
             "'a' at the right or bottom",
             "the pin of 'a' puts it at 4 x 4 at column 0, row 0",
         ),
@@ -167,21 +167,41 @@ def _refusal(*constraints: Constraint) -> str:
         ),
         (
             (Within("a", Rectangle(0, 0, 3, 8)),),
-            "the region of 'a'",
+            "the region 3 x 8 at column 0, row 0 of 'a'",
             "room for a shape of kernel 'a'",
             "3 x 8 at column 0, row 0 is free there, and the nearest shape is 4 x 4",
         ),
         (
             (Forbid(Rectangle(0, 0, 1, 8)), TouchEdge("a", ("left",))),
-            "the edge of 'a'",
+            "the left edge of 'a'",
             "room for a shape of kernel 'a'",
-            "no free core there",
+            "no free core there; against it stand:\n            the forbidden area of 1 x 8 at column 0, row 0",
+        ),
+        (
+            (
+                Within("a", Rectangle(0, 0, 4, 4)),
+                Within("b", Rectangle(0, 4, 4, 4)),
+                Within("a", Rectangle(1, 0, 7, 8)),
+            ),
+            "the region 7 x 8 at column 1, row 0 of 'a'",
+            "room for a shape of kernel 'a'",
+            "3 x 4 at column 1, row 0 is free there, and the nearest shape is 4 x 4; against it stand:\n            the region 4 x 4 at column 0, row 0 of 'a'",
+        ),
+        (
+            (
+                Pin("b", Rectangle(4, 0, 4, 4)),
+                Pin("c", Rectangle(0, 0, 2, 2)),
+                Within("a", Rectangle(3, 0, 5, 5), name="desk"),
+            ),
+            "constraint 'desk'",
+            "room for a shape of kernel 'a'",
+            "1 x 5 at column 3, row 0 is free there, and the nearest shape is 4 x 4; against it stand:\n            the pin of 'b'",
         ),
         (
             (Within("a", Rectangle(0, 0, 4, 7)), Within("b", Rectangle(0, 0, 4, 7))),
-            "the region of 'b'",
+            "the region 4 x 7 at column 0, row 0 of 'b'",
             "sum of least areas <= free cores of 4 x 7 at column 0, row 0, 32 <= 28",
-            "in it too:\n            the region of 'a'",
+            "in it too:\n            the region 4 x 7 at column 0, row 0 of 'a'",
         ),
     ],
 )
@@ -248,8 +268,8 @@ def test_constraints_that_only_the_search_refuses_are_named() -> None:
     ) == (
         "error[WSEC323]: no arrangement of the kernels was found that keeps the constraints\n"
         "  where:    the pin of 'c'\n"
-        "            the edge of 'a'\n"
-        "            the edge of 'b'\n"
+        "            the left edge of 'a'\n"
+        "            the left edge of 'b'\n"
         "  expected: an arrangement of 3 kernels that keeps the 3 constraints named\n"
         "  found:    none; no arrangement of the kernels was found, although their areas would allow one\n"
         "  try:      leave one of them out, or give it more room"

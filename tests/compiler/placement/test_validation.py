@@ -11,6 +11,7 @@ from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.placement import (
     Limits,
     Net,
+    Pin,
     PlacementKernel,
     PlacementProblem,
     Rectangle,
@@ -36,15 +37,32 @@ def _refusal(problem: PlacementProblem, limits: Limits | None = None) -> str:
 @pytest.mark.parametrize(
     ("problem", "where", "expected", "found"),
     [
+<<<<<<< HEAD
         (replace(GOOD, width=0), "the grid", "width and height of 1 to 1,048,575", "0 x 8"),
         (replace(GOOD, height=1 << 20), "the grid", "width and height of 1 to 1,048,575", "8 x 1048576"),
+=======
+        (replace(GOOD, width=0), "the grid", "whole numbers from 1 to 65,536 as width and height", "0 x 8"),
+        (
+            replace(GOOD, height=65537),
+            "the grid",
+            "whole numbers from 1 to 65,536 as width and height",
+            "8 x 65537",
+        ),
+        (
+            replace(GOOD, width=8.5),  # type: ignore[arg-type]
+            "the grid",
+            "whole numbers from 1 to 65,536 as width and height",
+            "8.5 x 8",
+        ),
+>>>>>>> e186526 (placement: malformed numbers and constraints are refused by name; refusals of regions say what stands against them)
         (replace(GOOD, kernels=()), "kernels", "at least one kernel to place", "none"),
         (
             replace(GOOD, wirelength_weight=-1.0),
             "wirelength_weight",
-            "a finite number of at least 0",
+            "a number from 0 to 1e+30",
             "-1.0",
         ),
+        (replace(GOOD, hop_cycles=1e31), "hop_cycles", "a number from 0 to 1e+30", "1e+31"),
         (
             replace(GOOD, reserved=(Rectangle(1, 2, 0, 3),)),
             "reserved rectangle at column 1, row 2",
@@ -52,6 +70,7 @@ def _refusal(problem: PlacementProblem, limits: Limits | None = None) -> str:
             "0 x 3",
         ),
         (
+<<<<<<< HEAD
             replace(GOOD, nets=(Net(0, 1, 1e200), Net(0, 1, 1e200))),
             "nets",
             "word-hops and their price of at most 1e+100",
@@ -75,11 +94,29 @@ def _refusal(problem: PlacementProblem, limits: Limits | None = None) -> str:
             "kernel 'a'",
             "cycles of at most 1,125,899,906,842,624",
             "cycles 4,611,686,018,427,387,904 in option 1",
+=======
+            replace(GOOD, reserved=(Rectangle(1, 2, 1.5, 3),)),  # type: ignore[arg-type]
+            "reserved rectangle at column 1, row 2",
+            "whole numbers as x, y, width and height",
+            "1, 2, 1.5, 3",
+        ),
+        (
+            replace(GOOD, constraints=(Pin("a", Rectangle(0, 0.5, 4, 4), name="left"),)),  # type: ignore[arg-type]
+            "constraint 'left'",
+            "whole numbers as x, y, width and height",
+            "0, 0.5, 4, 4",
+        ),
+        (
+            replace(GOOD, constraints=(Rectangle(0, 0, 1, 1),)),  # type: ignore[arg-type]
+            "constraint 0",
+            "a Pin, Within, Forbid, Adjacent or TouchEdge",
+            "Rectangle",
+>>>>>>> e186526 (placement: malformed numbers and constraints are refused by name; refusals of regions say what stands against them)
         ),
         (
             replace(GOOD, nets=(Net(0, 1, float("inf")),)),
             "net 0, from kernel 0 to kernel 1",
-            "a finite weight of at least 0",
+            "a number from 0 to 1e+30 as weight",
             "inf",
         ),
         (
@@ -103,6 +140,41 @@ def _refusal(problem: PlacementProblem, limits: Limits | None = None) -> str:
             "kernel 'a'",
             "width of at least 1",
             "width 0 in option 1",
+        ),
+        (
+            replace(
+                GOOD,
+                kernels=(
+                    PlacementKernel("a", ShapeOptions(np.array([1]), np.array([1]), np.array([2**53]))),
+                ),
+            ),
+            "kernel 'a'",
+            "cycles of at most 4,503,599,627,370,496",
+            "cycles 9,007,199,254,740,992 in option 0",
+        ),
+        (
+            replace(
+                GOOD,
+                kernels=(PlacementKernel("a", ShapeOptions(np.array([1]), np.array([[1]]), np.array([2]))),),
+            ),
+            "kernel 'a'",
+            "widths, heights and cycles as int64 arrays of one dimension",
+            "height: int64 array of 2 dimensions",
+        ),
+        (
+            replace(
+                GOOD,
+                kernels=(PlacementKernel("a", ShapeOptions(np.array([1]), np.array([1]), np.array([2.5]))),),
+            ),
+            "kernel 'a'",
+            "widths, heights and cycles as int64 arrays of one dimension",
+            "cycles: float64 array of 1 dimension",
+        ),
+        (
+            replace(GOOD, kernels=(PlacementKernel("a", ShapeOptions([1], [1], [2])),)),  # type: ignore[arg-type]
+            "kernel 'a'",
+            "widths, heights and cycles as int64 arrays of one dimension",
+            "width: list",
         ),
     ],
 )
@@ -145,7 +217,10 @@ def test_a_net_to_nowhere_is_refused() -> None:
     [
         (Limits(effort=-1.0), "effort -1.0"),
         (Limits(effort=float("nan")), "effort nan"),
+        (Limits(effort="long"), "effort long"),  # type: ignore[arg-type]
         (Limits(seed=-3), "seed -3"),
+        (Limits(seed=2**31), "seed 2147483648"),
+        (Limits(seed=0.5), "seed 0.5"),  # type: ignore[arg-type]
         (Limits(seconds=-1.0), "seconds -1.0"),
         (Limits(seconds=float("inf")), "seconds inf"),
     ],
@@ -154,7 +229,8 @@ def test_unusable_limits_are_refused(limits: Limits, found: str) -> None:
     """An effort below zero would search backwards."""
     assert _refusal(GOOD, limits) == (
         "error[WSEC333]: the limits of the placement search are not usable\n"
-        "  expected: effort and seconds finite and at least 0 (0: the first heuristic answer), and a seed of at least 0\n"
+        "  expected: effort and seconds finite and at least 0 (0: the first heuristic answer), "
+        "and a whole number from 0 to 2147483647 as seed\n"
         f"  found:    {found}"
     )
 
@@ -218,3 +294,21 @@ def test_kernels_that_no_arrangement_fits() -> None:
         "  try:      use a larger region, reserve fewer cores, spread the kernels over several wafers (--wafers auto), let them take "
         "turns (--phases auto), or raise the effort"
     )
+
+
+@pytest.mark.parametrize("weight", [0.0, 5e-324, 1e-31, 1e30])
+@pytest.mark.parametrize("hop_cycles", [None, 5e-324, 1e30])
+def test_any_price_that_is_not_refused_can_be_paid(weight: float, hop_cycles: float | None) -> None:
+    """Nothing overflows on the way to the objective."""
+    problem = replace(GOOD, nets=(Net(0, 1, weight), Net(1, 0, 0.0)), hop_cycles=hop_cycles)
+    placement = place(problem, Limits(effort=0.1))
+    assert 7 <= placement.cost_bound <= placement.cost < float("inf")
+
+
+@pytest.mark.parametrize("effort", [0.0, 0.1])
+def test_long_times_are_told_apart(effort: float) -> None:
+    """The search over times ends at the largest that are taken."""
+    shapes = ShapeOptions(np.array([4, 8]), np.array([8, 8]), np.array([2**52, 2**52 - 1]))
+    problem = replace(GOOD, kernels=(PlacementKernel("a", shapes), PlacementKernel("b", shapes)))
+    placement = place(problem, Limits(effort=effort))
+    assert (placement.interval, placement.interval_bound) == (2**52, 2**52)
