@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 from contest_evaluator import evaluate
 from contest_format import FormatError, Graph, PlacedKernel, parse_graph, placement_text, read_graph
 from contest_shapes import KernelShapes, kernel_shapes, placement_kernels, time_scale
+from wsec.compiler.errors import WsecError
 from wsec.compiler.placement import (
     Limits,
     Net,
@@ -118,6 +120,14 @@ def line(row: dict[str, Any]) -> str:
     )
 
 
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        msg = f"expected a finite number of at least 0, found {text}"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
 def main() -> int:
     """Solve each graph for each seed."""
     parser = argparse.ArgumentParser(
@@ -126,24 +136,28 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of the .kgraph files")
     parser.add_argument("--out", type=Path, required=True, help="folder for placements and results.json")
     parser.add_argument("--objective", choices=("cost", "time"), default="cost")
-    parser.add_argument("--seconds", type=float, default=60.0, help="for each graph")
+    parser.add_argument("--seconds", type=_seconds, default=60.0, help="for each graph")
     parser.add_argument("--only", default=GRAPHS, help=f"names of graphs, such as {HEAVY_WIRES}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    _warm_up()
-    print(HEADING)
-    rows = []
     try:
-        for name in arguments.only.split(","):
-            graph = read_graph(arguments.data / f"{name}.kgraph")
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        graphs = {name: read_graph(arguments.data / f"{name}.kgraph") for name in arguments.only.split(",")}
+        _warm_up()
+        print(HEADING)
+        rows = []
+        for name, graph in graphs.items():
             for seed in arguments.seeds:
                 rows.append(solve(graph, name, arguments, seed))
                 print(line(rows[-1]), flush=True)
-    except FormatError as error:
+                text = json.dumps(rows, indent=2) + "\n"
+                (arguments.out / "results.json").write_text(text, encoding="utf-8")
+    except (FormatError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    (arguments.out / "results.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    except WsecError as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 

@@ -171,8 +171,10 @@ def _stages(search: _Search, limits: Limits) -> Iterator[Candidate]:
             yield from slicing_search.search(instance, order, limits)
             if search.best is not None or search.astray:
                 break
-    if search.best is None and instance.demands:
-        yield from anchors.search(instance, limits)
+    if instance.demands and (search.best is None or (search.astray and not limits.stopped())):
+        yield from anchors.search(
+            instance, limits
+        )  # the first answer of all, if the first floorplan went astray
     searching = limits.effort > 0 and not limits.stopped()
     if search.best is None or (exact.is_small(instance) and searching):
         search.report("exact")

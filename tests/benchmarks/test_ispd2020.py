@@ -178,6 +178,45 @@ def test_the_script_writes_placements_and_results(tmp_path: Path, monkeypatch: p
     assert contest_evaluator.evaluate(_graph(), (tmp_path / "Z.paint").read_text()).cost == row["cost"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--only", "Z,Y"], 1, "error: {folder}/Y.kgraph: cannot be read: [Errno 2] No such file or directory: '{folder}/Y.kgraph'\n"),
+        (
+            ["--only", "Z", "--seeds", "-1"],
+            1,
+            ("error[WSEC333]: the limits of the placement search are not usable\n"
+            "  expected: effort and seconds finite and at least 0 (0: the first heuristic answer), "
+            "and a whole number from 0 to 2147483647 as seed\n"
+            "  found:    seed -1\n"),
+        ),
+        (["--only", "Z", "--seconds", "-1"], 2, "x: error: argument --seconds: expected a finite number of at least 0, found -1\n"),
+        (["--only", "Z", "--seconds", "nan"], 2, "x: error: argument --seconds: expected a finite number of at least 0, found nan\n"),
+        (["--out", "{folder}/Z.kgraph"], 1, "error: [Errno 17] File exists: '{folder}/Z.kgraph'\n"),
+    ],
+)  # fmt: skip
+def test_the_script_refuses_what_it_cannot_use(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    arguments: list[str],
+    status: int,
+    message: str,
+) -> None:
+    """Before it solves anything, with a message and a status."""
+    (tmp_path / "Z.kgraph").write_text(HEADER.format(memory=60) + NODES)
+    given = [each.format(folder=tmp_path) for each in arguments]
+    monkeypatch.setattr("sys.argv", ["x", "--data", str(tmp_path), "--out", str(tmp_path), *given])
+    try:
+        ended: object = ispd2020.main()
+    except SystemExit as stopped:
+        ended = stopped.code
+    assert ended == status
+    assert capsys.readouterr().err.endswith(message.format(folder=tmp_path))
+    assert not (tmp_path / "results.json").exists()
+
+
 def test_the_table_shows_both_bounds_and_marks_a_cost_that_is_not_whole() -> None:
     """Each figure stands under its heading; ten graphs are charged for what the benchmark cannot know."""
     row = {

@@ -455,3 +455,13 @@ def test_annealing_goes_on_around_a_hole(make_residual_network: MakeNetwork, wei
     assert explain(problem, first) == explain(problem, best) == []
     assert (best.cost, best.wirelength) < (first.cost, first.wirelength)
     assert best == place(problem, Limits(effort=0.3))
+
+
+@pytest.mark.parametrize("at", [9, 27, 28])
+def test_effort_never_worsens_the_first_answer(at: int) -> None:
+    """Where the first floorplan breaks a constraint, what effort 0 then finds is among what more effort starts from."""
+    kernels = tuple(_kernel(f"k{index}", (2, 2)) for index in range(12))
+    nets = tuple(Net(index, (5 * index + 1) % 12, 1.0) for index in range(12))
+    constraints = (Adjacent(f"k{at % 5}", f"k{at % 7 + 5}"),)
+    problem = PlacementProblem(9, 8, kernels, nets, hop_cycles=100.0, constraints=constraints)
+    assert place(problem, Limits(effort=0.001)).cost <= place(problem, Limits(effort=0)).cost

@@ -37,32 +37,32 @@ def _refusal(problem: PlacementProblem, limits: Limits | None = None) -> str:
 @pytest.mark.parametrize(
     ("problem", "where", "expected", "found"),
     [
-<<<<<<< HEAD
-        (replace(GOOD, width=0), "the grid", "width and height of 1 to 1,048,575", "0 x 8"),
-        (replace(GOOD, height=1 << 20), "the grid", "width and height of 1 to 1,048,575", "8 x 1048576"),
-=======
-        (replace(GOOD, width=0), "the grid", "whole numbers from 1 to 65,536 as width and height", "0 x 8"),
         (
-            replace(GOOD, height=65537),
+            replace(GOOD, width=0),
             "the grid",
-            "whole numbers from 1 to 65,536 as width and height",
-            "8 x 65537",
+            "whole numbers from 1 to 1,048,575 as width and height",
+            "0 x 8",
         ),
         (
-            replace(GOOD, width=8.5),  # type: ignore[arg-type]
+            replace(GOOD, height=1 << 20),
             "the grid",
-            "whole numbers from 1 to 65,536 as width and height",
+            "whole numbers from 1 to 1,048,575 as width and height",
+            "8 x 1048576",
+        ),
+        (
+            replace(GOOD, width=8.5),
+            "the grid",
+            "whole numbers from 1 to 1,048,575 as width and height",
             "8.5 x 8",
-        ),
->>>>>>> e186526 (placement: malformed numbers and constraints are refused by name; refusals of regions say what stands against them)
+        ),  # type: ignore[arg-type]
         (replace(GOOD, kernels=()), "kernels", "at least one kernel to place", "none"),
         (
             replace(GOOD, wirelength_weight=-1.0),
             "wirelength_weight",
-            "a number from 0 to 1e+30",
+            "a finite number of at least 0",
             "-1.0",
         ),
-        (replace(GOOD, hop_cycles=1e31), "hop_cycles", "a number from 0 to 1e+30", "1e+31"),
+        (replace(GOOD, hop_cycles=float("nan")), "hop_cycles", "a finite number of at least 0", "nan"),
         (
             replace(GOOD, reserved=(Rectangle(1, 2, 0, 3),)),
             "reserved rectangle at column 1, row 2",
@@ -70,7 +70,6 @@ def _refusal(problem: PlacementProblem, limits: Limits | None = None) -> str:
             "0 x 3",
         ),
         (
-<<<<<<< HEAD
             replace(GOOD, nets=(Net(0, 1, 1e200), Net(0, 1, 1e200))),
             "nets",
             "word-hops and their price of at most 1e+100",
@@ -94,7 +93,8 @@ def _refusal(problem: PlacementProblem, limits: Limits | None = None) -> str:
             "kernel 'a'",
             "cycles of at most 1,125,899,906,842,624",
             "cycles 4,611,686,018,427,387,904 in option 1",
-=======
+        ),
+        (
             replace(GOOD, reserved=(Rectangle(1, 2, 1.5, 3),)),  # type: ignore[arg-type]
             "reserved rectangle at column 1, row 2",
             "whole numbers as x, y, width and height",
@@ -111,12 +111,11 @@ def _refusal(problem: PlacementProblem, limits: Limits | None = None) -> str:
             "constraint 0",
             "a Pin, Within, Forbid, Adjacent or TouchEdge",
             "Rectangle",
->>>>>>> e186526 (placement: malformed numbers and constraints are refused by name; refusals of regions say what stands against them)
         ),
         (
             replace(GOOD, nets=(Net(0, 1, float("inf")),)),
             "net 0, from kernel 0 to kernel 1",
-            "a number from 0 to 1e+30 as weight",
+            "a finite weight of at least 0",
             "inf",
         ),
         (
@@ -149,7 +148,7 @@ def _refusal(problem: PlacementProblem, limits: Limits | None = None) -> str:
                 ),
             ),
             "kernel 'a'",
-            "cycles of at most 4,503,599,627,370,496",
+            "cycles of at most 1,125,899,906,842,624",
             "cycles 9,007,199,254,740,992 in option 0",
         ),
         (
@@ -308,7 +307,7 @@ def test_any_price_that_is_not_refused_can_be_paid(weight: float, hop_cycles: fl
 @pytest.mark.parametrize("effort", [0.0, 0.1])
 def test_long_times_are_told_apart(effort: float) -> None:
     """The search over times ends at the largest that are taken."""
-    shapes = ShapeOptions(np.array([4, 8]), np.array([8, 8]), np.array([2**52, 2**52 - 1]))
+    shapes = ShapeOptions(np.array([4, 8]), np.array([8, 8]), np.array([2**50, 2**50 - 1]))
     problem = replace(GOOD, kernels=(PlacementKernel("a", shapes), PlacementKernel("b", shapes)))
     placement = place(problem, Limits(effort=effort))
-    assert (placement.interval, placement.interval_bound) == (2**52, 2**52)
+    assert (placement.interval, placement.interval_bound) == (2**50, 2**50)
