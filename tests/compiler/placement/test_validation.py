@@ -50,11 +50,11 @@ def _refusal(problem: PlacementProblem, limits: Limits | None = None) -> str:
             "8 x 1048576",
         ),
         (
-            replace(GOOD, width=8.5),
+            replace(GOOD, width=8.5),  # type: ignore[arg-type]
             "the grid",
             "whole numbers from 1 to 1,048,575 as width and height",
             "8.5 x 8",
-        ),  # type: ignore[arg-type]
+        ),
         (replace(GOOD, kernels=()), "kernels", "at least one kernel to place", "none"),
         (
             replace(GOOD, wirelength_weight=-1.0),
