@@ -174,11 +174,20 @@ class Planner:
         each. They are placed first: only if that is no faster than the kernels may be, these are placed too.
         """
         whole: frozenset[str] = frozenset()
-        bound, slow = self._bound(source, whole)
-        if not slow:
-            return self._fit_kernels(source, whole)
+
+        def place_unless_slow(
+            graph: KernelGraph, tables: list[SplitTable]
+        ) -> tuple[int, frozenset[str], _Fitted | None]:
+            bound = self._bound(graph, tables)
+            slow = slow_attentions(tables, bound)
+            return bound, slow, None if slow else (graph, tables, self._place(graph, tables, self.limits))
+
+        bound, slow, fitted = self._with_most_buffers(source, whole, place_unless_slow)
+        if fitted is not None:
+            return fitted
         try:
-            apart = self._fit_kernels(source, slow) if self._bound(source, slow)[0] < bound else None
+            faster = self._with_most_buffers(source, slow, self._bound) < bound
+            apart = self._fit_kernels(source, slow) if faster else None
         except WsecError:
             apart = None  # its operators need more memory than there is
         if apart is not None and (apart[2].interval < bound or apart[2].interrupted):
@@ -186,15 +195,10 @@ class Planner:
         fitted = self._fit_kernels(source, whole)
         return fitted if apart is None or fitted[2].interval <= apart[2].interval else apart
 
-    def _bound(self, source: KernelSource, unsplit: frozenset[str]) -> tuple[int, frozenset[str]]:
-        """The interval that no placement goes below, and the attentions that no number of cores makes faster."""
-
-        def bound(graph: KernelGraph, tables: list[SplitTable]) -> tuple[int, frozenset[str]]:
-            constraints = on_kernels(self.constraints, graph.nests)
-            cycles = kernels_bound(graph, tables, self.target, constraints) if tables else 0
-            return cycles, slow_attentions(tables, cycles)
-
-        return self._with_most_buffers(source, unsplit, bound)
+    def _bound(self, graph: KernelGraph, tables: list[SplitTable]) -> int:
+        """The interval that no placement goes below."""
+        constraints = on_kernels(self.constraints, graph.nests)
+        return kernels_bound(graph, tables, self.target, constraints) if tables else 0
 
     def oversized(self, source: KernelSource) -> frozenset[str]:
         """Kernels of these kinds that, with the fewest buffers, fit no core."""

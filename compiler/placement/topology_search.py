@@ -36,10 +36,10 @@ _WORKERS: Final = 2
 _POOL: Final = 4
 _ROUNDS: Final = 4
 _MOVES: Final = 300
-_MOVES_BY_CLOCK: Final = 5_000
+_MOVES_BY_CLOCK: Final = 1_500
 _MANY: Final = 60
 _GROWTH: Final = 1.6
-_GROWTH_BY_CLOCK: Final = 1.3
+_LONG_WALKS: Final = 2
 _TEMPERATURES: Final = 60
 _COOLING: Final = 50.0
 _HOT: Final = (0.05, 0.02, 0.1, 0.005)
@@ -109,7 +109,11 @@ def _rank(candidate: Candidate) -> tuple[float, int, float]:
 
 
 class _Pace:
-    """How many moves the next round makes at each temperature: more each time, as many as the limits leave."""
+    """How many moves the next round makes at each temperature.
+
+    By effort, more each time. By the clock, a round that tells how many moves there is time for, then two that share it:
+    one long walk finds more than several short ones.
+    """
 
     def __init__(self, limits: Limits, kernels: int) -> None:
         self.rounds = 0
@@ -131,11 +135,10 @@ class _Pace:
             return round(self._first * _GROWTH ** (self.rounds - 1))
         now = time.monotonic()
         left, took, self._before = self._limits.deadline - now, now - self._before, now
-        wanted = round(self._first * _GROWTH_BY_CLOCK ** (self.rounds - 1))
+        wanted = self._first
         if self._moves:
-            affordable = 0.9 * self._moves * left / max(1e-6, took)
-            # The last round takes all that is left, rather than leave a rest that is too short for one.
-            wanted = round(affordable) if affordable < 1.8 * wanted else wanted
+            affordable = 0.95 * self._moves * left / max(1e-6, took)
+            wanted = round(affordable / max(1, _LONG_WALKS + 2 - self.rounds))
         self._moves = max(1, wanted)
         return self._moves
 
