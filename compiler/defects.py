@@ -46,7 +46,8 @@ def read_defects(path: Path, width: int, height: int) -> tuple[tuple[int, int], 
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise _bad_map(str(path), f"a TOML file with {', '.join(_KEYS)}", str(error)) from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise _bad_map(str(path), f"a TOML file with {', '.join(_KEYS)}", reason) from error
     problems = [f"{name}: unknown key" for name in data if name not in _KEYS]
     rows, columns = (_numbers(data, *axis, problems) for axis in (("rows", height), ("columns", width)))
     cores = list(_cores(data, width, height, problems))

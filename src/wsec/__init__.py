@@ -85,7 +85,7 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         pass_timeout=pass_timeout,
         host=host,
         defects=None if defects is None else Path(defects),
-        constraints=Path(constraints) if isinstance(constraints, str) else constraints,
+        constraints=constraints,
         wafers=wafers,
         phases=phases,
         samples_per_phase=samples_per_phase,

@@ -90,7 +90,7 @@ class Options:
     pass_timeout: float | None = DEFAULT_PASS_TIMEOUT
     host: bool = True
     defects: Path | None = None
-    constraints: Path | Sequence[Constraint] = ()
+    constraints: str | Path | Sequence[Constraint] = ()
     wafers: int | None = 1
     phases: int | None = 1
     samples_per_phase: int = 1
@@ -247,11 +247,11 @@ def _target(options: Options) -> tuple[Target, DefectMap | None]:
 
 def _constraints(options: Options) -> tuple[Constraint, ...]:
     """What is demanded of the placement."""
-    if not isinstance(options.constraints, Path):
+    if not isinstance(options.constraints, str | Path):
         return tuple(options.constraints)
     from wsec.compiler.constraint_file import read_constraints
 
-    return read_constraints(options.constraints)
+    return read_constraints(Path(options.constraints))
 
 
 def _lower(job: _Job) -> tuple[ir.Model, tuple[str, ...]]:

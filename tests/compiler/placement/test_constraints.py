@@ -288,7 +288,9 @@ def test_a_constraint_that_takes_the_room_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "function", [place, interval_bound, objective_bound, partial(least_area, time=9)], ids=repr
+    "function",
+    [place, interval_bound, objective_bound, partial(least_area, time=9)],
+    ids=["place", "interval_bound", "objective_bound", "least_area"],
 )
 def test_bounds_name_the_constraint_too(function: Callable[[PlacementProblem], object]) -> None:
     """Whoever asks for a bound first reads no advice to take a larger grid."""
