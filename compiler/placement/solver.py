@@ -172,9 +172,8 @@ def _stages(search: _Search, limits: Limits) -> Iterator[Candidate]:
             if search.best is not None or search.astray:
                 break
     if instance.demands and (search.best is None or (search.astray and not limits.stopped())):
-        yield from anchors.search(
-            instance, limits
-        )  # the first answer of all, if the first floorplan went astray
+        # The first answer of all, if the first floorplan went astray.
+        yield from anchors.search(instance, limits)
     searching = limits.effort > 0 and not limits.stopped()
     if search.best is None or (exact.is_small(instance) and searching):
         search.report("exact")
