@@ -1,4 +1,4 @@
-"""The plan: everything the compiler decided, as frozen records that become plan.json (format 2).
+"""The plan: everything the compiler decided, as frozen records that become plan.json (format 3).
 
 A plan is a folder: `plan.json`, the lowered `model.onnx` and the `original.onnx` it came from. Records hold plain
 values only, so msgspec reads, checks and writes them, and their JSON Schema is published in docs/.
@@ -17,7 +17,7 @@ from wsec.compiler.target import Target
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PLAN_FORMAT = 2
+PLAN_FORMAT = 3
 HOST = (
     "host"  # source and target of links from and to what is not on the wafer: inputs, outputs, host operators
 )
@@ -140,6 +140,27 @@ class Cycles:
 
 
 @dataclass(frozen=True, slots=True)
+class Collective:
+    """How partial results or statistics are combined along one axis of a kernel's mesh; docs/fabric.md has the orders.
+
+    Attributes:
+        kind: `reduce` leaves the result at index 0; `all_reduce` broadcasts it from there.
+        axis: Name of the mesh axis.
+        algorithm: Which cores add to which: `star`, `chain`, `tree`, `two_phase`, `two_level` or `ring`.
+        group: Cores of a group, for `two_phase` and `two_level`; else 0.
+        words: Words of a core that take part, each time.
+        times: How often for one sample.
+    """
+
+    kind: Literal["reduce", "all_reduce"]
+    axis: str
+    algorithm: Literal["star", "chain", "tree", "two_phase", "two_level", "ring"]
+    group: int
+    words: int
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Kernel:
     """A distributed program for one operator or a fused group, and where it sits.
 
@@ -158,6 +179,7 @@ class Kernel:
         memory: Bytes on the fullest core.
         cycles: Cycles of one sample.
         body: The kernel's own operators in order, for a kind that is made of several (docs/kernels.md).
+        collectives: In the order in which they happen, the last axis of the mesh first.
     """
 
     name: str
@@ -174,6 +196,7 @@ class Kernel:
     cycles: Cycles
     turns: dict[str, int] = field(default_factory=dict)
     body: tuple[ChainStep, ...] = ()
+    collectives: tuple[Collective, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +231,24 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """Cores of a line send each other words in turn, and each takes what it, or its line across, needs.
+
+    The lines of the kernel's rectangle are cut in segments of `segment` cores, the first of which ends after `offset`
+    cores where that is not 0; words stay in their segment.
+
+    Attributes:
+        along: `rows`, between the cores of each row, or `columns`.
+        segment: Cores of a segment.
+        offset: Cores of the first, shorter segment; 0: it is a whole one.
+    """
+
+    along: Literal["rows", "columns"]
+    segment: int
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """A tensor that goes from a producer to a consumer.
 
@@ -226,6 +267,9 @@ class Link:
         routes: Where the lanes run, on the wafer and in the phase of its target.
         cycles: From the first word sent to the last word received.
         interval: Least cycles between two samples, given who else uses the same router ports.
+        direct: Whether each core takes what it needs out of the stream that passes it. Else the words are dealt out to the
+            cores as they come, and exchanged.
+        exchanges: Of dealt words, in order; docs/fabric.md says who sends what.
     """
 
     name: str
@@ -239,6 +283,53 @@ class Link:
     routes: tuple[Route, ...]
     cycles: int
     interval: int
+    direct: bool = False
+    exchanges: tuple[Exchange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RouterArea:
+    """Routers of a rectangle of cores that hold the same setting of a colour.
+
+    Attributes:
+        x: First column, of the region.
+        y: First row.
+        width: Columns.
+        height: Rows.
+        positions: Of the switch, in order, at most four: the port that words come from, `>`, and the ports that they go to,
+            as in `W>ER`. Ports are N (the row above), E, S, W and R, the ramp to the core. A router goes on to the next
+            position, and from the last to the first, when the words of a turn have passed (docs/fabric.md).
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+    positions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """What routers hold of one colour for one purpose: streams that never meet, or take turns where they do.
+
+    Attributes:
+        colour: The virtual channel.
+        purpose: `link`; inside a kernel, `exchange` along `axis` (`rows` or `columns`), `reduce` or `broadcast` along the
+            mesh axis `axis`.
+        name: Of the link, or of the kernel.
+        areas: Disjoint.
+        axis: Empty for a link.
+        segment: Of exchanges, that of the `Exchange` that it serves.
+        offset: Likewise.
+    """
+
+    colour: int
+    purpose: Literal["link", "exchange", "reduce", "broadcast"]
+    name: str
+    areas: tuple[RouterArea, ...]
+    axis: str = ""
+    segment: int = 0
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,11 +401,15 @@ class PhaseSummary:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Kernels that are on the wafer at the same time, and the links between them; with others on its wafer, a summary."""
+    """Kernels that are on the wafer at the same time, the links between them, and the circuits that carry all their words.
+
+    With other phases on its wafer it has a summary.
+    """
 
     kernels: tuple[Kernel, ...]
     links: tuple[Link, ...]
     summary: PhaseSummary | None = None
+    circuits: tuple[Circuit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
