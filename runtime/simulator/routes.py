@@ -36,6 +36,14 @@ _OPPOSITE: Final = np.array([Port.SOUTH, Port.WEST, Port.NORTH, Port.EAST, Port.
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchPosition:
+    """One position of a router's switch: words from `source` go to all of `outputs` at once."""
+
+    source: Port
+    outputs: tuple[Port, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """The setting of one colour on the routers of a rectangle: words from `source` go to all of `outputs` at once."""
 
