@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from wsec.runtime.programs.unsupported import not_simulated
+from wsec.runtime.simulator.instructions import COMBINING, Operation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.plan import Kernel
-    from wsec.runtime.simulator.core_programs import Instruction
-
-COMBINING: Final = ("add", "maximum", "minimum", "multiply")
-"""What partial results may be combined with, in numpy's words."""
+    from wsec.runtime.simulator.instructions import Instruction
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Combine:
         axes: Names of mesh axes; they are combined from the last of the mesh to the first.
         address: Of the words, the same on every core.
         count: Words of a core.
-        operation: One of `COMBINING`.
+        operation: `ADD`, `MULTIPLY`, `MAXIMUM` or `MINIMUM`.
         everywhere: The result comes back to all cores; else it lies at index 0 of the axes, and the others keep what they
             happen to hold.
     """
@@ -54,7 +52,7 @@ class Combine:
     axes: tuple[str, ...]
     address: int
     count: int
-    operation: str
+    operation: Operation
     everywhere: bool
 
 
@@ -117,17 +115,18 @@ class KernelContext:
         return address
 
     def combine(
-        self, axes: Iterable[str], address: int, count: int, operation: str, *, everywhere: bool
+        self, axes: Iterable[str], address: int, count: int, operation: Operation, *, everywhere: bool
     ) -> list[Instruction]:
         """Instructions that combine `count` words from `address` on over the cores along mesh axes, in the contract's order.
 
-        Axes that the mesh has not are left out: nothing is cut there. The operation is one of `COMBINING`.
+        Axes that the mesh has not are left out: nothing is cut there. The operation is `ADD`,
+        `MULTIPLY`, `MAXIMUM` or `MINIMUM`.
 
         Raises:
             ValueError: Another operation.
         """
         if operation not in COMBINING:
-            raise ValueError(f"partial results are combined by {', '.join(COMBINING)}, not {operation}")
+            raise ValueError(f"partial results are not combined by {operation.name}")
         wanted = frozenset(axes)
         present = tuple(axis.name for axis in self.kernel.mesh.axes if axis.name in wanted and axis.size > 1)
         if not present:
