@@ -146,7 +146,7 @@ class Collective:
     Attributes:
         kind: `reduce` leaves the result at index 0; `all_reduce` broadcasts it from there.
         axis: Name of the mesh axis.
-        algorithm: Which cores add to which: `star`, `chain`, `tree`, `two_phase`, `two_level` or `ring`.
+        algorithm: Which cores add to which: `star`, `chain`, `tree`, `two_phase`, `two_level` or `ring`; one for each axis.
         group: Cores of a group, for `two_phase` and `two_level`; else 0.
         words: Words of a core that take part, each time.
         times: How often for one sample.
@@ -314,11 +314,10 @@ class Circuit:
 
     Attributes:
         colour: The virtual channel.
-        purpose: `link`; inside a kernel, `exchange` along `axis` (`rows` or `columns`), `reduce` or `broadcast` along the
-            mesh axis `axis`.
+        purpose: `link`; inside a kernel `exchange`, `reduce` or `broadcast`.
         name: Of the link, or of the kernel.
         areas: Disjoint.
-        axis: Empty for a link.
+        axis: Inside a kernel: words go between the cores of `rows` or of `columns`. Empty for a link.
         segment: Of exchanges, that of the `Exchange` that it serves.
         offset: Likewise.
     """
