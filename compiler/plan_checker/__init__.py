@@ -31,6 +31,8 @@ What it checks, by code:
 * WSEC552 constraints: rectangles are as the user demanded: pins, regions, forbidden areas, borders, edges.
 * WSEC553 phases: weights, words and cycles that a phase takes besides its work; intervals and bounds of each phase, and
   that their sum is in that of the plan.
+* WSEC554 circuits: areas inside the region, with positions that mean something, one setting of a colour on a core; colours of
+  the target; each link, exchange and collective has its circuit; no setting leads to nobody.
 
 What it does not check yet: the values of weights and the digest of the original (the runtime does); cycles beyond
 those lower bounds and the interval that the slots allow; the chain's buffers; load of router links
@@ -48,6 +50,7 @@ from wsec.compiler.plan_checker.contents import check_contents
 from wsec.compiler.plan_checker.cycles import check_cycles
 from wsec.compiler.plan_checker.dataflow import check_dataflow
 from wsec.compiler.plan_checker.defects import check_defects
+from wsec.compiler.plan_checker.fabric import check_fabric
 from wsec.compiler.plan_checker.findings import Finding
 from wsec.compiler.plan_checker.header import check_header
 from wsec.compiler.plan_checker.memory import check_memory
@@ -101,6 +104,7 @@ def check_plan(plan: Plan, lowered: onnx_ir.Model | Path | None = None) -> tuple
     findings += check_dataflow(plan, model)
     findings += check_contents(plan, sound)
     findings += check_routes(plan)
+    findings += check_fabric(plan)
     findings += check_wafers(plan)
     findings += check_phases(plan)
     return tuple(findings)

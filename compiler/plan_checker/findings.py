@@ -21,6 +21,7 @@ CYCLES = "WSEC550"
 WAFERS = "WSEC551"
 CONSTRAINT = "WSEC552"
 PHASES = "WSEC553"
+CIRCUIT = "WSEC554"
 
 
 @dataclass(frozen=True, slots=True)
