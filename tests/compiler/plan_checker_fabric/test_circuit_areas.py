@@ -112,8 +112,10 @@ def test_two_circuits_of_a_colour() -> None:
         item for item in check_fabric(plan_of(Circuit(0, "link", NAME, ROWS), other)) if item.found != "none"
     ]
     assert [str(item) for item in found] == [
-        f"WSEC554 {WHERE}, and circuit of link y to product.a, colour 0: a core has one setting of a colour; "
-        "expected no core in two areas, found 1 core in two, the first at x=1, y=1"
+        (
+            f"WSEC554 {WHERE}, and circuit of link y to product.a, colour 0: a core has one setting of a colour; "
+            "expected no core in two areas, found 1 core in two, the first at x=1, y=1"
+        )
     ]
 
 
