@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from wsec.runtime.elementwise import RESULT, apply_chain
 from wsec.runtime.inputs import as_held, check_inputs
 from wsec.runtime.kernels.custom import program_named
 from wsec.runtime.lowered_model import LoweredModel
+from wsec.runtime.ordered.elementwise import apply_chain_in_order
+from wsec.runtime.ordered.kinds import ORDERED_PROGRAMS
+from wsec.runtime.programs.unsupported import not_simulated
 from wsec.runtime.schedule import Schedule, make_schedule
 from wsec.runtime.unsplit import run_unsplit
 
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from wsec.compiler.plan_io import LoadedPlan
 
     Observer = Callable[[str, Array], None]
+
+Arithmetic = Literal["usual", "ordered"]
 
 _NO_MESH = Mesh(())
 _SLACK = 64
@@ -69,12 +74,24 @@ def execute(
 
 
 class Executor:
-    """A plan made ready to be run many times: models read, kernels ordered, sessions kept."""
+    """A plan made ready to be run many times: models read, kernels ordered, sessions kept.
 
-    def __init__(self, loaded: LoadedPlan) -> None:
+    Args:
+        loaded: The plan.
+        arithmetic: `usual`: each core's own sums in any order. `ordered`: everything in the order, and by the formulas, of the
+            core programs (docs/core-programs.md), for kinds that have one; what a simulation gives bit for bit.
+
+    Raises:
+        WsecError: WSEC596 a kind of kernel has no order.
+    """
+
+    def __init__(self, loaded: LoadedPlan, arithmetic: Arithmetic = "usual") -> None:
         self.plan = loaded.plan
+        self._ordered = arithmetic == "ordered"
         for kernel in loaded.plan.kernels():
             program_named(kernel.kind, f"kernel {kernel.name}")  # all packages that it needs are installed
+            if self._ordered and kernel.kind not in {"elementwise", *ORDERED_PROGRAMS}:
+                raise not_simulated(f"kernel {kernel.name} of kind {kernel.kind}", f"kind {kernel.kind}")
         self._model = LoweredModel(loaded.lowered_path)
         self._schedule: Schedule = make_schedule(loaded.plan, self._model.is_initializer)
 
@@ -134,12 +151,16 @@ class Executor:
         if not kernel.chain:
             return results
         values = _at_root(kernel, blocks) | dict(zip((RESULT,), results, strict=False))
+        if self._ordered:
+            return (apply_chain_in_order(kernel.chain, values),)
         return (apply_chain(kernel.chain, values, self._model.sessions),)
 
     def _own_results(self, kernel: Kernel, blocks: Mapping[str, Array]) -> tuple[Array, ...]:
         """What the kernel's own operator gives; nothing where a chain stands alone."""
         if kernel.kind == "elementwise":
             return ()
+        if self._ordered:
+            return (ORDERED_PROGRAMS[kernel.kind](kernel, blocks),)
         if kernel.kind == "batched":
             return run_batched(kernel, blocks, self._model)
         program = program_named(kernel.kind, f"kernel {kernel.name}")

@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 
 
 def attention(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
-    """The steps of the body, in order: `q`, `k`, `v` as their arguments name the dimensions, to those of `out`.
+    """The steps of the body, in order: `q`, `k`, `v` as their arguments name the dimensions, to those of `out`."""
+    return run_body(AttentionBody(kernel), blocks)
+
+
+def run_body(reader: AttentionBody, blocks: Mapping[str, Array]) -> Array:
+    """What a reader makes of the steps.
 
     Scores are [mesh axes, b0 ..., m, t]. What stays inside the kernel is kept in single precision at least: narrow floats
     are rounded once, where they leave it.
     """
     wires = dict(blocks)
-    reader = _Body(kernel)
+    kernel = reader.kernel
     for step in kernel.body:
         wide = replace(step, dtype=accumulator(element_type(step.dtype)).name)
         wires[step.output] = reader.apply(wide, [wires[name] if name else None for name in step.inputs])
@@ -43,7 +48,7 @@ def _aligned(operand: Array | None, rank: int, axes: int) -> Array | None:
     return operand.reshape(*operand.shape[:axes], *(1,) * (rank - axes))
 
 
-class _Body:
+class AttentionBody:
     """Applies the steps of one kernel's body; knows which product it is at, and the sink once it came by."""
 
     def __init__(self, kernel: Kernel) -> None:
@@ -61,10 +66,10 @@ class _Body:
         given = [operand for operand in operands if operand is not None]
         if step.operator == "MatMul":
             left, right = given
-            result = self._weighted(left, right) if self.normalised else self._products(left, right)
+            result = self.weighted(left, right) if self.normalised else self.products(left, right)
             return result.astype(element_type(step.dtype), copy=False)
         if step.operator == "Softmax":
-            return self._softmax(given[0]).astype(element_type(step.dtype), copy=False)
+            return self.softmax(given[0]).astype(element_type(step.dtype), copy=False)
         if step.operator == "Concat":
             first = step.inputs[0] != "sink"
             self.sink = given[1] if first else given[0]
@@ -73,13 +78,18 @@ class _Body:
             return given[0]
         own = [operand for name, operand in zip(step.inputs, operands, strict=True) if name[:1] != "m"]
         rank = max(operand.ndim for operand in own if operand is not None)
-        return apply_step(step, [_aligned(operand, rank, len(self.names)) for operand in operands])
+        return self.step(step, [_aligned(operand, rank, len(self.names)) for operand in operands])
 
-    def _products(self, q: Array, k: Array) -> Array:
+    def step(self, step: ChainStep, operands: list[Array | None]) -> Array:
+        """What an element-wise step gives."""
+        return apply_step(step, operands)
+
+    def products(self, q: Array, k: Array) -> Array:
+        """The scores."""
         left, right = Operand(q, (*self.names, *self.q)), Operand(k, (*self.names, *self.k))
         return contract(left, right, ["d"], (*self.names, *self.scores))
 
-    def _softmax(self, scores: Array) -> Array:
+    def softmax(self, scores: Array) -> Array:
         """Over the keys of all cores, those of the sink included, of which nothing else is kept."""
         self.normalised = True
         wide = accumulator(scores.dtype)
@@ -99,7 +109,8 @@ class _Body:
         probabilities: Array = powers / total
         return probabilities
 
-    def _weighted(self, probabilities: Array, v: Array) -> Array:
+    def weighted(self, probabilities: Array, v: Array) -> Array:
+        """The values, weighted with the probabilities."""
         if self.there is not None:
             probabilities = np.where(self.there, probabilities, probabilities.dtype.type(0))
         return contract_on_mesh(self.kernel, (probabilities, self.scores), (v, self.v), self.out)

@@ -27,14 +27,30 @@ if TYPE_CHECKING:
 
 def convolution(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
     """Conv: `x` [n, g, c, D], `w` [g, k, c, window], `bias` [g, k] to [n, g, k, D]."""
+    total = _weighted_windows(kernel, windows_of(kernel, blocks), factor(kernel, blocks, "w"), "gkc")
+    return rounded(kernel, blocks, with_bias(kernel, blocks, total))
+
+
+def windows_of(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
+    """What each output of a convolution sees of `x`, [mesh, n, g, c, D, window]."""
     x = factor(kernel, blocks, "x")
     for index, pad in enumerate(integers(kernel, "pads")):
         x = sliding_windows(kernel, x, index, first=3, pad=pad)
-    total = _weighted_windows(kernel, x, factor(kernel, blocks, "w"), blocks.get("bias"), "gkc")
-    return _rounded(kernel, blocks, total)
+    return x
 
 
-def _rounded(kernel: Kernel, blocks: Mapping[str, Array], total: Array) -> Array:
+def with_bias(kernel: Kernel, blocks: Mapping[str, Array], total: Array) -> Array:
+    """The sums [mesh, n, g, k, D] plus the bias of their channels, if there is one."""
+    bias = blocks.get("bias")
+    if bias is None:
+        return total
+    axes = len(kernel.mesh.axes)
+    laid = np.expand_dims(bias, (axes, *range(axes + 3, axes + 3 + len(integers(kernel, "window")))))
+    result: Array = total + laid.astype(total.dtype, copy=False)
+    return result
+
+
+def rounded(kernel: Kernel, blocks: Mapping[str, Array], total: Array) -> Array:
     """The sums [mesh, n, g, k, D] as results; scales of the weights, by channel [g, k, 1, window], laid along them."""
     axes = len(kernel.mesh.axes)
     parameters = dict(blocks)
@@ -48,7 +64,14 @@ def _rounded(kernel: Kernel, blocks: Mapping[str, Array], total: Array) -> Array
 
 
 def transposed_convolution(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
-    """ConvTranspose: `x` [n, g, c, D], `w` [g, c, k, window], `bias` [g, k] to [n, g, k, D].
+    """ConvTranspose: `x` [n, g, c, D], `w` [g, c, k, window], `bias` [g, k] to [n, g, k, D]."""
+    windows = transposed_windows_of(kernel, blocks)
+    total = _weighted_windows(kernel, windows, factor(kernel, blocks, "w"), "gck")
+    return finished(kernel, blocks, ("x", "w"), with_bias(kernel, blocks, total))
+
+
+def transposed_windows_of(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
+    """What reaches each output of a transposed convolution of `x`, [mesh, n, g, c, D, window].
 
     Output `o` receives input `i` through tap `r` where `o + pad = i * stride + r * dilation`; taps that meet no input
     meet zero.
@@ -74,29 +97,23 @@ def transposed_convolution(kernel: Kernel, blocks: Mapping[str, Array]) -> Array
             *(1,) * (read.ndim - axes - place - 2),
         )
         x = np.moveaxis(np.where(meets.reshape(shape), read, np.zeros((), read.dtype)), axes + place + 1, -1)
-    total = _weighted_windows(kernel, x, factor(kernel, blocks, "w"), blocks.get("bias"), "gck")
-    return finished(kernel, blocks, ("x", "w"), total)
+    return x
 
 
-def _weighted_windows(kernel: Kernel, x: Array, w: Array, bias: Array | None, weight_loops: str) -> Array:
-    """The windows `x` [mesh, n, g, c, D, window] times the weights, summed over `c` and the window, plus the bias."""
+def _weighted_windows(kernel: Kernel, x: Array, w: Array, weight_loops: str) -> Array:
+    """The windows `x` [mesh, n, g, c, D, window] times the weights, summed over `c` and the window."""
     axes = len(kernel.mesh.axes)
     dimensions = len(integers(kernel, "window"))
     spatial = tuple(f"d{index}" for index in range(dimensions))
     taps = tuple(f"r{index}" for index in range(dimensions))
     if _is_depthwise(kernel, x, w, axes):
-        result = _depthwise(x, w, axes, dimensions)
-    else:
-        result = contract_on_mesh(
-            kernel,
-            (x, ("n", "g", "c", *spatial, *taps)),
-            (w, (*weight_loops, *taps)),
-            ("n", "g", "k", *spatial),
-        )
-    if bias is not None:
-        laid = np.expand_dims(bias, (axes, *range(axes + 3, axes + 3 + dimensions)))
-        result = result + laid.astype(result.dtype, copy=False)
-    return result
+        return _depthwise(x, w, axes, dimensions)
+    return contract_on_mesh(
+        kernel,
+        (x, ("n", "g", "c", *spatial, *taps)),
+        (w, (*weight_loops, *taps)),
+        ("n", "g", "k", *spatial),
+    )
 
 
 def _is_depthwise(kernel: Kernel, x: Array, w: Array, axes: int) -> bool:

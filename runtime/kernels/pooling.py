@@ -22,14 +22,13 @@ if TYPE_CHECKING:
 def pooling(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
     """MaxPool and AveragePool: `x` [n, c, D] to [n, c, D]; what lies outside the extent is not part of a window."""
     x = blocks["x"]
-    axes = len(kernel.mesh.axes)
     maximum = text(kernel, "mode") == "max"
     result = x if maximum else x.astype(accumulator(x.dtype), copy=False)
     for index, pad in enumerate(integers(kernel, "pads_begin")):
         seen = sliding_windows(kernel, result, index, first=2, pad=pad)
         result = _over_taps(seen, np.maximum if maximum else np.add)
     if not maximum:
-        result = result / _window_sizes(kernel, axes).astype(result.dtype)
+        result = result / window_sizes(kernel).astype(result.dtype)
     return result.astype(x.dtype, copy=False)
 
 
@@ -45,8 +44,9 @@ def _over_taps(seen: Array, operation: np.ufunc) -> Array:
     return result
 
 
-def _window_sizes(kernel: Kernel, axes: int) -> Array:
+def window_sizes(kernel: Kernel) -> Array:
     """How many positions each window counts, broadcastable to the blocks of the output; at least 1."""
+    axes = len(kernel.mesh.axes)
     made, held = output_sharding(kernel), input_sharding(kernel, "x")
     names = ("window", "strides", "dilations", "pads_begin", "pads_end")
     padded = bool(integer(kernel, "count_include_pad"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from wsec.runtime.collectives import combine
 from wsec.runtime.contraction import Chain, Operand, contract
-from wsec.runtime.kernels.arguments import output_sharding
+from wsec.runtime.kernels.arguments import input_sharding, output_sharding
 from wsec.runtime.kernels.quantization import factor, finished
 
 if TYPE_CHECKING:
@@ -19,15 +19,20 @@ if TYPE_CHECKING:
 
 def matmul(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
     """MatMul: `a` [B, m, k], `b` [B, k, n] to [B, m, n]; the batch dimensions broadcast. Factors may be quantised."""
-    axes = len(kernel.mesh.axes)
-    a, b = factor(kernel, blocks, "a"), factor(kernel, blocks, "b")
-    batch = [f"b{index}" for index in range(len(output_sharding(kernel).dimensions) - 2)]
-    batch_of_a = batch[len(batch) - (a.ndim - axes - 2) :]
-    batch_of_b = batch[len(batch) - (b.ndim - axes - 2) :]
-    result = contract_on_mesh(
-        kernel, (a, (*batch_of_a, "m", "k")), (b, (*batch_of_b, "k", "n")), (*batch, "m", "n")
-    )
+    a, b, out = matrix_labels(kernel)
+    result = contract_on_mesh(kernel, (factor(kernel, blocks, "a"), a), (factor(kernel, blocks, "b"), b), out)
     return finished(kernel, blocks, ("a", "b"), result)
+
+
+def matrix_labels(kernel: Kernel) -> tuple[tuple[str, ...], ...]:
+    """Loops that the dimensions of `a`, `b` and the result of a matmul follow; a factor may lack leading ones of the batch."""
+    ranks = [
+        len(sharding.dimensions) - 2
+        for sharding in (input_sharding(kernel, "a"), input_sharding(kernel, "b"), output_sharding(kernel))
+    ]
+    batch = tuple(f"b{index}" for index in range(ranks[2]))
+    of_a, of_b = (batch[len(batch) - rank :] for rank in ranks[:2])
+    return (*of_a, "m", "k"), (*of_b, "k", "n"), (*batch, "m", "n")
 
 
 def contract_on_mesh(

@@ -38,7 +38,8 @@ from wsec.compiler.plan import (
 from wsec.compiler.plan_io import LoadedPlan
 from wsec.compiler.sharding import DimensionSharding, Mesh, MeshAxis, Sharding, whole
 from wsec.compiler.target import load_target
-from wsec.runtime.executor import execute
+from wsec.runtime.executor import Executor, execute
+from wsec.runtime.ordered.elementwise import FORMULAS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -277,10 +278,26 @@ def loops_of(draw: st.DrawFn, extents: Mapping[str, int], largest_cut: int = 4) 
 def assert_same_as_onnxruntime(
     model: onnx.ModelProto, kernels: Sequence[Kernel], inputs: Mapping[str, Array], tolerance: float = 1e-5
 ) -> None:
-    """The plan of these kernels, executed, gives what onnxruntime gives for the model."""
+    """The plan of these kernels, executed, gives what onnxruntime gives for the model; in order too, where there is one."""
     expected = onnxruntime_outputs(model, inputs)
     with tempfile.TemporaryDirectory() as folder:
-        found = execute(make_plan(model, kernels, Path(folder)), inputs)
+        plan = make_plan(model, kernels, Path(folder))
+        assert_close(execute(plan, inputs), expected, tolerance)
+        if _has_an_order(kernels):
+            assert_close(Executor(plan, "ordered").run(inputs), expected, tolerance)
+
+
+def _has_an_order(kernels: Sequence[Kernel]) -> bool:
+    """Whether all that the kernels compute is in single precision, by operators that core programs have formulas for."""
+    types = {item.dtype for kernel in kernels for item in (*kernel.inputs, *kernel.outputs)}
+    types |= {step.dtype for kernel in kernels for step in (*kernel.chain, *kernel.body)}
+    steps = {step.operator for kernel in kernels for step in kernel.chain}
+    kinds = {kernel.kind for kernel in kernels} & {"batched", "recurrent", "unsplit"}
+    return not kinds and types <= {"float32", "bool"} and steps <= set(FORMULAS)
+
+
+def assert_close(found: Mapping[str, Array], expected: Mapping[str, Array], tolerance: float) -> None:
+    """The same names, shapes and element types, and nearly the same numbers."""
     assert list(found) == list(expected)
     for name, array in expected.items():
         assert found[name].shape == array.shape
