@@ -70,6 +70,7 @@ class KernelContext:
     blocks: dict[str, Block] = field(default_factory=dict)
     outputs: dict[int, Block] = field(default_factory=dict)
     constants: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    lists: list[WordLists] = field(default_factory=list)
     _values: dict[bytes, int] = field(default_factory=dict)
 
     def block(self, role: str) -> Block:
@@ -113,6 +114,11 @@ class KernelContext:
         address = self.scratch(values.shape[2])
         self.constants[address] = values
         return address
+
+    def word_list(self, lists: WordLists) -> int:
+        """The number of a list of addresses for each core of the kernel, by row, then column: what `CopyListed` names."""
+        self.lists.append(lists)
+        return len(self.lists) - 1
 
     def combine(
         self, axes: Iterable[str], address: int, count: int, operation: Operation, *, everywhere: bool
