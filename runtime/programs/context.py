@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.plan import Kernel
-    from wsec.runtime.simulator.instructions import Instruction
+    from wsec.runtime.simulator.instructions import Instruction, WordLists
 
 
 @dataclass(frozen=True, slots=True)
