@@ -43,13 +43,17 @@ class BadTable(ValueError):  # noqa: N818 - what is wrong with a file, for its r
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One measured cell: `row` counts the data rows of `file` from 0; `predict` takes a target."""
+    """One measured cell: `row` counts the data rows of `file` from 0; `tile` is the side of a core's block.
+
+    `predict` takes a target.
+    """
 
     file: str
     row: int
     column: str
     target: str
     grid_side: int
+    tile: int
     cycles: float
     predict: Callable[[Target], float]
 
@@ -128,8 +132,10 @@ def _read(path: Path) -> list[Measurement]:
             where = f"{path}, data row {index}"
             row = {name: _whole(_cell(line, name, where), name, where) for name in needed}
             cycles = _number(line[column], column, where)
+            tile = row.get("tile_side", row.get("hidden_per_core", 0))
+            sizes = (row["grid_side"], tile)
             measurements.append(
-                Measurement(path.name, index, column, target, row["grid_side"], cycles, _bound(predict, row))
+                Measurement(path.name, index, column, target, *sizes, cycles, _bound(predict, row))
             )
     return measurements
 

@@ -184,7 +184,7 @@ class Overheads:
 
     Attributes:
         simd_word_cycles: A multiply-add of one 64-bit word of elements inside a vector instruction; 1 without bank conflicts.
-        narrow_multiply_add_cycles: One fp16 multiply-add inside a vector instruction that does not use 64-bit words.
+        plain_lanes: Elements of fp16 that a vector instruction takes at once where it does not ask for words of 64 bits.
         issue_cycles: A vector instruction of a loop over vectors.
         outer_loop_cycles: An iteration of the loop around that loop.
         scalar_loop_cycles: A vector instruction that a scalar loop sets up anew.
@@ -194,10 +194,11 @@ class Overheads:
         library_step_cycles: The same by a library of collectives.
         library_reduce_cycles: A reduction and a broadcast of that library, their start and end.
         chain_step_cycles: One core of a chain that adds in a scalar loop.
+        layer_issue_cycles: A vector instruction of a decoder layer; as `issue_cycles` where it is absent.
     """
 
     simd_word_cycles: PositiveNumber
-    narrow_multiply_add_cycles: PositiveNumber
+    plain_lanes: PositiveNumber
     issue_cycles: PositiveNumber
     outer_loop_cycles: PositiveNumber
     scalar_loop_cycles: PositiveNumber
@@ -207,6 +208,7 @@ class Overheads:
     library_step_cycles: PositiveNumber
     library_reduce_cycles: PositiveNumber
     chain_step_cycles: PositiveNumber
+    layer_issue_cycles: PositiveNumber | None = None
 
 
 @dataclass(frozen=True, slots=True)

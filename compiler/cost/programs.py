@@ -1,16 +1,17 @@
 """Cycles of whole distributed programs on a square of cores: GEMV, GEMM and the layers of a decoder.
 
-Each follows the structure of its algorithm: which vector instructions a core issues in which loops, which collectives it
-takes part in, how many steps depend on each other. The machine's part is in the target: what hops, ramps and tasks cost,
-and the overheads of instructions and steps, which were measured (`Target.overheads`). All lengths are elements of fp16 a
-core; the programs send one element a wavelet. The algorithms are those of WaferLLM (arXiv 2502.04563) and SUMMA.
+Each follows the structure of its algorithm: which vector instructions a core issues in which loops, which words it sends and
+receives, which collectives it takes part in, how many steps depend on each other. The machine's part is in the target: what
+hops, ramps and tasks cost, and the overheads of instructions and steps, which were measured (`Target.overheads`). The
+algorithms are those of WaferLLM (arXiv 2502.04563) and SUMMA. Lengths are elements of a core's side.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wsec.compiler.cost.collectives import two_level_all_reduce_cycles
 from wsec.compiler.errors import WsecError
 
 if TYPE_CHECKING:
@@ -19,11 +20,40 @@ if TYPE_CHECKING:
 GROUP = 15
 """Cores of a group of the two-level reductions that were measured."""
 
-_HALF_BYTES = 2
-_LAYER_ALL_REDUCES = 10
+_ROOT_PASSES = 6
+"""Times that the words of an all-reduce pass its root: from both sides of its group, from both sides of the line of roots,
+and back to both sides."""
+
 _LAYER_OPERATORS = 16
 """Two norms, four projections, rotary embedding, two products with a softmax between, three products of the
 feed-forward with their activation, two residual sums."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """How a program treats its elements.
+
+    Attributes:
+        lanes: Elements that a vector instruction takes at once. Vectors that follow one another share such words, so that one
+            of 22 halves takes 5.5 times as long as one of 4.
+        width: Bytes of an element.
+        per_word: Elements of a wavelet.
+        move_cycles: Cycles of the datapath for a wavelet that is sent or received beside arithmetic. 0 where moves fit into the
+            cycles that issuing instructions leaves.
+    """
+
+    lanes: float
+    width: int
+    per_word: int
+    move_cycles: float
+
+    def words(self, elements: int) -> int:
+        """Wavelets of so many elements."""
+        return -(-elements // self.per_word)
+
+
+HALVES = Elements(lanes=4, width=2, per_word=2, move_cycles=0)
+"""fp16 as the measured programs treat it: words of 64 bits in memory, two elements in a wavelet."""
 
 
 def overheads_of(target: Target) -> Overheads:
@@ -44,63 +74,103 @@ def overheads_of(target: Target) -> Overheads:
     return target.overheads
 
 
-def vector_loop_cycles(outer: int, inner: int, length: int, target: Target) -> float:
-    """`outer` times `inner` multiply-adds of vectors of `length`: whole 64-bit words, as the write port takes them."""
+def vector_loop_cycles(
+    outer: int, inner: int, length: int, target: Target, elements: Elements = HALVES
+) -> float:
+    """`outer` times `inner` multiply-adds of vectors of `length`."""
     cost = overheads_of(target)
-    return outer * cost.outer_loop_cycles + outer * inner * (cost.issue_cycles + _simd(length, target))
+    vectors = outer * inner * (cost.issue_cycles + _vector(length, elements, target))
+    return outer * cost.outer_loop_cycles + vectors
 
 
-def gemv_cycles(cores: int, tile: int, target: Target) -> float:
+def all_reduce_cycles(count: int, cores: int, target: Target, elements: Elements = HALVES) -> float:
+    """All-reduce of `count` elements along a line in groups, each of which adds towards its middle.
+
+    `6 B + hop * P + (2 T_R + 1 + switch) * steps`: the root takes and gives the words six times; the way to the middle of the
+    line and back is its length; each core on the longest way waits for its neighbour and switches to the task that adds. Two
+    halves of a group work at once, so that its longest way has half of its cores; then the middles of the groups add likewise.
+    """
+    cost, fabric = overheads_of(target), target.fabric
+    if cores <= 1:
+        return 0.0
+    inside = min(GROUP, cores) // 2
+    between = -(-cores // GROUP) // 2
+    step = 2 * fabric.ramp_cycles + 1 + target.core.task_switch_cycles
+    way = fabric.hop_cycles * cores + step * (inside + between)
+    return cost.collective_start_cycles + _ROOT_PASSES * elements.words(count) + way
+
+
+def gemv_cycles(cores: int, tile: int, target: Target, elements: Elements = HALVES) -> float:
     """The product y = x W with a `tile` x `tile` block of W a core, [cores, cores] of them, and a two-level all-reduce of y."""
     cost = overheads_of(target)
-    products = tile * (cost.issue_cycles + _simd(tile, target))
-    return products + _all_reduce(tile, cores, target)
+    products = tile * (cost.issue_cycles + _vector(tile, elements, target))
+    return products + all_reduce_cycles(tile, cores, target, elements)
 
 
-def chain_gemv_cycles(cores: int, tile: int, target: Target) -> float:
-    """The same by scalar loops around vectors, a reduction along a chain and a broadcast of a library."""
+def chain_gemv_cycles(cores: int, tile: int, target: Target, elements: Elements = HALVES) -> float:
+    """The same by scalar loops around vectors, a reduction along a chain and a broadcast of a library.
+
+    The library sends one element a wavelet.
+    """
     cost, fabric = overheads_of(target), target.fabric
-    products = tile * (cost.scalar_loop_cycles + _simd(tile, target))
+    products = tile * (cost.scalar_loop_cycles + _vector(tile, elements, target))
     chain = (cores - 1) * (fabric.hop_cycles + cost.chain_step_cycles)
     return products + cost.library_reduce_cycles + chain + fabric.hop_cycles * cores + 2 * tile
 
 
-def mesh_gemm_cycles(cores: int, rows: int, depth: int, columns: int, target: Target) -> float:
+def mesh_gemm_cycles(
+    cores: int, rows: int, depth: int, columns: int, target: Target, *, elements: Elements = HALVES
+) -> float:
     """C = A B with blocks [rows, depth] and [depth, columns] a core, which shift by two hops in each of `cores` steps.
 
-    The rows are the vectors; the longer of the other two is the outer loop. Words move while the cores compute.
+    Before them, half as many shifts bring the blocks of A to where they start; nothing is computed meanwhile, and words that
+    leave and words that come share the datapath. In the steps words move while the cores compute. The rows are the vectors;
+    the longer of the other two is the outer loop.
     """
-    step = vector_loop_cycles(max(depth, columns), min(depth, columns), rows, target)
-    words = max(rows * depth, depth * columns)
-    return cores * (max(step, words + 2 * target.fabric.hop_cycles) + overheads_of(target).step_cycles)
+    hops = 2 * target.fabric.hop_cycles
+    left, right = elements.words(rows * depth), elements.words(depth * columns)
+    products = vector_loop_cycles(max(depth, columns), min(depth, columns), rows, target, elements)
+    step = max(products + 2 * (left + right) * elements.move_cycles, max(left, right) + hops)
+    shift = 2 * left + hops + 2 * target.fabric.ramp_cycles
+    return cores * (step + overheads_of(target).step_cycles) + cores // 2 * shift
 
 
-def summa_cycles(cores: int, tile: int, target: Target) -> float:
+def summa_cycles(cores: int, tile: int, target: Target, elements: Elements = HALVES) -> float:
     """C = A B with square blocks that their owners multicast along rows and columns while the cores compute."""
-    step = max(vector_loop_cycles(tile, tile, tile, target), tile * tile)
-    first = tile * tile + target.fabric.hop_cycles * cores
+    words = elements.words(tile * tile)
+    products = vector_loop_cycles(tile, tile, tile, target, elements)
+    step = max(products + 2 * words * elements.move_cycles, words)
+    first = words + target.fabric.hop_cycles * cores
     return cores * (step + overheads_of(target).multicast_step_cycles) + first
 
 
-def library_summa_cycles(cores: int, tile: int, target: Target) -> float:
+def library_summa_cycles(cores: int, tile: int, target: Target, elements: Elements = HALVES) -> float:
     """The same by scalar loops around vectors and the broadcasts of a library."""
     cost = overheads_of(target)
-    products = tile * tile * (cost.scalar_loop_cycles + _simd(tile, target))
+    products = tile * tile * (cost.scalar_loop_cycles + _vector(tile, elements, target))
     return cores * (cost.library_step_cycles + products)
 
 
 def decode_layer_cycles(cores: int, hidden: int, context: int, feed_forward: int, target: Target) -> float:
     """One transformer layer for one token; `hidden`, `context` and `feed_forward` elements a core side.
 
-    Ten all-reduces of `hidden` elements, and multiply-adds that do not use 64-bit words.
+    Ten all-reduces: two norms and the maximum and sum of a softmax of one number each, the queries, keys and values together,
+    the scores, the weighted values, their projection, the two products of the feed-forward together, and its result.
     """
     cost = overheads_of(target)
-    multiply_adds = 4 * hidden**2 + 3 * hidden * feed_forward + 2 * hidden * context
-    vectors = 4 * hidden + 2 * hidden + feed_forward + 2 * context
+    sums = [1, 3 * hidden, context, 1, 1, hidden, hidden, 1, 2 * feed_forward, hidden]
+    products = [
+        *[(hidden, hidden)] * 4,  # query, key, value, output
+        (hidden, context),  # scores
+        (context, hidden),  # weighted values
+        *[(hidden, feed_forward)] * 2,  # up, gate
+        (feed_forward, hidden),  # down
+    ]
+    elements = dataclasses.replace(HALVES, lanes=cost.plain_lanes)
+    issue = cost.layer_issue_cycles or cost.issue_cycles
     return (
-        _LAYER_ALL_REDUCES * _all_reduce(hidden, cores, target)
-        + multiply_adds * cost.narrow_multiply_add_cycles
-        + vectors * cost.issue_cycles
+        sum(all_reduce_cycles(count, cores, target) for count in sums)
+        + sum(vectors * (issue + _vector(length, elements, target)) for vectors, length in products)
         + _LAYER_OPERATORS * cost.step_cycles
     )
 
@@ -117,13 +187,7 @@ def prefill_layer_cycles(cores: int, hidden: int, tokens: int, feed_forward: int
     return sum(mesh_gemm_cycles(cores, tokens, depth, columns, target) for depth, columns in products)
 
 
-def _simd(length: int, target: Target) -> float:
-    """A vector of `length` halves, in whole words of the write port."""
-    lanes = target.core.write_bytes_per_cycle // _HALF_BYTES
-    return -(-length // lanes) * overheads_of(target).simd_word_cycles
-
-
-def _all_reduce(words: int, cores: int, target: Target) -> float:
-    step = target.core.task_switch_cycles
-    cycles = two_level_all_reduce_cycles(words, cores, GROUP, step, target.fabric)
-    return overheads_of(target).collective_start_cycles + cycles
+def _vector(length: int, elements: Elements, target: Target) -> float:
+    """Cycles of a vector once it is issued. Banks are in each other's way only where accesses are as wide as the ports."""
+    wide = elements.lanes * elements.width >= target.core.write_bytes_per_cycle
+    return length / elements.lanes * (overheads_of(target).simd_word_cycles if wide else 1)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsec.compiler.cost.collectives import two_level_all_reduce_cycles
 from wsec.compiler.cost.programs import (
+    Elements,
+    all_reduce_cycles,
     gemv_cycles,
     library_summa_cycles,
     mesh_gemm_cycles,
@@ -22,38 +23,46 @@ from wsec.compiler.target import load_target
 WSE3 = load_target("wse3")
 
 
-def test_a_vector_loop_counts_whole_words_of_the_write_port() -> None:
-    """Halves come four to a word of 64 bits: three cost what four cost, five what eight do."""
-    assert vector_loop_cycles(2, 3, 3, WSE3) == vector_loop_cycles(2, 3, 4, WSE3)
-    assert vector_loop_cycles(2, 3, 5, WSE3) == vector_loop_cycles(2, 3, 8, WSE3)
+def test_vectors_share_words_of_the_write_port() -> None:
+    """Halves come four to a word of 64 bits, and what one vector leaves of a word the next one takes: 22 take 5.5 words."""
     assert WSE3.overheads is not None
-    step = vector_loop_cycles(2, 3, 8, WSE3) - vector_loop_cycles(2, 3, 4, WSE3)
-    assert step == pytest.approx(6 * WSE3.overheads.simd_word_cycles)
+    steps = vector_loop_cycles(2, 3, 22, WSE3) - vector_loop_cycles(2, 3, 8, WSE3)
+    assert steps == pytest.approx(6 * 3.5 * WSE3.overheads.simd_word_cycles)
+
+
+def test_narrow_accesses_do_not_wait_for_banks() -> None:
+    """Only accesses as wide as the port pay for conflicts: singles, one at a time, take a cycle each."""
+    singles = Elements(lanes=1, width=4, per_word=1, move_cycles=0)
+    steps = vector_loop_cycles(1, 1, 9, WSE3, singles) - vector_loop_cycles(1, 1, 4, WSE3, singles)
+    assert steps == pytest.approx(5)
 
 
 @given(words=st.integers(1, 500), cores=st.integers(2, 1000))
 def test_an_all_reduce_is_no_faster_than_its_way(words: int, cores: int) -> None:
-    """Words go to the middle and back; groups as long as the line are the case of one level."""
-    cycles = two_level_all_reduce_cycles(words, cores, 15, 10, WSE3.fabric)
+    """Words go to the middle and back, and pass the root six times, two halves at once."""
+    cycles = all_reduce_cycles(words, cores, WSE3)
     assert cycles >= 3 * words + WSE3.fabric.hop_cycles * cores
-    one_level = two_level_all_reduce_cycles(words, cores, cores, 10, WSE3.fabric)
-    assert one_level == 3 * words + WSE3.fabric.hop_cycles * cores + 15 * (cores // 2)
+    assert cycles <= all_reduce_cycles(words, cores + 15, WSE3)
 
 
 def test_one_core_reduces_nothing() -> None:
     """No words move."""
-    assert two_level_all_reduce_cycles(100, 1, 15, 10, WSE3.fabric) == 0
+    assert all_reduce_cycles(100, 1, WSE3) == 0
 
 
 def test_a_product_that_is_bound_by_its_words_takes_their_time() -> None:
-    """With cores that compute at once, a step lasts as long as the words of the larger block."""
+    """With cores that compute at once, a step lasts as long as the words of the larger block.
+
+    Half as many shifts of the left block come first, when a core sends and receives and does nothing else.
+    """
     assert WSE3.overheads is not None
     fast = dataclasses.replace(
         WSE3.overheads, simd_word_cycles=1e-9, issue_cycles=1e-9, outer_loop_cycles=1e-9
     )
     target = dataclasses.replace(WSE3, overheads=fast)
-    step = 20 * 30 + 2 * WSE3.fabric.hop_cycles + fast.step_cycles
-    assert mesh_gemm_cycles(100, 10, 20, 30, target) == pytest.approx(100 * step)
+    step = 20 * 30 // 2 + 2 * WSE3.fabric.hop_cycles + fast.step_cycles
+    shift = 10 * 20 + 2 * WSE3.fabric.hop_cycles + 2 * WSE3.fabric.ramp_cycles
+    assert mesh_gemm_cycles(100, 10, 20, 30, target) == pytest.approx(100 * step + 50 * shift)
 
 
 def test_a_library_costs_more_than_multicasts() -> None:
