@@ -104,16 +104,28 @@ ONE_SIDE = DeliveryExample(
     sent=({(1, 0): (3,), (1, 1): (2,)},),
 )
 
-# Word 3 belongs to core (1, 1), but comes to row 0. It goes down column 0 first, then along row 1; word 1 likewise.
-BOTH_SIDES = DeliveryExample(
-    name="words that come to other lines go along the other side first",
+# Word 3 belongs to core (1, 1) and comes to row 0, where column 1 is the right one; word 1 likewise.
+ACROSS = DeliveryExample(
+    name="words that come to other lines land where exchanges along the other side alone bring them home",
     mesh=_mesh(a=(2, "rows"), b=(2, "columns")),
     sharding=Sharding((cut(2, 2, ("a",)), cut(2, 2, ("b",)))),
     groups=((0, 0), (1, 1)),
     streams=((3, 0), (2, 1)),
+    exchanges=(Exchange("columns", 2), Exchange("rows", 1)),
+    landed={(0, 0): (0,), (0, 1): (3,), (1, 0): (2,), (1, 1): (1,)},
+    sent=({(0, 1): (3,), (1, 1): (1,)}, {}),
+)
+
+# Word 3 belongs to core (1, 1), but the group of its lane is core (0, 0). It goes down column 0 first, then along row 1.
+BOTH_SIDES = DeliveryExample(
+    name="words that come to other lines and lines across go along the other side first",
+    mesh=_mesh(a=(2, "rows"), b=(2, "columns")),
+    sharding=Sharding((cut(2, 2, ("a",)), cut(2, 2, ("b",)))),
+    groups=((0, 1), (1, 1)),
+    streams=((3, 0), (2, 1)),
     exchanges=(Exchange("columns", 2), Exchange("rows", 2)),
-    landed={(0, 0): (3, 0), (1, 0): (2, 1)},
-    sent=({(0, 0): (3,), (1, 0): (1,)}, {(0, 0): (1,), (1, 0): (3,)}),
+    landed={(0, 0): (3, 0), (1, 0): (2,), (0, 1): (1,)},
+    sent=({(0, 0): (3,)}, {(1, 0): (3,)}),
 )
 
 # Blocks are [0, 3) and [4, 7): words 3 and 7 are needed nowhere. Both rows need the same, and each lane reaches one of them.
@@ -167,6 +179,7 @@ DELIVERY_EXAMPLES = (
     COPIES,
     HALO,
     ONE_SIDE,
+    ACROSS,
     BOTH_SIDES,
     GAPS,
     SPREAD_EVENLY,

@@ -81,30 +81,28 @@ class DeliveryReference:
         dealt: Dealt = defaultdict(list)
         for lane, stream in enumerate(streams):
             group = [core for core in self.blocks if groups[core[0]][core[1]] == lane]
-            same: dict[tuple[int, tuple[Core, ...]], list[int]] = defaultdict(list)
+            same: dict[tuple[int, tuple[int, ...] | tuple[Core, ...]], list[int]] = defaultdict(list)
+            reached: dict[tuple[int, tuple[int, ...] | tuple[Core, ...]], list[Core]] = {}
             for word in stream:
                 owners = self.owners(word)
                 if not owners:
                     continue
                 lines = {core[side] for core in owners}
-                by_rule = [
-                    [core for core in group if core in owners],
-                    [core for core in group if core[side] in lines],
-                    group,
+                across = {core[1 - side] for core in owners}
+                rules = [
+                    (tuple(owners), [core for core in group if core in owners]),
+                    (tuple(sorted(across)), [core for core in group if core[1 - side] in across]),
+                    (tuple(sorted(lines)), [core for core in group if core[side] in lines]),
+                    ((), group),
                 ]
-                rule = next(number for number, cores in enumerate(by_rule) if cores)
-                key = [tuple(owners), tuple((line, 0) for line in sorted(lines)), ()][rule]
+                rule, (key, cores) = next(each for each in enumerate(rules) if each[1][1])
                 same[rule, key].append(word)
-            place = {}
-            for (rule, key), words in same.items():
-                lines = {core[side] for core in key} if rule == 0 else {core[0] for core in key}
-                cores = [
-                    [core for core in group if core in key],
-                    [core for core in group if core[side] in lines],
-                    group,
-                ][rule]
-                for number, word in enumerate(words):
-                    place[word] = cores[number * len(cores) // len(words)]
+                reached[rule, key] = cores
+            place = {
+                word: reached[key][number * len(reached[key]) // len(words)]
+                for key, words in same.items()
+                for number, word in enumerate(words)
+            }
             for word in stream:
                 if word in place:
                     dealt[place[word]].append(word)
