@@ -1,4 +1,4 @@
-"""Fits the measured overheads of the target files to the tables under `benchmarks/data`, and prints them as TOML.
+"""Fits the measured cycles of the target files to the tables under `benchmarks/data`, and prints them as TOML.
 
     python benchmarks/fit_cycles.py [--data DIR]
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,14 +22,20 @@ from wsec.compiler.target import Overheads, Target, load_target
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+CORE = ("issue_cycles", "loop_cycles", "wide_step_cycles")
+"""Values of the table `[core]` that are fitted; the others are in `[overheads]`."""
+
 NOT_FITTED = ("plain_lanes", "layer_issue_cycles")
 """Overheads that are known of wse3 without a fit."""
 
 FITTED: dict[str, tuple[str, ...]] = {
-    "wse3": tuple(field.name for field in dataclasses.fields(Overheads) if field.name not in NOT_FITTED),
+    "wse3": (
+        *CORE,
+        *(field.name for field in dataclasses.fields(Overheads) if field.name not in NOT_FITTED),
+    ),
     "wse2": ("layer_issue_cycles", "step_cycles"),
 }
-"""By target, the overheads that were fitted on its own measurements; wse2 takes the others from wse3."""
+"""By target, the values that were fitted on its own measurements; wse2 takes the others from wse3."""
 
 UNSEEN = ("wse3_prefill_layer.csv",)
 """Tables of which no row is fitted."""
@@ -41,8 +47,7 @@ _STEPS = 4
 def fitted(target: Target, names: Sequence[str], rows: Sequence[Measurement]) -> Target:
     """The target with the overheads `names` that fit `rows` best, in the least squares of the relative error."""
     for _ in range(_STEPS):
-        overheads = _overheads(target)
-        start = np.array([getattr(overheads, name) for name in names])
+        start = np.array([value_of(target, name) for name in names])
         base = _relative(target, rows)
         slopes = np.stack(
             [
@@ -75,6 +80,12 @@ def _relative(target: Target, rows: Sequence[Measurement]) -> np.ndarray[tuple[i
     return np.array([row.predict(target) / row.cycles for row in rows])
 
 
+def value_of(target: Target, name: str) -> float:
+    """A fitted value of a target."""
+    value: float = getattr(target.core if name in CORE else _overheads(target), name)
+    return value
+
+
 def _overheads(target: Target) -> Overheads:
     if target.overheads is None:
         raise BadTable(f"target {target.name} has no table [overheads] to start from")
@@ -82,7 +93,13 @@ def _overheads(target: Target) -> Overheads:
 
 
 def _with(target: Target, values: dict[str, float]) -> Target:
-    return dataclasses.replace(target, overheads=dataclasses.replace(_overheads(target), **values))
+    core: dict[str, Any] = {name: value for name, value in values.items() if name in CORE}
+    others = {name: value for name, value in values.items() if name not in CORE}
+    return dataclasses.replace(
+        target,
+        core=dataclasses.replace(target.core, **core),
+        overheads=dataclasses.replace(_overheads(target), **others),
+    )
 
 
 def main() -> None:
@@ -99,9 +116,9 @@ def main() -> None:
     for name, overheads in FITTED.items():
         rows = [row for row in measurements if row.target == name and row.file not in UNSEEN]
         model = fitted(load_target(name), overheads, rows)
-        print(f"# {name}: {len(overheads)} overheads fitted to {len(rows)} measurements\n[overheads]")
+        print(f"# {name}: {len(overheads)} values fitted to {len(rows)} measurements")
         for key in overheads:
-            print(f"{key} = {getattr(_overheads(model), key):.4g}")
+            print(f"{key} = {value_of(model, key):.4g}")
         for size, said in (("grid_side", "grid sizes"), ("tile", "tiles")):
             print(f"# worst error on {said} that are left out of the fit")
             for (file, side), worst in sorted(left_out(model, overheads, rows, size).items()):

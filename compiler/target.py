@@ -90,8 +90,9 @@ class Core:
         read_bytes_per_cycle: What the memory delivers.
         write_bytes_per_cycle: What the memory takes.
         lanes: Element type -> multiply-adds per cycle of a running vector instruction.
-        vector_start_cycles: Issue overhead of one vector instruction.
-        loop_cycles: Overhead of one iteration of a loop around vector instructions.
+        issue_cycles: To issue one vector instruction; a loop around one instruction alone costs no more.
+        loop_cycles: One iteration of any other loop: counter, branch, and the descriptors of what is inside.
+        wide_step_cycles: One step of a vector whose accesses are as wide as the write port; 1 without bank conflicts.
         task_switch_cycles: From one task to the next.
         divide_cycles: One division, element by element.
         transcendental_cycles: One exp, tanh, erf, log or power, element by element.
@@ -101,8 +102,9 @@ class Core:
     code_reserve_bytes: Count
     read_bytes_per_cycle: PositiveCount
     write_bytes_per_cycle: PositiveCount
-    vector_start_cycles: Count
-    loop_cycles: Count
+    issue_cycles: PositiveNumber
+    loop_cycles: PositiveNumber
+    wide_step_cycles: PositiveNumber
     task_switch_cycles: Count
     divide_cycles: PositiveCount
     transcendental_cycles: PositiveCount
@@ -112,6 +114,15 @@ class Core:
     def data_bytes(self) -> int:
         """Memory left for weights, activations and buffers."""
         return self.sram_bytes - self.code_reserve_bytes
+
+    def step_cycles(self, dtype: str) -> float:
+        """One step of a vector over all lanes. Banks are in each other's way only where it is as wide as the write port.
+
+        Types of one byte are widened to two.
+        """
+        item_bytes = {"64": 8, "32": 4}.get(dtype[-2:], 2)
+        wide = self.lanes[dtype] * item_bytes >= self.write_bytes_per_cycle
+        return self.wide_step_cycles if wide else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +194,7 @@ class Overheads:
     """Cycles that instructions and steps of hand-written core programs were measured to take, `cost/programs.py`.
 
     Attributes:
-        simd_word_cycles: A multiply-add of one 64-bit word of elements inside a vector instruction; 1 without bank conflicts.
         plain_lanes: Elements of fp16 that a vector instruction takes at once where it does not ask for words of 64 bits.
-        issue_cycles: A vector instruction of a loop over vectors.
-        outer_loop_cycles: An iteration of the loop around that loop.
         scalar_loop_cycles: A vector instruction that a scalar loop sets up anew.
         collective_start_cycles: Before the first word of a collective and after its last.
         step_cycles: From one task of a layer, or one step of a product whose operands shift, to the next.
@@ -194,13 +202,10 @@ class Overheads:
         library_step_cycles: The same by a library of collectives.
         library_reduce_cycles: A reduction and a broadcast of that library, their start and end.
         chain_step_cycles: One core of a chain that adds in a scalar loop.
-        layer_issue_cycles: A vector instruction of a decoder layer; as `issue_cycles` where it is absent.
+        layer_issue_cycles: A vector instruction of a decoder layer; as any other where it is absent.
     """
 
-    simd_word_cycles: PositiveNumber
     plain_lanes: PositiveNumber
-    issue_cycles: PositiveNumber
-    outer_loop_cycles: PositiveNumber
     scalar_loop_cycles: PositiveNumber
     collective_start_cycles: PositiveNumber
     step_cycles: PositiveNumber

@@ -1,8 +1,9 @@
 """Memory and cycles of a loop nest under many splits at once: one array element a split.
 
 The cycles of a core are its arithmetic, the words that pass its ramp, and the bytes that pass its SRAM ports. A vector
-instruction costs its elements over the lanes plus an issue overhead. Words that cores pass to each other also load the
-links between them: how much depends on which axes lie on rows and which on columns (`passing_cycles`).
+instruction costs its issue and its elements over the lanes, loops around it cost as often as they turn. Words that cores pass
+to each other also load the links between them: how much depends on which axes lie on rows and which on columns
+(`passing_cycles`).
 """
 
 from __future__ import annotations
@@ -261,24 +262,42 @@ def _points(work: Work, nest: LoopNest, blocks: Array) -> Array:
     return points
 
 
-def _lanes(dtype: str, target: Target) -> float:
-    """Elements a cycle of a vector instruction; types of four bits are widened to eight."""
-    return target.core.lanes[dtype.replace("int4", "int8")]
+def _lane_dtype(dtype: str) -> str:
+    """The element type whose lanes count; types of four bits are widened to eight."""
+    return dtype.replace("int4", "int8")
 
 
 def _compute(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:
+    """Cycles of the instructions: each is issued and takes its elements over the lanes; loops around them cost as they turn.
+
+    Each operation is a pass of its own over the block, in the vectors that are best for it.
+    """
     core = target.core
     points = _points(work, nest, blocks)
-    vector: Array = points
-    if work.vectors:
-        choices = [
-            np.prod([blocks[:, nest.position(name)] for name in names], axis=0) for names in work.vectors
-        ]
-        vector = np.maximum.reduce(choices)
-    instructions = np.ceil(points * work.operations / np.maximum(vector, 1))
-    elements = points * work.operations / _lanes(work.dtype, target)
+    dtype = _lane_dtype(work.dtype)
+    elements = points * work.operations / core.lanes[dtype] * core.step_cycles(dtype)
+    passes = np.ceil(work.operations)
+    control = np.minimum.reduce(
+        [_control(work, nest, blocks, set(names), target) for names in work.vectors or (work.loops,)]
+    )
     slow = work.divisions * core.divide_cycles + work.transcendentals * core.transcendental_cycles
-    return np.asarray(elements + instructions * (core.vector_start_cycles + core.loop_cycles) + points * slow)
+    return np.asarray(elements + passes * control + points * slow)
+
+
+def _control(work: Work, nest: LoopNest, blocks: Array, vector: set[str], target: Target) -> Array:
+    """Cycles of a pass beside its elements, with vectors along the loops `vector`.
+
+    The longest of the other loops is a loop around one instruction, which costs its issue alone; those around it turn as
+    often as they and the loops around them say.
+    """
+    around = [blocks[:, nest.position(name)] for name in work.loops if name not in vector]
+    vectors = np.prod(around, axis=0) if around else np.ones(len(blocks))
+    cycles = vectors * target.core.issue_cycles
+    if len(around) > 1:
+        extents = np.sort(np.stack(around, axis=1), axis=1)[:, :-1]
+        turns = np.cumprod(extents, axis=1)
+        cycles = cycles + np.where(extents > 1, turns, 0).sum(axis=1) * target.core.loop_cycles
+    return cycles
 
 
 def _memory(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:

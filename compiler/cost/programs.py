@@ -2,7 +2,7 @@
 
 Each follows the structure of its algorithm: which vector instructions a core issues in which loops, which words it sends and
 receives, which collectives it takes part in, how many steps depend on each other. The machine's part is in the target: what
-hops, ramps and tasks cost, and the overheads of instructions and steps, which were measured (`Target.overheads`). The
+hops, ramps and tasks cost, what instructions take, and the overheads of steps, which were measured (`Target.overheads`). The
 algorithms are those of WaferLLM (arXiv 2502.04563) and SUMMA. Lengths are elements of a core's side.
 """
 
@@ -78,9 +78,8 @@ def vector_loop_cycles(
     outer: int, inner: int, length: int, target: Target, elements: Elements = HALVES
 ) -> float:
     """`outer` times `inner` multiply-adds of vectors of `length`."""
-    cost = overheads_of(target)
-    vectors = outer * inner * (cost.issue_cycles + _vector(length, elements, target))
-    return outer * cost.outer_loop_cycles + vectors
+    vectors = outer * inner * (target.core.issue_cycles + _vector(length, elements, target))
+    return outer * target.core.loop_cycles + vectors
 
 
 def all_reduce_cycles(count: int, cores: int, target: Target, elements: Elements = HALVES) -> float:
@@ -102,8 +101,7 @@ def all_reduce_cycles(count: int, cores: int, target: Target, elements: Elements
 
 def gemv_cycles(cores: int, tile: int, target: Target, elements: Elements = HALVES) -> float:
     """The product y = x W with a `tile` x `tile` block of W a core, [cores, cores] of them, and a two-level all-reduce of y."""
-    cost = overheads_of(target)
-    products = tile * (cost.issue_cycles + _vector(tile, elements, target))
+    products = tile * (target.core.issue_cycles + _vector(tile, elements, target))
     return products + all_reduce_cycles(tile, cores, target, elements)
 
 
@@ -167,7 +165,7 @@ def decode_layer_cycles(cores: int, hidden: int, context: int, feed_forward: int
         (feed_forward, hidden),  # down
     ]
     elements = dataclasses.replace(HALVES, lanes=cost.plain_lanes)
-    issue = cost.layer_issue_cycles or cost.issue_cycles
+    issue = cost.layer_issue_cycles or target.core.issue_cycles
     return (
         sum(all_reduce_cycles(count, cores, target) for count in sums)
         + sum(vectors * (issue + _vector(length, elements, target)) for vectors, length in products)
@@ -190,4 +188,4 @@ def prefill_layer_cycles(cores: int, hidden: int, tokens: int, feed_forward: int
 def _vector(length: int, elements: Elements, target: Target) -> float:
     """Cycles of a vector once it is issued. Banks are in each other's way only where accesses are as wide as the ports."""
     wide = elements.lanes * elements.width >= target.core.write_bytes_per_cycle
-    return length / elements.lanes * (overheads_of(target).simd_word_cycles if wide else 1)
+    return length / elements.lanes * (target.core.wide_step_cycles if wide else 1)

@@ -69,17 +69,15 @@ def fabric_timing(target: Target) -> FabricTiming:
 
 
 def engine_timing(target: Target, element_type: str = "float32") -> EngineTiming:
-    """The engines of a target for vectors of an element type; without measured overheads those of its `[core]`."""
-    core, overheads = target.core, target.overheads
+    """The engines of a target for vectors of an element type."""
+    core = target.core
     lanes = core.lanes[element_type]
-    if overheads is None:
-        return EngineTiming(core.vector_start_cycles, core.loop_cycles, core.task_switch_cycles, 1.0, lanes)
     return EngineTiming(
-        overheads.issue_cycles,
-        overheads.outer_loop_cycles,
-        core.task_switch_cycles,
-        overheads.simd_word_cycles,
-        lanes,
+        issue_cycles=core.issue_cycles,
+        loop_cycles=core.loop_cycles,
+        task_switch_cycles=core.task_switch_cycles,
+        word_cycles=core.step_cycles(element_type),
+        lanes=lanes,
     )
 
 

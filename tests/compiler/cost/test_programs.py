@@ -25,9 +25,8 @@ WSE3 = load_target("wse3")
 
 def test_vectors_share_words_of_the_write_port() -> None:
     """Halves come four to a word of 64 bits, and what one vector leaves of a word the next one takes: 22 take 5.5 words."""
-    assert WSE3.overheads is not None
     steps = vector_loop_cycles(2, 3, 22, WSE3) - vector_loop_cycles(2, 3, 8, WSE3)
-    assert steps == pytest.approx(6 * 3.5 * WSE3.overheads.simd_word_cycles)
+    assert steps == pytest.approx(6 * 3.5 * WSE3.core.wide_step_cycles)
 
 
 def test_narrow_accesses_do_not_wait_for_banks() -> None:
@@ -56,11 +55,9 @@ def test_a_product_that_is_bound_by_its_words_takes_their_time() -> None:
     Half as many shifts of the left block come first, when a core sends and receives and does nothing else.
     """
     assert WSE3.overheads is not None
-    fast = dataclasses.replace(
-        WSE3.overheads, simd_word_cycles=1e-9, issue_cycles=1e-9, outer_loop_cycles=1e-9
-    )
-    target = dataclasses.replace(WSE3, overheads=fast)
-    step = 20 * 30 // 2 + 2 * WSE3.fabric.hop_cycles + fast.step_cycles
+    fast = dataclasses.replace(WSE3.core, issue_cycles=1e-9, loop_cycles=1e-9, wide_step_cycles=1e-9)
+    target = dataclasses.replace(WSE3, core=fast)
+    step = 20 * 30 // 2 + 2 * WSE3.fabric.hop_cycles + WSE3.overheads.step_cycles
     shift = 10 * 20 + 2 * WSE3.fabric.hop_cycles + 2 * WSE3.fabric.ramp_cycles
     assert mesh_gemm_cycles(100, 10, 20, 30, target) == pytest.approx(100 * step + 50 * shift)
 

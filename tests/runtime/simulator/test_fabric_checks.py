@@ -201,15 +201,15 @@ def test_a_fabric_of_parts_of_cycles_cannot_be_simulated() -> None:
 
 
 def test_timings_come_from_the_target() -> None:
-    """Measured overheads where the target has them, those of its core otherwise."""
+    """Only steps as wide as the write port pay for bank conflicts."""
     assert fabric_timing(load_target("wse3")) == FabricTiming(2, 2, 4, 24)
     wse2, mesh = load_target("wse2"), load_target("mesh16")
-    assert wse2.overheads is not None
-    overheads = wse2.overheads
+    core = wse2.core
     assert engine_timing(wse2, "float16") == EngineTiming(
-        overheads.issue_cycles, overheads.outer_loop_cycles, 10, overheads.simd_word_cycles, 4
+        core.issue_cycles, core.loop_cycles, 10, core.wide_step_cycles, 4
     )
-    assert engine_timing(mesh) == EngineTiming(4, 2, 10, 1, 1)
+    core = mesh.core
+    assert engine_timing(mesh) == EngineTiming(core.issue_cycles, core.loop_cycles, 10, 1, 1)
 
 
 def test_a_simulation_that_is_too_large_says_what_it_would_take() -> None:
