@@ -71,6 +71,7 @@ def link_circuits(
 
 def gather_settings(fan: Fan, holds: NDArray[np.bool_], settings: Settings) -> NDArray[np.int64]:
     """Numbers of settings, [height, width]: none where no core at or behind the router holds anything."""
+    holds = holds | _roots_without_words(fan, holds)
     children = _children(fan.parent, live_cores(fan, holds))
     codes = (holds + 2 * fan.parent + 8 * fan.side).astype(np.int64)
     for port, child in enumerate(children):
@@ -84,6 +85,12 @@ def spread_settings(fan: Fan, settings: Settings) -> NDArray[np.int64]:
     for port, child in enumerate(_children(fan.parent, np.ones(fan.parent.shape, np.bool_))):
         codes += child * (32 << port)
     return _numbered(codes, _spreading, settings)
+
+
+def _roots_without_words(fan: Fan, holds: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where a lane begins whose tree holds nothing: it sends no words, and its lane has no loose end."""
+    words = np.bincount(fan.lane.ravel(), weights=holds.ravel())
+    return np.asarray((fan.order == 0) & (words[fan.lane] == 0))
 
 
 def live_cores(fan: Fan, holds: NDArray[np.bool_]) -> NDArray[np.bool_]:
