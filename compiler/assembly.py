@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wsec.compiler.fabric.collective_choice import choose_collectives
 from wsec.compiler.kernels.graph import HOST_INDEX, slots_of
 from wsec.compiler.kernels.splits import cycles_of, ledger_of, mesh_of, sharding_of, split_of, turns_of
 from wsec.compiler.plan import HOST, Kernel, KernelInput, KernelOutput, Link, Rectangle
@@ -33,12 +34,13 @@ def assemble_kernels(
 def _kernel(table: SplitTable, option: int, x: int, y: int, target: Target) -> Kernel:
     nest = table.nest
     mesh = mesh_of(table, option)
+    split, turns = split_of(table, option), int(table.turns[option])
     return Kernel(
         name=nest.name,
         kind=nest.kind,
         operators=nest.operators,
         arguments=nest.arguments,
-        split=split_of(table, option),
+        split=split,
         turns=turns_of(table, option),
         rectangle=Rectangle(x, y, mesh.width, mesh.height),
         mesh=mesh,
@@ -66,6 +68,7 @@ def _kernel(table: SplitTable, option: int, x: int, y: int, target: Target) -> K
         memory=ledger_of(table, option, target),
         cycles=cycles_of(table, option),
         body=nest.body,
+        collectives=choose_collectives(nest, split, turns, mesh, target.fabric),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from wsec.compiler.cost.collective_uses import AUTO
 from wsec.compiler.cost.crossings import words_outside
 from wsec.compiler.operators import KERNEL_KEY, KIND_KEY
 
@@ -76,6 +77,23 @@ def colour_notes(decisions: Sequence[Decision]) -> Iterator[str]:
             f"{failures} placement{'s' if failures > 1 else ''} had links that found no colour: kernels moved, and have longer "
             "edges than they need otherwise"
         )
+
+
+def collective_notes(wafers: Sequence[Wafer], demanded: str) -> Iterator[str]:
+    """Says so where a demanded algorithm of collectives was impossible."""
+    names = [
+        repr(kernel.name)
+        for wafer in wafers
+        for kernel in wafer.kernels()
+        if any(item.algorithm != demanded for item in kernel.collectives)
+    ]
+    if demanded == AUTO or not names:
+        return
+    several = len(names) > 1
+    yield (
+        f"{len(names)} kernel{'s combine' if several else ' combines'} partial results by another algorithm than {demanded}, "
+        f"which is impossible there or needs too many colours: {_listed(names)}"
+    )
 
 
 def host_notes(wafers: Sequence[Wafer], target: Target, interval: int) -> Iterator[str]:

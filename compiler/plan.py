@@ -24,6 +24,7 @@ HOST = (
 TEXT = "string"  # element type of text, which numpy has no one word for
 
 Slots = Annotated[int, msgspec.Meta(ge=1)]
+CollectiveAlgorithm = Literal["star", "chain", "tree", "two_phase", "two_level", "ring"]
 Argument = bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 
 
@@ -154,7 +155,7 @@ class Collective:
 
     kind: Literal["reduce", "all_reduce"]
     axis: str
-    algorithm: Literal["star", "chain", "tree", "two_phase", "two_level", "ring"]
+    algorithm: CollectiveAlgorithm
     group: int
     words: int
     times: int = 1

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from wsec.compiler.assembly import assemble_kernels, assemble_links, routing_links
 from wsec.compiler.buffer_sizing import size_buffers
 from wsec.compiler.cost.back_pressure import phase_interval
+from wsec.compiler.cost.collective_uses import AUTO
 from wsec.compiler.cost.host_clock import HostClock, host_link_cycles, host_words
 from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.kernel_placement import NO_RELIEF, Relief, kernels_bound, place_kernels
@@ -73,6 +74,7 @@ class Planner:
         stage: Entered for each stage with its name.
         report: Hears of the search's progress.
         constraints: What users demand of the placement, by operators.
+        collective: The algorithm of collectives inside kernels; `auto`: the cheapest of each.
         tables: The splits of kernels planned before, which equal ones share.
     """
 
@@ -81,6 +83,7 @@ class Planner:
     stage: Callable[[str], AbstractContextManager[None]]
     report: Callable[[Progress], None]
     constraints: tuple[Constraint, ...] = ()
+    collective: str = AUTO
     tables: dict[object, SplitTable] = field(default_factory=dict, repr=False, compare=False)
 
     def plan(self, lowered: ir.Model) -> Decision:
@@ -230,7 +233,7 @@ class Planner:
         for samples in SAMPLES:
             try:
                 with self.stage("kernels"):
-                    graph = source(samples, unsplit)
+                    graph = source(samples, unsplit).with_collective(self.collective)
                     tables = split_tables(graph, self.target, self.tables)
                 return decide(graph, tables)
             except WsecError as error:

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wsec.compiler.cost.collectives import all_gather_cycles, broadcast_cycles, chain_reduce_cycles
+from wsec.compiler.cost.block_sizes import (
+    block_elements,
+    gathered_bytes,
+    output_bytes,
+    state_bytes,
+    widening,
+)
+from wsec.compiler.cost.collective_uses import collective_cycles
+from wsec.compiler.cost.collectives import all_gather, broadcast
 from wsec.compiler.kernels.loop_nest import LoopRole
 
 if TYPE_CHECKING:
@@ -47,19 +55,6 @@ class SplitCosts:
         return np.maximum(self.compute, self.memory) + self.communication
 
 
-def block_elements(operand: Operand, nest: LoopNest, blocks: Array) -> Array:
-    """Elements of one core's block; `blocks` is [splits, loops], positions of each loop a core works on."""
-    elements = np.ones(len(blocks))
-    for dimension in operand.maps:
-        if not dimension.loop:
-            elements = elements * dimension.extent
-            continue
-        positions = blocks[:, nest.position(dimension.loop)]
-        span = (positions - 1) * abs(dimension.stride) + dimension.reach - 1
-        elements = elements * (np.ceil(span / dimension.divisor) + 1)
-    return elements
-
-
 def split_costs(
     nest: LoopNest, parts: Array, target: Target, turns: NDArray[np.int64] | int = 1
 ) -> SplitCosts:
@@ -78,12 +73,12 @@ def split_costs(
         turn = nest.position(nest.turn_loop())
         walked[:, turn] = np.ceil(blocks[:, turn] / turns)
     word = target.fabric.word_bytes
-    output = _output_bytes(nest, blocks)
-    at_work = _output_bytes(nest, walked)
+    output = output_bytes(nest, blocks)
+    at_work = output_bytes(nest, walked)
     weights = np.full(len(parts), nest.work.resident_bytes, dtype=np.float64)
     held, moved = nest.output_slots * output, np.ceil(output / word)
-    buffers = nest.chain_keeps_a_copy() * at_work + _gathered_bytes(nest, blocks, parts)
-    buffers = buffers + _state_bytes(nest, blocks) * nest.work.partials + _interim_bytes(nest, walked)
+    buffers = nest.chain_keeps_a_copy() * at_work + gathered_bytes(nest, blocks, parts)
+    buffers = buffers + state_bytes(nest, blocks) * nest.work.partials + _interim_bytes(nest, walked)
     for operand in nest.inputs:
         elements = block_elements(operand, nest, blocks)
         if operand.constant:
@@ -102,45 +97,15 @@ def split_costs(
     return SplitCosts(
         weights=weights,
         activations=held,
-        buffers=buffers + reduced * at_work * _widening(nest),
+        buffers=buffers + reduced * at_work * widening(nest),
         compute=np.ceil(compute) + started,
         communication=np.ceil(
-            moved + _collectives(nest, parts, output, target) + _statistics(nest, parts, turns, target)
+            moved + collective_cycles(nest, parts, turns, target.fabric) + _gathers(nest, parts, target)
         ),
         memory=np.ceil(
             sum((_memory(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))
         ),
     )
-
-
-def _widening(nest: LoopNest) -> float:
-    """Bytes of a partial result over those of the result."""
-    return max(1.0, nest.work.partial_bytes / nest.outputs[0].item_bytes)
-
-
-def _output_bytes(nest: LoopNest, blocks: Array) -> Array:
-    """Bytes of one core's block of every output."""
-    held = np.zeros(len(blocks))
-    for operand in nest.outputs:
-        held = held + block_elements(operand, nest, blocks) * operand.item_bytes
-    return held
-
-
-def _gathered_bytes(nest: LoopNest, blocks: Array, parts: Array) -> Array:
-    """Bytes of the state of all cores, which each of them holds."""
-    whole = _state_bytes(nest, blocks)
-    for index, loop in enumerate(nest.loops):
-        if loop.role is LoopRole.COLLECTIVE:
-            whole = whole * parts[:, index]
-    return whole
-
-
-def _state_bytes(nest: LoopNest, blocks: Array) -> Array:
-    """Bytes of one core's part of the state that cores gather from each other."""
-    state = np.full(len(blocks), nest.outputs[0].item_bytes if nest.work.gathered else 0, dtype=np.float64)
-    for name in nest.work.gathered:
-        state = state * blocks[:, nest.position(name)]
-    return state
 
 
 def _interim_bytes(nest: LoopNest, walked: Array) -> Array:
@@ -195,25 +160,6 @@ def _line(operand: Operand, nest: LoopNest, parts: Array, side: NDArray[np.bool_
         else:
             groups, span = np.where(count > 1, inside, groups), np.where(count > 1, length, span)
     return groups, span
-
-
-def _statistics(nest: LoopNest, parts: Array, turns: NDArray[np.int64] | int, target: Target) -> Array:
-    """Statistics all-reduced along the reduction loops, in every turn: a chain and a broadcast each."""
-    cycles, spacing = np.zeros(len(parts)), np.ones(len(parts))
-    if not nest.work.statistics:
-        return cycles
-    elements = np.ones(len(parts))
-    for name in nest.work.statistics:
-        index = nest.position(name)
-        elements = elements * np.ceil(nest.loops[index].extent / parts[:, index])
-    words = np.ceil(elements / turns) * nest.work.interim_bytes / target.fabric.word_bytes
-    for index, loop in reversed(list(enumerate(nest.loops))):
-        if loop.role is LoopRole.REDUCTION:
-            once = chain_reduce_cycles(words, parts[:, index], spacing, target.fabric)
-            once = once + broadcast_cycles(words, parts[:, index], spacing, target.fabric)
-            cycles = cycles + once * nest.work.collectives * turns
-            spacing = spacing * parts[:, index]
-    return cycles
 
 
 def _copies(operand: Operand, nest: LoopNest, parts: Array) -> Array:
@@ -317,35 +263,21 @@ def _reduction_parts(nest: LoopNest, parts: Array) -> Array:
     return total
 
 
-def _collectives(nest: LoopNest, parts: Array, output: Array, target: Target) -> Array:
-    """Chains over the reduction loops; chain and broadcast of statistics, gathers of state over the collective loops.
-
-    They lie innermost in the mesh and are combined from the last to the first: neighbours along the last are neighbours
-    on the wafer, and those along the one before at most as far apart as the last is long.
-    """
-    cycles = np.zeros(len(parts))
-    spacing = np.ones(len(parts))
+def _gathers(nest: LoopNest, parts: Array, target: Target) -> Array:
+    """State that cores gather along the collective loops, and the whole of it, broadcast along the reduction loops."""
+    cycles, spacing = np.zeros(len(parts)), np.ones(len(parts))
+    if not nest.work.gathers:
+        return cycles
     blocks = np.ceil(np.array([loop.extent for loop in nest.loops], dtype=np.float64) / parts)
-    words = np.ceil(output * _widening(nest) / target.fabric.word_bytes)
-    statistics = words
-    state = np.ceil(_state_bytes(nest, blocks) / target.fabric.word_bytes)
-    whole = np.ceil(_gathered_bytes(nest, blocks, parts) / target.fabric.word_bytes)
-    for index, loop in enumerate(nest.loops):
-        if loop.role is LoopRole.COLLECTIVE:
-            statistics = statistics / np.ceil(loop.extent / parts[:, index])
+    state = np.ceil(state_bytes(nest, blocks) / target.fabric.word_bytes)
+    whole = np.ceil(gathered_bytes(nest, blocks, parts) / target.fabric.word_bytes)
     for index, loop in reversed(list(enumerate(nest.loops))):
-        if loop.role is LoopRole.REDUCTION and nest.work.gathers:
-            once = chain_reduce_cycles(state * nest.work.partials, parts[:, index], spacing, target.fabric)
-            once = once + broadcast_cycles(whole, parts[:, index], spacing, target.fabric)
-            cycles = cycles + once * nest.work.gathers
-        elif loop.role is LoopRole.REDUCTION:
-            cycles = cycles + chain_reduce_cycles(words, parts[:, index], spacing, target.fabric)
+        if loop.role is LoopRole.REDUCTION:
+            once = broadcast(whole, parts[:, index], spacing).cycles(target.fabric)
         elif loop.role is LoopRole.COLLECTIVE:
-            once = chain_reduce_cycles(statistics, parts[:, index], spacing, target.fabric)
-            once = once + broadcast_cycles(statistics, parts[:, index], spacing, target.fabric)
-            gathered = all_gather_cycles(state, parts[:, index], spacing, target.fabric)
-            cycles = cycles + once * nest.work.collectives + gathered * nest.work.gathers
+            once = all_gather(state, parts[:, index], spacing).cycles(target.fabric)
         else:
             continue
+        cycles = cycles + once * nest.work.gathers
         spacing = spacing * parts[:, index]
     return cycles

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -47,6 +47,10 @@ class KernelGraph:
     links: tuple[GraphLink, ...]
     stages: tuple[int, ...]
     samples: int
+
+    def with_collective(self, algorithm: str) -> KernelGraph:
+        """The same kernels, whose collectives shall have this algorithm."""
+        return replace(self, nests=tuple(replace(nest, collective=algorithm) for nest in self.nests))
 
 
 def build_kernel_graph(

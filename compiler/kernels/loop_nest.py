@@ -160,6 +160,7 @@ class LoopNest:
         words_out: Words of a sample that links take from it, each consumer's by itself.
         body: Its own operators in order, where they are several.
         turned: The loop that it walks in turns, where that is not the longest that no weight follows.
+        collective: The algorithm that its collectives shall have; `auto`: the cheapest of each.
     """
 
     kind: str
@@ -179,6 +180,7 @@ class LoopNest:
     words_out: int = 0
     body: tuple[ChainStep, ...] = ()
     turned: str = ""
+    collective: str = "auto"
 
     @property
     def name(self) -> str:
@@ -216,6 +218,7 @@ class LoopNest:
             self.works(),
             self.chain_keeps_a_copy(),
             self.turned,
+            self.collective,
             self.words_in,
             self.words_out,
         )

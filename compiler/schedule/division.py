@@ -122,7 +122,8 @@ def plan_parts(planner: Planner, lowered: ir.Model, parts: Parts) -> tuple[tuple
     on_host = host_operators_of(lowered)
 
     def source(samples: int, unsplit: frozenset[str]) -> KernelGraph:
-        return build_kernel_graph(lowered, planner.target.fabric.word_bytes, samples, unsplit)
+        graph = build_kernel_graph(lowered, planner.target.fabric.word_bytes, samples, unsplit)
+        return graph.with_collective(planner.collective)
 
     with planner.stage(f"{parts.name}s"):
         division = divide_kernels(planner, source, on_host, parts)

@@ -76,6 +76,8 @@ class Options:
         wafers: How many to divide the model over; None for the fewest that it fits on.
         phases: How many parts of the model take turns on the wafer; None for the fewest with which it fits.
         samples_per_phase: On how many samples a phase works before the next one's weights are loaded.
+        collective: The algorithm by which kernels combine partial results, docs/collectives.md; `auto` takes the cheapest
+            for each use.
     """
 
     target: str | Path | Target = "wse2"
@@ -94,6 +96,7 @@ class Options:
     wafers: int | None = 1
     phases: int | None = 1
     samples_per_phase: int = 1
+    collective: str = "auto"
 
 
 class Plan:
@@ -192,6 +195,7 @@ def compile_model(
     from wsec.compiler.plan_io import load_plan as load
 
     _check_phases(options)
+    _check_collective(options)
     if output is not None:
         check_output_folder(output)
     job = _Job(Path(model), options, *_target(options), _constraints(options), observer, stop)
@@ -228,6 +232,20 @@ def _check_phases(options: Options) -> None:
             expected="at least 1 sample a phase",
             found=str(options.samples_per_phase),
             hint="ask for another number: --samples-per-phase",
+        )
+
+
+def _check_collective(options: Options) -> None:
+    """Refuses an algorithm that nobody knows."""
+    from wsec.compiler.cost.collective_uses import ALGORITHMS, AUTO
+
+    if options.collective not in (AUTO, *ALGORITHMS):
+        raise WsecError(
+            "WSEC343",
+            "there is no such algorithm for collectives",
+            expected=f"one of {', '.join((AUTO, *ALGORITHMS))}",
+            found=options.collective,
+            hint="docs/collectives.md says what each is good for; auto takes the cheapest for each use",
         )
 
 
@@ -372,7 +390,14 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     """Split, place and route the lowered model."""
     from wsec.compiler.defects import defect_notes
     from wsec.compiler.native import hear_of_compilation
-    from wsec.compiler.notes import attention_notes, buffer_notes, colour_notes, host_notes, unsplit_notes
+    from wsec.compiler.notes import (
+        attention_notes,
+        buffer_notes,
+        collective_notes,
+        colour_notes,
+        host_notes,
+        unsplit_notes,
+    )
     from wsec.compiler.partition import host_operator_notes
     from wsec.compiler.placement import Limits
     from wsec.compiler.planning import Planner
@@ -387,7 +412,7 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
         job.observer(StageEvent("placement", detail="compiling the search (once after an installation)"))
 
     limits = Limits(effort=job.options.effort, seed=job.options.seed, stop=job.stop)
-    planner = Planner(job.target, limits, job.stage, report, job.constraints)
+    planner = Planner(job.target, limits, job.stage, report, job.constraints, job.options.collective)
     with hear_of_compilation(report_compilation):
         if job.options.phases == 1:
             planned = plan_wafers(planner, lowered, job.options.wafers)
@@ -401,6 +426,7 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
         *attention_notes(lowered, nests),
         *buffer_notes(planned.decisions, "wafer" if job.options.phases == 1 else "phase"),
         *colour_notes(planned.decisions),
+        *collective_notes(planned.wafers, job.options.collective),
         *host_notes(planned.wafers, job.target, planned.placement.interval),
     )
     return _record(job, lowered, planned, (*notes, *found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from wsec.compiler.plan_checker.fabric.areas import circuit_name
 from wsec.compiler.plan_checker.findings import CIRCUIT, Finding
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from wsec.compiler.plan import Circuit, Exchange, Kernel, Phase
     from wsec.compiler.target import Fabric
+
+_ALONG: Final = {"columns": "rows", "rows": "columns"}
+"""Words between cores of an axis that is laid on columns go along the rows."""
 
 Use = tuple[str, str, str, int, int]
 """Purpose, name, axis, segment and offset; of a link, its colour in the place of the segment."""
@@ -79,10 +82,12 @@ def _uses(phase: Phase) -> Iterator[tuple[Use, str]]:
                     f"{name}, exchange along {exchange.along} by {exchange.segment} from {exchange.offset}"
                 )
                 yield ("exchange", kernel.name, exchange.along, exchange.segment, exchange.offset), where
-        sizes = {axis.name: axis.size for axis in kernel.mesh.axes}
+        sides = {axis.name: _ALONG[axis.side] for axis in kernel.mesh.axes if axis.size > 1}
         for collective in kernel.collectives:
-            if sizes.get(collective.axis, 0) > 1:
-                where = f"{name}, {{}} along {collective.axis}"
-                yield ("reduce", kernel.name, collective.axis, 0, 0), where.format("reduce")
-                if collective.kind == "all_reduce":
-                    yield ("broadcast", kernel.name, collective.axis, 0, 0), where.format("broadcast")
+            along = sides.get(collective.axis)
+            if along is None:
+                continue
+            where = f"{name}, {{}} along {along}"
+            yield ("reduce", kernel.name, along, 0, 0), where.format("reduce")
+            if collective.kind == "all_reduce" and collective.algorithm != "ring":
+                yield ("broadcast", kernel.name, along, 0, 0), where.format("broadcast")

@@ -139,6 +139,13 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
     show_default=True,
     help="Samples on which a phase works before the weights of the next are loaded.",
 )
+@click.option(
+    "--collective",
+    metavar="NAME",
+    default="auto",
+    show_default=True,
+    help="How cores combine partial results: auto, chain, tree, two_phase, two_level, star or ring.",
+)
 @click.option("--no-host", is_flag=True, help="Refuse a model of which a part would run on the host.")
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors, and what --json asks for.")
@@ -165,6 +172,7 @@ def compile_plan(
     wafers: int | None,
     phases: int | None,
     samples_per_phase: int,
+    collective: str,
     no_host: bool,
     as_json: bool,
     quiet: bool,
@@ -193,6 +201,7 @@ def compile_plan(
         wafers=wafers,
         phases=phases,
         samples_per_phase=samples_per_phase,
+        collective=collective,
     )
     folder = Path(f"{Path(model).stem}.plan") if output is None else Path(output)
     plan, stages = _compile(Path(model), options, folder, quiet=quiet, verbose=verbose)

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from wsec.compiler.cost.collectives import broadcast_cycles, chain_reduce_cycles
 from wsec.compiler.cost.kernel_cost import passing_cycles, split_costs
 from wsec.compiler.kernels.loop_nest import Loop, LoopNest, LoopRole, Operand, Work, fixed, follows
 from wsec.compiler.target import load_target
@@ -79,14 +78,6 @@ def test_nothing_is_passed_where_no_block_is_shared() -> None:
     assert passing(product(6, 8, 50), [3, 1, 5], [ROWS, COLUMNS, COLUMNS]) == 0
 
 
-def test_a_chain_adds_words_and_a_step_for_each_core() -> None:
-    """B + (2 T_R + 2)(P - 1) between neighbours a hop of one cycle apart, arXiv 2404.15888."""
-    words, cores, spacing = np.array([100.0, 100.0]), np.array([16.0, 1.0]), np.array([1.0, 1.0])
-    assert (FABRIC.hop_cycles, FABRIC.ramp_cycles) == (1, 2)
-    assert chain_reduce_cycles(words, cores, spacing, FABRIC).tolist() == [100 + 6 * 15, 0]
-    assert broadcast_cycles(words, cores, spacing, FABRIC).tolist() == [100 + 16 + 4, 0]
-
-
 def test_reductions_of_two_loops_are_combined_from_the_innermost_on() -> None:
     """Sums over d0 (2 parts) and d1 (8 parts): neighbours along d1 first, then two cores eight apart."""
     outer, inner = Loop("d0", 4, LoopRole.REDUCTION), Loop("d1", 64, LoopRole.REDUCTION)
@@ -98,6 +89,7 @@ def test_reductions_of_two_loops_are_combined_from_the_innermost_on() -> None:
         outputs=(Operand("result", "y", "float32", 4, constant=False, maps=(fixed(1), fixed(1))),),
         arguments={},
         work=Work(("d0", "d1"), operations=1),
+        collective="chain",
     )
     received = 2 * 8
     along_inner = 1 + (2 * FABRIC.ramp_cycles + 1 + FABRIC.hop_cycles) * 7

@@ -1,0 +1,59 @@
+"""Sizes of what a core holds under many splits at once: one array element a split."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsec.compiler.kernels.loop_nest import LoopRole
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wsec.compiler.kernels.loop_nest import LoopNest, Operand
+
+    Array = NDArray[np.float64]
+
+
+def block_elements(operand: Operand, nest: LoopNest, blocks: Array) -> Array:
+    """Elements of one core's block; `blocks` is [splits, loops], positions of each loop a core works on."""
+    elements = np.ones(len(blocks))
+    for dimension in operand.maps:
+        if not dimension.loop:
+            elements = elements * dimension.extent
+            continue
+        positions = blocks[:, nest.position(dimension.loop)]
+        span = (positions - 1) * abs(dimension.stride) + dimension.reach - 1
+        elements = elements * (np.ceil(span / dimension.divisor) + 1)
+    return elements
+
+
+def widening(nest: LoopNest) -> float:
+    """Bytes of a partial result over those of the result."""
+    return max(1.0, nest.work.partial_bytes / nest.outputs[0].item_bytes)
+
+
+def output_bytes(nest: LoopNest, blocks: Array) -> Array:
+    """Bytes of one core's block of every output."""
+    held = np.zeros(len(blocks))
+    for operand in nest.outputs:
+        held = held + block_elements(operand, nest, blocks) * operand.item_bytes
+    return held
+
+
+def gathered_bytes(nest: LoopNest, blocks: Array, parts: Array) -> Array:
+    """Bytes of the state of all cores, which each of them holds."""
+    whole = state_bytes(nest, blocks)
+    for index, loop in enumerate(nest.loops):
+        if loop.role is LoopRole.COLLECTIVE:
+            whole = whole * parts[:, index]
+    return whole
+
+
+def state_bytes(nest: LoopNest, blocks: Array) -> Array:
+    """Bytes of one core's part of the state that cores gather from each other."""
+    state = np.full(len(blocks), nest.outputs[0].item_bytes if nest.work.gathered else 0, dtype=np.float64)
+    for name in nest.work.gathered:
+        state = state * blocks[:, nest.position(name)]
+    return state

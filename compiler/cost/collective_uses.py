@@ -1,0 +1,163 @@
+"""Which collectives a loop nest needs once it is cut, and their cycles; under many splits at once, an array element a split.
+
+A reduction loop that is cut leaves partial results, a collective loop partial statistics. They are combined from the
+innermost axis of the mesh outwards, and statistics broadcast back (docs/fabric.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+
+from wsec.compiler.cost.block_sizes import output_bytes, state_bytes, widening
+from wsec.compiler.cost.collectives import all_reduce_ring, broadcast, reduction
+from wsec.compiler.kernels.loop_nest import LoopRole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from wsec.compiler.kernels.loop_nest import LoopNest
+    from wsec.compiler.plan import CollectiveAlgorithm
+    from wsec.compiler.target import Fabric
+
+    Array = NDArray[np.float64]
+
+AUTO: Final = "auto"
+TREES: Final[tuple[CollectiveAlgorithm, ...]] = ("chain", "two_phase", "two_level", "tree", "star")
+"""Reductions, from which the cheapest is taken; of equals the first."""
+
+ALGORITHMS: Final[tuple[CollectiveAlgorithm, ...]] = (*TREES, "ring")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CollectiveUse:
+    """A collective along one loop.
+
+    Attributes:
+        kind: Whether the result comes back to all cores.
+        loop: Index of the loop.
+        words: float64 [splits], of a core, each time.
+        times: float64 [splits], for one sample.
+    """
+
+    kind: Literal["reduce", "all_reduce"]
+    loop: int
+    words: Array
+    times: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """Cores along an axis, and the hops from one of them to the next; float64 [splits]."""
+
+    cores: Array
+    spacing: Array
+
+
+def collective_uses(
+    nest: LoopNest, parts: Array, turns: NDArray[np.int64] | int, fabric: Fabric
+) -> tuple[CollectiveUse, ...]:
+    """In the order in which they happen: statistics, then results; of each the innermost axis of the mesh first.
+
+    Args:
+        nest: What is cut.
+        parts: [splits, loops], how many ways each loop is cut.
+        turns: Turns in which a core walks its part: each has its own partial results.
+        fabric: Its words.
+    """
+    work, extents = nest.work, np.array([loop.extent for loop in nest.loops], dtype=np.float64)
+    if work.serial:
+        return ()
+    blocks = np.ceil(extents / parts)
+    inner_first = [(at, nest.loops[at].role) for at in reversed(nest.mesh_order())]
+    reduced = [at for at, role in inner_first if role is LoopRole.REDUCTION]
+    shared = [at for at, role in inner_first if role is LoopRole.COLLECTIVE]
+    output = output_bytes(nest, blocks) * widening(nest) / fabric.word_bytes
+    once = np.ones(len(parts))
+    uses = []
+    if work.collectives:
+        over = reduced if work.statistics or not shared else shared
+        words, each = np.ceil(_statistics(nest, blocks, fabric) / turns), work.collectives * turns * once
+        uses += [CollectiveUse("all_reduce", at, words, each) for at in over]
+    words, each = np.ceil(output / turns), turns * once
+    if work.gathers:
+        words = np.ceil(state_bytes(nest, blocks) * work.partials / fabric.word_bytes)
+        each = work.gathers * once
+    return (*uses, *(CollectiveUse("reduce", at, words, each) for at in reduced))
+
+
+def _statistics(nest: LoopNest, blocks: Array, fabric: Fabric) -> Array:
+    """Words of a statistic on one core."""
+    work = nest.work
+    if work.statistics:
+        elements = np.prod([blocks[:, nest.position(name)] for name in work.statistics], axis=0)
+        return np.asarray(elements * work.interim_bytes / fabric.word_bytes)
+    words = np.ceil(output_bytes(nest, blocks) * widening(nest) / fabric.word_bytes)
+    for index, loop in enumerate(nest.loops):
+        if loop.role is LoopRole.COLLECTIVE:
+            words = words / blocks[:, index]
+    return words
+
+
+def collective_cycles(nest: LoopNest, parts: Array, turns: NDArray[np.int64] | int, fabric: Fabric) -> Array:
+    """Cycles of a sample in the collectives of the nest, [splits], each axis by its cheapest algorithm or the demanded one.
+
+    Neighbours along an axis are as far apart as the axes inside are long, if these lie on the same side.
+    """
+    uses = collective_uses(nest, parts, turns, fabric)
+    loops = tuple(dict.fromkeys(use.loop for use in uses))
+    alone = (parts[:, list(loops)] > 1).sum(axis=1) == 1
+    cycles, spacing = np.zeros(len(parts)), np.ones(len(parts))
+    for at in loops:
+        line = Line(parts[:, at], spacing)
+        cycles = cycles + _cheapest(
+            nest.collective, [use for use in uses if use.loop == at], line, alone, fabric
+        )
+        spacing = spacing * line.cores
+    return cycles
+
+
+def _cheapest(
+    demanded: str, uses: Sequence[CollectiveUse], line: Line, alone: NDArray[np.bool_], fabric: Fabric
+) -> Array:
+    """Along one axis; `alone` where it is the only one of the split, which a ring needs."""
+    names = [demanded] if demanded in TREES else list(TREES)
+    cycles = np.minimum.reduce([axis_cycles(name, uses, line, fabric) for name in names])
+    if demanded in TREES:
+        return np.asarray(cycles)
+    ring = axis_cycles("ring", uses, line, fabric)
+    possible = alone & may_ring(uses, line.cores)
+    return np.where(possible, ring if demanded == "ring" else np.minimum(ring, cycles), cycles)
+
+
+def may_ring(uses: Sequence[CollectiveUse], cores: Array) -> NDArray[np.bool_]:
+    """Where a ring can do all of them: they bring their results to all cores, and every core has a word to own."""
+    possible = np.full(len(cores), all(use.kind == "all_reduce" for use in uses))
+    for use in uses:
+        possible &= use.words >= cores
+    return possible
+
+
+def axis_cycles(
+    algorithm: str,
+    uses: Sequence[CollectiveUse],
+    line: Line,
+    fabric: Fabric,
+    group: int = 0,
+) -> Array:
+    """All collectives along one axis by one algorithm; in groups of ceil(sqrt P) where no size is given."""
+    cycles = np.zeros(len(line.cores))
+    size = np.full(len(cycles), group) if group else np.ceil(np.sqrt(line.cores))
+    for use in uses:
+        if algorithm == "ring":
+            once = all_reduce_ring(use.words, line.cores, line.spacing).cycles(fabric)
+        else:
+            once = reduction(algorithm, use.words, line.cores, line.spacing, size).cycles(fabric)
+        if use.kind == "all_reduce" and algorithm != "ring":
+            once = once + broadcast(use.words, line.cores, line.spacing).cycles(fabric)
+        cycles = cycles + once * use.times
+    return cycles
