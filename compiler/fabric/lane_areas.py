@@ -19,9 +19,7 @@ _PORTS = "NESW"
 _N, _E, _S, _W = range(4)
 
 
-def lane_rectangles(
-    route: Route, settings: Settings, *, from_host: bool, to_host: bool
-) -> NDArray[np.int64]:
+def lane_rectangles(route: Route, settings: Settings, *, from_host: bool, to_host: bool) -> NDArray[np.int64]:
     """Rectangles [n, 5] of the routers of a route, not merged.
 
     The first core of a lane is left out unless it begins at the host, the last one unless it ends there: those hold

@@ -89,7 +89,7 @@ class DeliveryReference:
                     continue
                 lines = {core[side] for core in owners}
                 across = {core[1 - side] for core in owners}
-                rules = [
+                rules: list[tuple[tuple[int, ...] | tuple[Core, ...], list[Core]]] = [
                     (tuple(owners), [core for core in group if core in owners]),
                     (tuple(sorted(across)), [core for core in group if core[1 - side] in across]),
                     (tuple(sorted(lines)), [core for core in group if core[side] in lines]),

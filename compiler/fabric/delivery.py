@@ -1,0 +1,291 @@
+"""How the words of a link come home: which land where, and the exchanges that bring them to all cores that need them.
+
+For one link all ways that docs/fabric.md allows are measured, word by word: direct, or dealt with rows or columns as the
+last side, each side in one tiling or two. `wsec.compiler.fabric.delivery_choice` chooses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from wsec.compiler.fabric.delivery_loops import (
+    blocks_of_words,
+    gather_by_line,
+    land,
+    order_streams,
+    reach,
+    segment_words,
+    split_cores,
+)
+from wsec.compiler.fabric.direct import group_needs, in_own_streams
+from wsec.compiler.fabric.needs import side_needs
+from wsec.compiler.plan import Exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+    from wsec.compiler.fabric.fans import Fan
+    from wsec.compiler.fabric.needs import SideNeeds
+    from wsec.compiler.sharding import Mesh, Sharding, Side
+    from wsec.compiler.target import Fabric
+
+    Numbers = NDArray[np.int32]
+    Indices = NDArray[np.int64]
+
+OTHER: Final[dict[Side, Side]] = {"rows": "columns", "columns": "rows"}
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeLoad:
+    """What an exchange asks of the wires.
+
+    Attributes:
+        exchange: Which.
+        elements: Sent in its busiest segment: what passes each of its wires.
+        cores: Of its longest segment.
+    """
+
+    exchange: Exchange
+    elements: int
+    cores: int
+
+    def cycles(self, words_per_element: float, fabric: Fabric) -> int:
+        """From the first word to the last: the segment's words one behind the other, then the way to its other end."""
+        if not self.elements:
+            return 0
+        words = -(-self.elements * words_per_element // fabric.link_words_per_cycle)
+        return int(words + np.ceil(fabric.hop_cycles * (self.cores - 1)) + 2 * fabric.ramp_cycles)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delivery:
+    """One way in which the words of a link come home, and what it takes, counted in elements.
+
+    Attributes:
+        direct: Whether each core takes what it needs out of its stream.
+        early: Exchanges of the link, as soon as a sample has arrived.
+        late: Exchanges of the kernel, when the sample's turn comes.
+        lanes: In the stream of each lane, [lanes].
+        landed: Dealt to the busiest core; of a direct link, what it takes.
+        waiting: At the fullest core of a sample that waits.
+    """
+
+    direct: bool
+    early: tuple[ExchangeLoad, ...]
+    late: tuple[ExchangeLoad, ...]
+    lanes: Indices
+    landed: int
+    waiting: int
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """As the plan has them."""
+        return tuple(load.exchange for load in (*self.early, *self.late))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Streams:
+    """Words in the order in which they come, lane by lane, by what rows and columns need."""
+
+    begins: Indices
+    classes: dict[Side, Numbers]
+
+
+def deliveries(
+    produced: tuple[Sharding, Mesh] | None, gather: Fan | None, needed: tuple[Sharding, Mesh], spread: Fan
+) -> list[Delivery]:
+    """Every way in which the words of a link may come home, at least one.
+
+    Args:
+        produced: How the tensor lies on the producer; None for the host.
+        gather: Which lane gathers from each of its cores; None for the host.
+        needed: What the cores of the consumer need, in any view of the same tensor.
+        spread: Which lane reaches each of them.
+    """
+    needs: dict[Side, SideNeeds] = {side: side_needs(*needed, side) for side in OTHER}
+    lanes = 1 + int(max(spread.lane.max(), 0 if gather is None else gather.lane.max()))
+    if produced is None or gather is None:
+        return _from_host(needs, needed[0], lanes, spread)
+    streams = _gathered(produced, gather, needs, lanes)
+    words = np.diff(streams.begins)
+    found = []
+    if in_own_streams(streams.classes, streams.begins, needs, spread.lane):
+        found.append(_direct(words, needed[0]))
+    for final in OTHER:
+        landed = _land(streams, needs, spread.lane, lanes, final)
+        found += _dealt(streams, landed, needs, words, final)
+    return found
+
+
+def _direct(words: Indices, needed: Sharding) -> Delivery:
+    block = needed.block_elements
+    return Delivery(direct=True, early=(), late=(), lanes=words, landed=block, waiting=block)
+
+
+def _from_host(needs: dict[Side, SideNeeds], needed: Sharding, lanes: int, spread: Fan) -> list[Delivery]:
+    """The host sends each word where it belongs, or, directly, wherever it is needed."""
+    elements = len(needs["rows"].classes)
+    everything = _Streams(np.array([0, elements]), {side: needs[side].classes for side in OTHER})
+    whole = np.zeros_like(spread.lane)
+    found = [_direct(group_needs(needs, spread.lane, lanes), needed)]
+    for final in OTHER:
+        landed = _land(everything, needs, whole, 1, final)
+        words = np.bincount(spread.lane.reshape(-1)[landed[landed >= 0]], minlength=lanes)
+        found += _dealt(everything, landed, needs, words, final)
+    return found
+
+
+def _gathered(
+    produced: tuple[Sharding, Mesh], gather: Fan, needs: dict[Side, SideNeeds], lanes: int
+) -> _Streams:
+    """Streams from a kernel: core after core in the order of its tree, each with its elements by rising number."""
+    cores = _holders(*produced)
+    held = np.bincount(cores, minlength=gather.lane.size)
+    order = np.lexsort((gather.order.reshape(-1), gather.lane.reshape(-1)))
+    core_begins = np.empty(len(order), np.int64)
+    core_begins[order] = np.cumsum(held[order]) - held[order]
+    lane_words = np.bincount(gather.lane.reshape(-1), weights=held, minlength=lanes).astype(np.int64)
+    rows, columns = order_streams(cores, core_begins, needs["rows"].classes, needs["columns"].classes)
+    return _Streams(np.concatenate([[0], np.cumsum(lane_words)]), {"rows": rows, "columns": columns})
+
+
+def _holders(sharding: Sharding, mesh: Mesh) -> Numbers:
+    """The core that sends each element, [elements]: index 0 along all axes that no dimension names."""
+    shape = sharding.shape
+    cores: Numbers = np.zeros((1,) * len(shape), np.int32)
+    for position, dimension in enumerate(sharding.dimensions):
+        blocks = np.arange(dimension.extent) // dimension.block
+        offsets = np.zeros(dimension.extent, np.int64)
+        for name in reversed(dimension.axes):
+            axis = mesh.axes[mesh.index(name)]
+            step = mesh.spacing(name) * (mesh.width if axis.side == "rows" else 1)
+            offsets += blocks % axis.size * step
+            blocks //= axis.size
+        along = [1] * len(shape)
+        along[position] = dimension.extent
+        cores = cores + offsets.astype(np.int32).reshape(along)
+    return np.ascontiguousarray(np.broadcast_to(cores, shape)).reshape(-1)
+
+
+def _land(streams: _Streams, needs: dict[Side, SideNeeds], lane: Numbers, lanes: int, final: Side) -> Numbers:
+    """The core on which each word lands, in the order of the streams; negative for words that no core needs."""
+    cores = np.argsort(lane.reshape(-1), kind="stable").astype(np.int32)
+    begins = np.searchsorted(lane.reshape(-1)[cores], np.arange(lanes + 1))
+    rows, columns = needs["rows"], needs["columns"]
+    words = blocks_of_words(
+        streams.classes["rows"], streams.classes["columns"], rows.owner, columns.owner, columns.blocks
+    )
+    blocks = (rows.block[:, None] * columns.blocks + columns.block[None, :]).reshape(-1).astype(np.int32)
+    row, column = np.divmod(np.arange(rows.blocks * columns.blocks), columns.blocks)
+    lines = [column + rows.blocks, row] if final == "rows" else [row, column + rows.blocks]
+    return land(words, streams.begins, begins, cores, blocks, np.stack(lines))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Moves:
+    """Where words are along one side, and who needs them there.
+
+    Attributes:
+        side: The side.
+        places: Of each word, along it; negative for words that landed nowhere.
+        classes: Of each word, on this side.
+        needs: Who needs which class there.
+    """
+
+    side: Side
+    places: Numbers
+    classes: Numbers
+    needs: SideNeeds
+
+
+def _dealt(
+    streams: _Streams, landed: Numbers, needs: dict[Side, SideNeeds], words: Indices, final: Side
+) -> list[Delivery]:
+    """The best tilings for words that landed so; none where the last exchange would run along the other side."""
+    width = needs["columns"].count
+    places = dict(zip(OTHER, split_cores(landed, width), strict=True))
+    # A word that moves along rows goes from column to column.
+    within = _Moves(final, places[OTHER[final]], streams.classes[OTHER[final]], needs[OTHER[final]])
+    across = _Moves(OTHER[final], places[final], streams.classes[final], needs[final])
+    early = _exchanges(across, partial(_by_place, across, within))
+    late = _exchanges(within, partial(_by_line, within, across))
+    if early and not late:
+        late = (ExchangeLoad(Exchange(final, 1), 0, 1),)  # says which side is the last
+    if not early and not late and final == "columns":
+        return []
+    dealt = np.bincount(landed[landed >= 0], minlength=width * needs["rows"].count).max()
+    waiting = _most_held(within, across) if early else dealt
+    return [Delivery(False, early, late, words, int(dealt), int(waiting))]  # noqa: FBT003
+
+
+def _most_held(within: _Moves, across: _Moves) -> int:
+    """Words at the fullest core when all lines have what they need, each where it landed across."""
+    lines, count = across.needs, within.needs.count
+    here = across.places >= 0
+    keys = across.classes[here].astype(np.int64) * count + within.places[here]
+    held = np.bincount(keys, minlength=len(lines.owner) * count).reshape(-1, count)
+    return int(gather_by_line(held, lines.line_starts, lines.line_classes).max())
+
+
+def _exchanges(
+    moves: _Moves, loads: Callable[[tuple[Exchange, ...]], tuple[ExchangeLoad, ...]]
+) -> tuple[ExchangeLoad, ...]:
+    """The cheapest tilings that bring words along a side to all who need them there; empty where all are there already."""
+    needs = moves.needs
+    crossings = np.zeros(needs.count + 1, np.int64)
+    going, farthest = reach(moves.places, moves.classes, needs.starts, needs.lines, crossings)
+    if not going:
+        return ()
+    segment = _least_segment(np.cumsum(crossings))
+    tilings: list[tuple[Exchange, ...]] = [(Exchange(moves.side, segment),)]
+    if 2 * farthest < segment:
+        second = Exchange(moves.side, 2 * farthest, farthest)
+        tilings.append((Exchange(moves.side, 2 * farthest), second))
+    found = [loads(tiling) for tiling in tilings]
+    return min(found, key=lambda each: sum(load.elements + load.cores for load in each))
+
+
+def _least_segment(crossings: Indices) -> int:
+    """The least segment of a tiling whose borders no word crosses; `crossings` are words over the border before a core."""
+    count = len(crossings) - 1
+    for segment in (np.flatnonzero(crossings[2:] == 0) + 2).tolist():
+        if not crossings[segment:count:segment].any():
+            return int(segment)
+    return count
+
+
+def _by_place(moves: _Moves, within: _Moves, tiling: tuple[Exchange, ...]) -> tuple[ExchangeLoad, ...]:
+    """Loads of exchanges that begin where words landed: one line across has each."""
+    counts = _sent(moves, within.places, within.needs.count, tiling)
+    return _busiest(tiling, counts, moves.needs.count)
+
+
+def _by_line(moves: _Moves, across: _Moves, tiling: tuple[Exchange, ...]) -> tuple[ExchangeLoad, ...]:
+    """Loads of exchanges in all lines that have a word because they need it."""
+    lines = across.needs
+    counts = _sent(moves, across.classes, len(lines.owner), tiling)
+    by_line = [gather_by_line(count, lines.line_starts, lines.line_classes) for count in counts]
+    return _busiest(tiling, by_line, moves.needs.count)
+
+
+def _sent(moves: _Moves, keys: Numbers, count: int, tiling: tuple[Exchange, ...]) -> Indices:
+    """Words that each tiling sends, [tilings, keys, segments]."""
+    segments = np.array([each.segment for each in tiling])
+    offsets = np.array([each.offset for each in tiling])
+    counts = np.zeros((len(tiling), count, moves.needs.count // int(segments.min()) + 2), np.int64)
+    needs = moves.needs
+    segment_words(moves.places, keys, moves.classes, needs.starts, needs.lines, segments, offsets, counts)
+    return counts
+
+
+def _busiest(tiling: tuple[Exchange, ...], counts: Iterable[Indices], cores: int) -> tuple[ExchangeLoad, ...]:
+    return tuple(
+        ExchangeLoad(each, int(count.max()), min(each.segment, cores))
+        for each, count in zip(tiling, counts, strict=True)
+    )
