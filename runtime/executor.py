@@ -173,7 +173,7 @@ class Executor:
     def _input_blocks(
         self, kernel: Kernel, item: KernelInput, tensors: Mapping[tuple[str, str], Array]
     ) -> Array:
-        fill = _fill(kernel, item)
+        fill = block_fill(kernel, item)
         if item.constant:
             return scatter(_typed(self._model.constant(item.tensor), item), item.sharding, kernel.mesh, fill)
         link = self._schedule.incoming[kernel.name, item.role]
@@ -236,7 +236,7 @@ def _at_root(kernel: Kernel, blocks: Mapping[str, Array]) -> dict[str, Array]:
     return {role: value[section] for role, value in blocks.items()}
 
 
-def _fill(kernel: Kernel, item: KernelInput) -> object:
+def block_fill(kernel: Kernel, item: KernelInput) -> object:
     """What stands outside the extents; operands of the chain get 1, which no operator fails on."""
     program = program_named(kernel.kind, f"kernel {kernel.name}")
     if program is None or item.role[:1] == "e":

@@ -36,9 +36,9 @@ def resize(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
         if scale == 1 and size == output_size:
             x = read_dimension(x, index, held.dimensions[index], outputs, mesh)
             continue
-        at = _source(text(kernel, "coordinates"), outputs, np.float32(scale), size, output_size)
+        at = source_positions(text(kernel, "coordinates"), outputs, np.float32(scale), size, output_size)
         if not linear:
-            nearest = _nearest(text(kernel, "nearest"), at, downsampling=scale < 1)
+            nearest = nearest_positions(text(kernel, "nearest"), at, downsampling=scale < 1)
             x = read_dimension(x, index, held.dimensions[index], np.clip(nearest, 0, size - 1), mesh)
             continue
         at = np.clip(at, np.float32(0), np.float32(size - 1))
@@ -53,7 +53,7 @@ def resize(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
     return np.trunc(x).astype(dtype)
 
 
-def _source(
+def source_positions(
     rule: str, output: NDArray[np.int64], scale: np.float32, size: int, output_size: int
 ) -> NDArray[np.float32]:
     """The position in the input, ONNX `coordinate_transformation_mode`."""
@@ -75,7 +75,7 @@ def _source(
     raise ValueError(f"unknown coordinates {rule!r}")
 
 
-def _nearest(rule: str, at: NDArray[np.float32], *, downsampling: bool) -> NDArray[np.int64]:
+def nearest_positions(rule: str, at: NDArray[np.float32], *, downsampling: bool) -> NDArray[np.int64]:
     """The element that is read, ONNX `nearest_mode`."""
     if rule == "simple":
         rule = "ceil" if downsampling else "floor"

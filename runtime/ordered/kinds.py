@@ -55,24 +55,27 @@ def matmul(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
 
 def convolution(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
     """From 0 on, by rising channel and, for each, by tap of the window in row-major order; then the bias."""
-    total = _weighted(kernel, windows_of(kernel, blocks), factor(kernel, blocks, "w"), "gkc")
+    total = _weighted(kernel, windows_of(kernel, blocks), "gkc", factor(kernel, blocks, "w"))
     return rounded(kernel, blocks, with_bias(kernel, blocks, total))
 
 
 def transposed_convolution(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
-    """As `convolution`: a tap that meets no input adds zero, which no sum shows."""
-    total = _weighted(kernel, transposed_windows_of(kernel, blocks), factor(kernel, blocks, "w"), "gck")
+    """By tap and, for each, by rising channel; a tap that meets no input adds zero, which no sum shows."""
+    weights = factor(kernel, blocks, "w")
+    total = _weighted(kernel, transposed_windows_of(kernel, blocks), "gck", weights, taps_first=True)
     return finished(kernel, blocks, ("x", "w"), with_bias(kernel, blocks, total))
 
 
-def _weighted(kernel: Kernel, windows: Array, weights: Array, weight_loops: str) -> Array:
+def _weighted(
+    kernel: Kernel, windows: Array, weight_loops: str, weights: Array, *, taps_first: bool = False
+) -> Array:
     dimensions = range(len(integers(kernel, "window")))
     spatial, taps = (tuple(f"{letter}{index}" for index in dimensions) for letter in "dr")
     return contract_in_order(
         kernel,
         (windows, ("n", "g", "c", *spatial, *taps)),
         (weights, (*weight_loops, *taps)),
-        ("c", *taps),
+        (*taps, "c") if taps_first else ("c", *taps),
         ("n", "g", "k", *spatial),
     )
 
@@ -98,7 +101,7 @@ def reduction(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
     """Terms from the neutral element on, in row-major order of the dimensions that are reduced."""
     x = blocks["x"]
     mesh, root = kernel.mesh, output_sharding(kernel).root
-    places = tuple(len(mesh.axes) + axis for axis in integers(kernel, "axes"))
+    places = tuple(len(mesh.axes) + axis for axis in sorted(integers(kernel, "axes")))
     operation = text(kernel, "operation")
     values = x.astype(accumulator(x.dtype), copy=False)
     function, start = _REDUCTIONS.get(operation, (add, 0))
@@ -159,7 +162,7 @@ def _over_cores(
 ) -> Array:
     held = input_sharding(kernel, "x").dimensions
     names = [name for axis in axes for name in held[axis].axes]
-    places = tuple(len(kernel.mesh.axes) + axis for axis in axes)
+    places = tuple(len(kernel.mesh.axes) + axis for axis in sorted(axes))
     return combine(reduce_in_order(values, places, operation, start), kernel.mesh, names, operation)
 
 
