@@ -1,25 +1,37 @@
 """Sums and maxima over the cores along a mesh axis, in the order in which the fabric combines them.
 
-The cores along an axis form a chain: the one with the highest index sends its value to its neighbour, which combines
-it with its own and passes the result on, down to index 0 (docs/kernels.md). Several axes are combined one after the
-other, the last of the mesh first: its cores are nearest to each other.
+Which core adds whose value, and when, is in the kernel's record: an algorithm for each axis (docs/fabric.md). Without a
+record the cores form a chain. Several axes are combined one after the other, the last of the mesh first: its cores are
+nearest to each other. A core's own value stands on the left of the operation, the received one on the right.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
+    from wsec.compiler.plan import Collective
     from wsec.compiler.sharding import Mesh
     from wsec.runtime.element_types import Array
 
+    Operation: TypeAlias = "Callable[[Array, Array], Array]"
+
+CHAIN = "chain"
+_GROUPED = frozenset({"two_phase", "two_level"})
+_TREES = _GROUPED | {"star", CHAIN, "tree"}
+
 
 def combine(
-    blocks: Array, mesh: Mesh, axes: Iterable[str], operation: Callable[[Array, Array], Array]
+    blocks: Array,
+    mesh: Mesh,
+    axes: Iterable[str],
+    operation: Operation,
+    collectives: Iterable[Collective] = (),
 ) -> Array:
     """The blocks combined along the mesh axes `axes`, which then have size 1: what the cores at index 0 hold.
 
@@ -27,19 +39,99 @@ def combine(
         blocks: [mesh axes, block dimensions].
         mesh: The cores.
         axes: Names of mesh axes, in any order.
-        operation: Combines a core's own value, on the left, with the one that its neighbour sent.
+        operation: Combines a core's own value, on the left, with the one that another sent.
+        collectives: Those of the kernel, which name the algorithm of each axis; a chain along axes that they do not name.
+
+    Raises:
+        ValueError: A record has no such algorithm.
     """
+    chosen = {item.axis: item for item in collectives}
     for position in sorted((mesh.index(name) for name in axes), reverse=True):
-        partials = _chain_of(blocks, position, mesh.shape[position])
-        result = partials[-1]
-        for own in partials[-2::-1]:
-            result = operation(own, result)
+        item = chosen.get(mesh.axes[position].name)
+        partials = _partials_of(blocks, position, mesh.shape[position])
+        if item is not None and item.algorithm == "ring":
+            result = _around_a_ring(partials, len(mesh.axes), operation)
+        else:
+            tree = children(*(item.algorithm, item.group) if item else (CHAIN, 0), len(partials))
+            result = fold(partials.__getitem__, tree, operation)
         blocks = np.expand_dims(result, position)
     return blocks
 
 
-def _chain_of(blocks: Array, position: int, size: int) -> Array:
+def children(algorithm: str, group: int, cores: int) -> tuple[tuple[int, ...], ...]:
+    """For each core along an axis those whose values it adds, in that order; all go to core 0 in the end.
+
+    Raises:
+        ValueError: The algorithm is no tree, or its groups have no cores.
+    """
+    if algorithm not in _TREES or (algorithm in _GROUPED and group < 1):
+        raise ValueError(f"no tree of cores is called {algorithm} with groups of {group}")
+    found: list[list[int]] = [[] for _ in range(cores)]
+    for core in range(1, cores):
+        found[_parent(algorithm, group, core)].append(core)
+    return tuple(map(tuple, found))
+
+
+def _parent(algorithm: str, group: int, core: int) -> int:
+    if algorithm == "star":
+        return 0
+    if algorithm == "tree":
+        return core & (core - 1)
+    first_of_group = algorithm in _GROUPED and core % group == 0
+    return core - (group if first_of_group else 1)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A core whose children send one after the other; `held` is None while nothing was asked of it."""
+
+    core: int
+    done: int = 0
+    held: Array | None = None
+
+
+def fold(partial: Callable[[int], Array], tree: Sequence[Sequence[int]], operation: Operation) -> Array:
+    """What core 0 holds in the end. A core's own value is asked for as late as possible, so that few exist at a time.
+
+    Args:
+        partial: The value of a core, asked for once.
+        tree: As of `children`.
+        operation: Own and received value to the new one.
+    """
+    waiting = [_Waiting(0)]
+    while True:
+        top = waiting[-1]
+        if top.done < len(tree[top.core]):
+            if len(tree[top.core]) > 1 and top.held is None:
+                top.held = partial(top.core)
+            waiting.append(_Waiting(tree[top.core][top.done]))
+            top.done += 1
+            continue
+        sent = partial(top.core) if top.held is None else top.held
+        waiting.pop()
+        if not waiting:
+            return sent
+        above = waiting[-1]
+        above.held = operation(partial(above.core) if above.held is None else above.held, sent)
+
+
+def _around_a_ring(partials: Array, axes: int, operation: Operation) -> Array:
+    """Each core owns a part of the block's words: it starts at the core behind its owner and goes once around, to it."""
+    cores = len(partials)
+    words = partials.reshape(*partials.shape[:axes], -1)
+    part = -(-words.shape[-1] // cores)
+    parts = []
+    for owner in range(min(cores, -(-words.shape[-1] // max(part, 1)))):
+        of_owner = words[..., owner * part : (owner + 1) * part]
+        held = of_owner[(owner + 1) % cores]
+        for step in range(2, cores + 1):
+            held = operation(of_owner[(owner + step) % cores], held)
+        parts.append(held)
+    return np.concatenate(parts, axis=-1).reshape(partials.shape[1:]) if parts else partials[0]
+
+
+def _partials_of(blocks: Array, position: int, size: int) -> Array:
     """The partial results along one mesh axis, that axis first; equal ones are counted as often as there are cores."""
     first = np.moveaxis(blocks, position, 0)
-    chain: Array = np.broadcast_to(first, (size, *first.shape[1:]))
-    return chain
+    partials: Array = np.broadcast_to(first, (size, *first.shape[1:]))
+    return partials

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wsec.runtime.collectives import CHAIN, children, fold
 from wsec.runtime.element_types import Array, accumulator
 
 if TYPE_CHECKING:
@@ -27,20 +28,21 @@ class Operand:
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
-    """The mesh axis along which partial products are added, from its last index to its first, and its size."""
+class SummedAxis:
+    """The mesh axis along which partial products are added, its size, and by which tree (`wsec.runtime.collectives`)."""
 
     label: str
     size: int
+    algorithm: str = CHAIN
+    group: int = 0
 
 
 def contract(
-    a: Operand, b: Operand, summed: Iterable[str], out: Sequence[str], chain: Chain | None = None
+    a: Operand, b: Operand, summed: Iterable[str], out: Sequence[str], along: SummedAxis | None = None
 ) -> Array:
     """The sum over `summed` of the products of `a` and `b`, axes in the order of `out`, size 1 for absent ones.
 
-    With a `chain`, that label is no batch: its partial products are added in the order of the fabric, and it has size
-    1 in the result. Narrow floats are accumulated, and returned, in float32.
+    `along` is no batch: its partial products are added in the order of the fabric, and it has size 1 in the result. Narrow floats are accumulated, and returned, in float32.
 
     Raises:
         ValueError: A label has different sizes in the two operands.
@@ -51,15 +53,18 @@ def contract(
     alone = [label for label in summed if label not in both and label in (*first.labels, *second.labels)]
     if alone:
         raise ValueError(f"the operands do not share the axes {', '.join(alone)}")
-    chained = chain is not None and chain.label in (*first.labels, *second.labels)
-    batch = [
-        label for label in both if label not in inner and not (chained and chain and label == chain.label)
-    ]
-    lead = chain.label if chain is not None and chained else None
+    differing = along is not None and along.label in (*first.labels, *second.labels)
+    lead = along.label if along is not None and differing else None
+    batch = [label for label in both if label not in inner and label != lead]
     product = _Product.of(first, second, batch=batch, inner=inner, out=out, chain=lead)
-    if chain is None:
+    if along is None:
         return product.in_order(product.whole(), out)
-    total = product.chained(chain.size) if chained else _repeat(product.whole(), chain.size)
+    if along.algorithm == CHAIN:
+        total = product.chained(along.size) if differing else _repeat(product.whole(), along.size)
+        return product.in_order(total, out)
+    one = None if differing else product.whole()
+    tree = children(along.algorithm, along.group, along.size)
+    total = fold(lambda core: product.of_core(core) if one is None else one, tree, np.add)
     return product.in_order(total, out)
 
 
@@ -104,7 +109,7 @@ class _Product:
 
     def chained(self, size: int) -> Array:
         """The products of the cores along the chain, added from the last to the first."""
-        result = _multiply(self._left_of(size - 1), self._right_of(size - 1))
+        result = self.of_core(size - 1)
         if size == 1:
             return result
         partial = np.empty_like(result)
@@ -112,6 +117,10 @@ class _Product:
             _multiply(self._left_of(index), self._right_of(index), out=partial)
             np.add(partial, result, out=result)
         return result
+
+    def of_core(self, index: int) -> Array:
+        """The products of one core along the chain."""
+        return _multiply(self._left_of(index), self._right_of(index))
 
     def in_order(self, result: Array, out: Sequence[str]) -> Array:
         """The result with its axes unfolded, in the order of `out`."""

@@ -99,11 +99,13 @@ class AttentionBody:
         mesh = self.kernel.mesh
         axes = [axis.name for axis in mesh.axes if axis.name == "t"]
         sink = None if self.sink is None else self.sink.astype(wide, copy=False)
-        greatest = combine(values.max(axis=-1, keepdims=True), mesh, axes, np.maximum)
+        greatest = combine(
+            values.max(axis=-1, keepdims=True), mesh, axes, np.maximum, self.kernel.collectives
+        )
         if sink is not None:
             greatest = np.maximum(greatest, sink.max(axis=-1, keepdims=True))
         powers = np.exp(values - greatest)
-        total = combine(powers.sum(axis=-1, keepdims=True), mesh, axes, np.add)
+        total = combine(powers.sum(axis=-1, keepdims=True), mesh, axes, np.add, self.kernel.collectives)
         if sink is not None:
             total = total + np.exp(sink - greatest).sum(axis=-1, keepdims=True)
         probabilities: Array = powers / total

@@ -33,4 +33,4 @@ def gather_rows(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
     mask = mine.reshape((*mine.shape[:axes], *(1,) * axis, *mine.shape[axes:], *(1,) * after))
     own = np.where(mask, read, np.zeros((), dtype=read.dtype))
     operation = np.logical_or if own.dtype.kind == "b" else np.add
-    return combine(own, kernel.mesh, output_sharding(kernel).root, operation)
+    return combine(own, kernel.mesh, output_sharding(kernel).root, operation, kernel.collectives)

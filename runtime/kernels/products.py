@@ -6,7 +6,7 @@ from operator import add
 from typing import TYPE_CHECKING
 
 from wsec.runtime.collectives import combine
-from wsec.runtime.contraction import Chain, Operand, contract
+from wsec.runtime.contraction import Operand, SummedAxis, contract
 from wsec.runtime.kernels.arguments import input_sharding, output_sharding
 from wsec.runtime.kernels.quantization import factor, finished
 
@@ -55,13 +55,22 @@ def contract_on_mesh(
     mesh = kernel.mesh
     names = tuple(f"mesh {axis.name}" for axis in mesh.axes)
     root = output_sharding(kernel).root
-    chain = Chain(f"mesh {root[0]}", mesh.size(root[0])) if len(root) == 1 else None
+    along = _summed_axis(kernel, root[0]) if len(root) == 1 else None
     summed = [label for label in first[1] if label not in out]
     result = contract(
         Operand(first[0], (*names, *first[1])),
         Operand(second[0], (*names, *second[1])),
         summed,
         (*names, *out),
-        chain,
+        along,
     )
-    return result if chain is not None else combine(result, mesh, root, add)
+    return result if along is not None else combine(result, mesh, root, add, kernel.collectives)
+
+
+def _summed_axis(kernel: Kernel, name: str) -> SummedAxis:
+    """The one root axis, with the algorithm of the record."""
+    chosen = next((item for item in kernel.collectives if item.axis == name), None)
+    label, size = f"mesh {name}", kernel.mesh.size(name)
+    if chosen is None:
+        return SummedAxis(label, size)
+    return SummedAxis(label, size, chosen.algorithm, chosen.group)

@@ -128,7 +128,8 @@ def _layer(kernel: Kernel, blocks: Mapping[str, Array]) -> _Layer:
     ordered = _ordered(x, lengths, reverse, axes)
     flat = ordered.reshape(*ordered.shape[: axes + 1], -1, x.shape[-1])
     products = flat @ np.swapaxes(w.reshape(*w.shape[: axes + 1], gates * units, -1), -1, -2)
-    products = combine(products, mesh, input_sharding(kernel, "x").dimensions[2].axes, np.add)
+    along = input_sharding(kernel, "x").dimensions[2].axes
+    products = combine(products, mesh, along, np.add, kernel.collectives)
     projected = products.reshape(*products.shape[: axes + 1], steps, -1, gates, units)
     return _Layer(
         kernel=kernel,
@@ -195,7 +196,7 @@ def _products(layer: _Layer, state: Array) -> Array:
     """R h, [mesh axes, d, b, gates, h]."""
     axes = input_sharding(layer.kernel, "r").dimensions[3].axes
     partial = _summed(layer, _gathered(layer, state)) @ layer.recurrent
-    products = combine(partial, layer.kernel.mesh, axes, np.add)
+    products = combine(partial, layer.kernel.mesh, axes, np.add, layer.kernel.collectives)
     gates, units = layer.bias.shape[-2:]
     return products.reshape(*products.shape[:-1], gates, units)
 

@@ -37,7 +37,7 @@ def reduction(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
         combination = _COMBINATIONS.get(operation, np.add)
         terms = _TERMS[operation](values) if operation in _TERMS else values
         partial = combination.reduce(terms, axis=dimensions, keepdims=True, dtype=terms.dtype)
-        result = _finished(kernel, combine(partial, mesh, root, combination))
+        result = _finished(kernel, combine(partial, mesh, root, combination, kernel.collectives))
     result = result.astype(x.dtype, copy=False)
     return result if integer(kernel, "keepdims") else np.squeeze(result, axis=dimensions)
 
@@ -69,9 +69,10 @@ def _finished(kernel: Kernel, total: Array) -> Array:
 def _log_sum_exp(kernel: Kernel, values: Array, dimensions: tuple[int, ...]) -> Array:
     """As a sum scaled by the maximum of all cores, so that it does not overflow."""
     mesh, root = kernel.mesh, output_sharding(kernel).root
-    greatest = combine(values.max(axis=dimensions, keepdims=True), mesh, root, np.maximum)
+    collectives = kernel.collectives
+    greatest = combine(values.max(axis=dimensions, keepdims=True), mesh, root, np.maximum, collectives)
     shift = np.where(np.isfinite(greatest), greatest, 0).astype(values.dtype)
     scaled = np.exp(values - shift)
-    total = combine(scaled.sum(axis=dimensions, keepdims=True), mesh, root, np.add)
+    total = combine(scaled.sum(axis=dimensions, keepdims=True), mesh, root, np.add, collectives)
     result: Array = np.log(total) + shift
     return result

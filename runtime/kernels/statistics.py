@@ -65,4 +65,5 @@ def _over_cores(kernel: Kernel, values: Array, axes: tuple[int, ...], operation:
     held = input_sharding(kernel, "x").dimensions
     names = [name for axis in axes for name in held[axis].axes]
     places = tuple(len(mesh.axes) + axis for axis in axes)
-    return combine(operation.reduce(values, axis=places, keepdims=True), mesh, names, operation)
+    partial = operation.reduce(values, axis=places, keepdims=True)
+    return combine(partial, mesh, names, operation, kernel.collectives)

@@ -40,11 +40,13 @@ class _OrderedBody(AttentionBody):
             values = values + np.where(self.there, scores.dtype.type(0), scores.dtype.type(-np.inf))
         mesh, last = self.kernel.mesh, values.ndim - 1
         axes = [axis.name for axis in mesh.axes if axis.name == "t"]
-        greatest = combine(reduce_in_order(values, (last,), maximum, -np.inf), mesh, axes, maximum)
+        greatest = combine(
+            reduce_in_order(values, (last,), maximum, -np.inf), mesh, axes, maximum, self.kernel.collectives
+        )
         if self.sink is not None:
             greatest = maximum(greatest, reduce_in_order(self.sink, (last,), maximum, -np.inf))
         powers = exp(values - greatest)
-        total = combine(reduce_in_order(powers, (last,), add, 0), mesh, axes, add)
+        total = combine(reduce_in_order(powers, (last,), add, 0), mesh, axes, add, self.kernel.collectives)
         if self.sink is not None:
             total = total + reduce_in_order(exp(self.sink - greatest), (last,), add, 0)
         probabilities: Array = powers * (total.dtype.type(1) / total)

@@ -40,7 +40,7 @@ def contract_in_order(
         ValueError: A label has different sizes in the two operands.
     """
     total = sum_of_products(len(kernel.mesh.axes), first, second, summed, out)
-    return combine(total, kernel.mesh, output_sharding(kernel).root, add)
+    return combine(total, kernel.mesh, output_sharding(kernel).root, add, kernel.collectives)
 
 
 def sum_of_products(

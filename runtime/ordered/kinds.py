@@ -107,13 +107,17 @@ def reduction(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
     function, start = _REDUCTIONS.get(operation, (add, 0))
     shift: Array | None = None
     if operation == "log_sum_exp":
-        shift = combine(reduce_in_order(values, places, maximum, -np.inf), mesh, root, maximum)
+        shift = combine(
+            reduce_in_order(values, places, maximum, -np.inf), mesh, root, maximum, kernel.collectives
+        )
         values = exp(values - shift)
     elif operation in {"l2", "sum_square"}:
         values = values * values
     elif operation == "l1":
         values = np.abs(values)
-    total = combine(reduce_in_order(values, places, function, start), mesh, root, function)
+    total = combine(
+        reduce_in_order(values, places, function, start), mesh, root, function, kernel.collectives
+    )
     if operation == "mean":
         total = total * (total.dtype.type(1) / total.dtype.type(integer(kernel, "count")))
     elif operation == "l2":
@@ -163,7 +167,9 @@ def _over_cores(
     held = input_sharding(kernel, "x").dimensions
     names = [name for axis in axes for name in held[axis].axes]
     places = tuple(len(kernel.mesh.axes) + axis for axis in sorted(axes))
-    return combine(reduce_in_order(values, places, operation, start), kernel.mesh, names, operation)
+    return combine(
+        reduce_in_order(values, places, operation, start), kernel.mesh, names, operation, kernel.collectives
+    )
 
 
 def _moved(kind: str) -> Ordered:

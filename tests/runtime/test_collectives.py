@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsec.compiler.plan import Collective
 from wsec.compiler.sharding import Mesh, MeshAxis
-from wsec.runtime.collectives import combine
-from wsec.runtime.contraction import Chain, Operand, contract
+from wsec.runtime.collectives import children, combine, fold
+from wsec.runtime.contraction import Operand, SummedAxis, contract
 
 if TYPE_CHECKING:
     from wsec.runtime.element_types import Array
@@ -83,7 +85,7 @@ def test_a_chain_of_products(size: int, in_left: bool, in_right: bool) -> None: 
         Operand(b, ("core", "k", "n")),
         "k",
         ("core", "m", "n"),
-        Chain("core", size),
+        SummedAxis("core", size),
     )
     expected = sum(a[i % a.shape[0]] @ b[i % b.shape[0]] for i in range(size))
     np.testing.assert_array_equal(found[0], expected)
@@ -96,8 +98,91 @@ def test_the_chain_of_products_has_the_order_of_the_fabric() -> None:
     labels = ("core", "m", "k"), ("core", "k", "n")
     result = [
         contract(
-            Operand(x, labels[0]), Operand(b, labels[1]), "k", ("core", "m", "n"), Chain("core", 3)
+            Operand(x, labels[0]), Operand(b, labels[1]), "k", ("core", "m", "n"), SummedAxis("core", 3)
         ).item()
         for x in (a, a[::-1])
     ]
     assert result == [0, 1]
+
+
+DEPTH_FIRST = {
+    ("chain", 0): "(0 (1 (2 (3 (4 (5 6))))))",
+    ("star", 0): "((((((0 1) 2) 3) 4) 5) 6)",
+    ("tree", 0): "(((0 1) (2 3)) ((4 5) 6))",
+    ("two_phase", 3): "((0 (1 2)) ((3 (4 5)) 6))",
+    ("two_level", 2): "((0 1) ((2 3) ((4 5) 6)))",
+}
+"""Own value left, received one right, children by rising index: worked out by hand for seven cores."""
+
+
+@pytest.mark.parametrize(("algorithm", "expected"), DEPTH_FIRST.items())
+def test_trees_combine_in_the_order_of_the_contract(algorithm: tuple[str, int], expected: str) -> None:
+    """Each algorithm has its own order, which the simulator's cores keep too."""
+    asked: list[int] = []
+
+    def partial(core: int) -> Array:
+        asked.append(core)
+        return np.array(str(core), dtype=object)
+
+    def operation(own: Array, sent: Array) -> Array:
+        return np.array(f"({own} {sent})", dtype=object)
+
+    assert fold(partial, children(*algorithm, 7), operation).item() == expected
+    assert sorted(asked) == list(range(7))
+
+
+def test_a_chain_holds_one_value_at_a_time() -> None:
+    """A core's own value is made when its child's has come: large partial results do not pile up."""
+    asked: list[int] = []
+
+    def partial(core: int) -> Array:
+        asked.append(core)
+        return np.zeros(1)
+
+    fold(partial, children("chain", 0, 4), np.add)
+    assert asked == [3, 2, 1, 0]
+
+
+def test_an_unknown_tree_is_refused() -> None:
+    """A record that names none is wrong, as is one with groups of no cores."""
+    for name, group in (("ring", 0), ("two_level", 0)):
+        with pytest.raises(ValueError, match="no tree"):
+            children(name, group, 4)
+
+
+@given(st.sampled_from(sorted({*DEPTH_FIRST, ("ring", 0)})), st.integers(2, 9), st.integers(1, 11))
+def test_every_algorithm_sums_all_cores(algorithm: tuple[str, int], cores: int, words: int) -> None:
+    """Whatever the order, each core's value counts once; other axes of the mesh keep theirs apart."""
+    mesh = Mesh((MeshAxis("a", 2, "rows"), MeshAxis("b", cores, "columns")))
+    generator = np.random.default_rng(0)
+    blocks = generator.integers(-9, 9, (2, cores, words, 3)).astype(np.float64)
+    record = Collective("all_reduce", "b", algorithm[0], algorithm[1], 3 * words)  # type: ignore[arg-type]
+    found = combine(blocks, mesh, ("b",), np.add, (record,))
+    np.testing.assert_array_equal(found, blocks.sum(axis=1, keepdims=True))
+
+
+def test_a_ring_begins_behind_the_owner_of_each_part() -> None:
+    """Three cores own two words, two and one: the part of core 0 starts at core 1, goes to 2 and ends at 0."""
+    mesh = Mesh((MeshAxis("c", 3, "rows"),))
+    blocks = np.array([[1] * 5, [2] * 5, [3] * 5])
+    record = Collective("all_reduce", "c", "ring", 0, 5)
+    found = combine(blocks, mesh, ("c",), lambda own, sent: own + 10 * sent, (record,))
+    assert found.tolist() == [[231, 231, 312, 312, 123]]
+
+
+@given(st.sampled_from(sorted(DEPTH_FIRST)), st.integers(2, 8), st.booleans())
+def test_products_are_added_by_the_recorded_tree(algorithm: tuple[str, int], cores: int, same: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
+    """Bit for bit what combining the products of every core gives, also where all cores have the same."""
+    generator = np.random.default_rng(1)
+    a = generator.standard_normal((1 if same else cores, 3, 4)).astype(np.float32)
+    b = generator.standard_normal((1 if same else cores, 4, 2)).astype(np.float32)
+    along = SummedAxis("core", cores, *algorithm)
+    labels = ("core", "m", "k"), ("core", "k", "n")
+    found = contract(Operand(a, labels[0]), Operand(b, labels[1]), "k", ("core", "m", "n"), along)
+    each = [
+        contract(
+            Operand(a[i % len(a)][None], labels[0]), Operand(b[i % len(b)][None], labels[1]), "k", ("m", "n")
+        )
+        for i in range(cores)
+    ]
+    np.testing.assert_array_equal(found[0], fold(each.__getitem__, children(*algorithm, cores), np.add))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wsec.runtime.contraction import Chain, Operand, contract
+from wsec.runtime.contraction import Operand, SummedAxis, contract
 
 
 @pytest.mark.parametrize("columns", [7, 1001])
 @pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize("chain", [None, Chain("c", 3)])
-def test_equal_columns_give_equal_sums(columns: int, transposed: bool, chain: Chain | None) -> None:  # noqa: FBT001
+@pytest.mark.parametrize("chain", [None, SummedAxis("c", 3)])
+def test_equal_columns_give_equal_sums(columns: int, transposed: bool, chain: SummedAxis | None) -> None:  # noqa: FBT001
     """Every core adds in the same order, whichever columns it holds; sums of huge numbers would show another one."""
     random = np.random.default_rng(0)
     vector = (random.standard_normal((3, 128)) * 1e18).astype(np.float32)

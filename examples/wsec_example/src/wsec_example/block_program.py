@@ -25,7 +25,7 @@ def squared_distance(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
     x, y = blocks["x"], blocks["y"]
     difference = (x[..., :, None, :] - y[..., None, :, :]).astype(accumulator(x.dtype), copy=False)
     partial = np.square(difference).sum(axis=-1)
-    total = combine(partial, kernel.mesh, output_sharding(kernel).root, add)
+    total = combine(partial, kernel.mesh, output_sharding(kernel).root, add, kernel.collectives)
     return total.astype(x.dtype, copy=False)
 
 
