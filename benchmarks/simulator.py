@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsec.runtime.simulator.core_programs import CoreProgram, Instruction, Loop, ProgramArea, Receive, Send
-from wsec.runtime.simulator.routes import Port, Route
+from wsec.runtime.simulator.instructions import CoreProgram, Instruction, Loop, ProgramArea, Receive, Send
+from wsec.runtime.simulator.routes import Port, Route, SwitchPosition
 from wsec.runtime.simulator.simulation import Simulation
 
 if TYPE_CHECKING:
@@ -48,12 +48,12 @@ def crossing(x: int, y: int, side: int) -> Load:
     """Rows to the east on colour 0, columns to the south on colour 1."""
     last, inner = side - 1, side - 2
     routes = (
-        Route(x, y, 1, side, 0, Port.RAMP, (Port.EAST,)),
-        Route(x + 1, y, inner, side, 0, Port.WEST, (Port.EAST,)),
-        Route(x + last, y, 1, side, 0, Port.WEST, (Port.RAMP,)),
-        Route(x, y, side, 1, 1, Port.RAMP, (Port.SOUTH,)),
-        Route(x, y + 1, side, inner, 1, Port.NORTH, (Port.SOUTH,)),
-        Route(x, y + last, side, 1, 1, Port.NORTH, (Port.RAMP,)),
+        _straight((x, y, 1, side), 0, Port.RAMP, Port.EAST),
+        _straight((x + 1, y, inner, side), 0, Port.WEST, Port.EAST),
+        _straight((x + last, y, 1, side), 0, Port.WEST, Port.RAMP),
+        _straight((x, y, side, 1), 1, Port.RAMP, Port.SOUTH),
+        _straight((x, y + 1, side, inner), 1, Port.NORTH, Port.SOUTH),
+        _straight((x, y + last, side, 1), 1, Port.NORTH, Port.RAMP),
     )
     programs = (
         ProgramArea(x, y + 1, 1, inner, _for_ever(Send(0, _BURST, 0)), _BURST),
@@ -69,11 +69,11 @@ def broadcast(x: int, y: int, side: int) -> Load:
     last, inner = side - 1, side - 2
     onward, down = (Port.EAST, Port.SOUTH, Port.RAMP), (Port.SOUTH, Port.RAMP)
     routes = (
-        Route(x, y, 1, 1, 0, Port.RAMP, (Port.EAST, Port.SOUTH)),
-        Route(x + 1, y, inner, 1, 0, Port.WEST, onward),
-        Route(x + last, y, 1, 1, 0, Port.WEST, down),
-        Route(x, y + 1, side, inner, 0, Port.NORTH, down),
-        Route(x, y + last, side, 1, 0, Port.NORTH, (Port.RAMP,)),
+        _straight((x, y, 1, 1), 0, Port.RAMP, Port.EAST, Port.SOUTH),
+        _straight((x + 1, y, inner, 1), 0, Port.WEST, *onward),
+        _straight((x + last, y, 1, 1), 0, Port.WEST, *down),
+        _straight((x, y + 1, side, inner), 0, Port.NORTH, *down),
+        _straight((x, y + last, side, 1), 0, Port.NORTH, Port.RAMP),
     )
     receive = _for_ever(Receive(0, _BURST, 0))
     programs = (
@@ -85,6 +85,10 @@ def broadcast(x: int, y: int, side: int) -> Load:
 
 
 LOADS: dict[str, Callable[[int, int, int], Load]] = {"crossing": crossing, "broadcast": broadcast}
+
+
+def _straight(area: tuple[int, int, int, int], colour: int, source: Port, *outputs: Port) -> Route:
+    return Route(*area, colour, (SwitchPosition(source, outputs),))
 
 
 def _for_ever(instruction: Instruction) -> CoreProgram:

@@ -27,8 +27,8 @@ def compiled(function: Compiled) -> Compiled:
 
 
 def compiled_without_allocation(function: Compiled) -> Compiled:
-    """The same for a function that allocates nothing: it counts no references to arrays."""
-    return _compiled(function, _nrt=False)
+    """The same for a function that allocates nothing: it counts no references to arrays, and divides by zero as numpy does."""
+    return _compiled(function, _nrt=False, error_model="numpy")
 
 
 def compiled_in_parallel(function: Compiled) -> Compiled:
@@ -42,7 +42,7 @@ def inlined(function: Compiled) -> Compiled:
     Many arrays are slow to hand over in an inner loop, and to count references to.
     """
     jit: Any = numba.njit
-    return jit(function, nogil=True, forceinline=True, _nrt=False)  # type: ignore[no-any-return]
+    return jit(function, nogil=True, forceinline=True, _nrt=False, error_model="numpy")  # type: ignore[no-any-return]
 
 
 parallel_range = numba.prange
@@ -60,7 +60,7 @@ def thread_limit(threads: int) -> Iterator[None]:
         numba.set_num_threads(before)
 
 
-def _compiled(function: Compiled, **options: bool) -> Compiled:
+def _compiled(function: Compiled, **options: bool | str) -> Compiled:
     jit: Any = numba.njit
     try:
         kept = jit(function, nogil=True, cache=True, **options)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from wsec.compiler.native import compiled_without_allocation, inlined
-from wsec.runtime.simulator.core_programs import Field, Operation
+from wsec.runtime.simulator.arithmetic import apply_operation, combine
+from wsec.runtime.simulator.assembly import Field, Opcode
 from wsec.runtime.simulator.routers import BLOCK, CAPACITY, HEAD, LATENCY, NEVER, TAIL, Routers
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 TICKS: Final = 1024
 """Parts of a cycle that costs are counted in."""
 
-ISSUE, LOOP, TASK_SWITCH, WORD = range(4)
+ISSUE, LOOP, TASK_SWITCH, WORD, DIVIDE, TRANSCENDENTAL = range(6)
 """Entries of `Engines.costs`."""
 
 RUNNING, WAITS_FOR_INPUT, WAITS_FOR_OUTPUT, WAITS_FOR_TASK = range(4)
@@ -31,12 +32,14 @@ RUNNING, WAITS_FOR_INPUT, WAITS_FOR_OUTPUT, WAITS_FOR_TASK = range(4)
 _NOT_ISSUED: Final = -1
 
 # Compiled functions see plain numbers, not members of an enumeration.
-_OPERATION, _RECEIVED, _SENT, _COUNT = (int(field) for field in list(Field)[:4])
-_RESULT, _LEFT, _RIGHT, _LENGTH = (int(field) for field in list(Field)[4:8])
-_RESULT_STEP, _LEFT_STEP, _RIGHT_STEP, _DEPTH = (int(field) for field in list(Field)[8:])
-_HALT, _SEND, _RECEIVE, _RECEIVE_ADD, _RECEIVE_FMA = (int(operation) for operation in list(Operation)[:5])
-_RECEIVE_ADD_SEND, _FMA, _ADD, _COPY, _FILL_ZERO = (int(operation) for operation in list(Operation)[5:10])
-_WAIT, _LOOP, _REPEAT, _START, _JOIN = (int(operation) for operation in list(Operation)[10:])
+_OPCODE, _OPERATION, _RATE, _RECEIVED, _SENT, _COUNT, _LIST, _LIST_TO = (
+    int(field) for field in list(Field)[:8]
+)
+_RESULT, _LEFT, _RIGHT, _LENGTH, _FIRST, _ROWS, _DEPTH = (int(field) for field in list(Field)[8:15])
+_STRIDE_RESULT, _STRIDE_LEFT, _STRIDE_RIGHT, _STEPS = (int(field) for field in list(Field)[15:])
+_HALT, _SEND, _RECEIVE, _RECEIVE_COMBINE, _RECEIVE_FMA = (int(opcode) for opcode in list(Opcode)[:5])
+_RECEIVE_COMBINE_SEND, _WAIT, _VECTOR, _LOOK_UP, _COPY_LISTED = (int(opcode) for opcode in list(Opcode)[5:10])
+_LOOP, _REPEAT, _START, _JOIN = (int(opcode) for opcode in list(Opcode)[10:])
 
 
 class Engines(NamedTuple):
@@ -49,8 +52,10 @@ class Engines(NamedTuple):
         memory: float32 [words of all engines].
         memory_start: int64 [engines].
         line: int32 [engines, tasks], the instruction that a task is at.
-        element: int32 [engines, tasks], words or vectors of it that are done.
-        loops: int32 [engines, tasks, depth], iterations left.
+        element: int32 [engines, tasks], words of it that are done.
+        total: int32 [engines, tasks], all words of it.
+        cursor: int64 [engines, tasks, 2], where the lists of it start in `list_words`.
+        loops: int32 [engines, tasks, depth], iterations that are over.
         running: uint8 [engines, tasks].
         waits_for: uint8 [engines, tasks], see `RUNNING`.
         last_task: uint8 [engines], the one that had the datapath last.
@@ -63,8 +68,13 @@ class Engines(NamedTuple):
         live: int32 [engines], by band: the engines that are not finished.
         live_count: int64 [bands, 8], how many (first column).
         band_start: int64 [bands + 1], the first engine of each band.
-        costs: int64 [4], in ticks.
+        costs: int64 [6], in ticks.
         lanes: float64 [1].
+        first_list: int32 [engines], where the lists of its area start in `list_offset`.
+        rank: int32 [engines], its number in its area.
+        list_offset: int64 [lists], where the starts of a list's cores start in `list_start`.
+        list_start: int64, where the list of each core starts in `list_words`, and where that of the last ends.
+        list_words: int32, addresses of memory.
     """
 
     code: NDArray[np.int32]
@@ -74,6 +84,8 @@ class Engines(NamedTuple):
     memory_start: NDArray[np.int64]
     line: NDArray[np.int32]
     element: NDArray[np.int32]
+    total: NDArray[np.int32]
+    cursor: NDArray[np.int64]
     loops: NDArray[np.int32]
     running: NDArray[np.uint8]
     waits_for: NDArray[np.uint8]
@@ -89,6 +101,11 @@ class Engines(NamedTuple):
     band_start: NDArray[np.int64]
     costs: NDArray[np.int64]
     lanes: NDArray[np.float64]
+    first_list: NDArray[np.int32]
+    rank: NDArray[np.int32]
+    list_offset: NDArray[np.int64]
+    list_start: NDArray[np.int64]
+    list_words: NDArray[np.int32]
 
 
 @compiled_without_allocation
@@ -205,22 +222,41 @@ def _next_step(routers: Routers, engines: Engines, engine: int, cycle: int) -> i
 def _step(routers: Routers, engines: Engines, engine: int, task: int, cycle: int) -> int:
     """One step of a task: its cost in ticks; -1 if it has to wait."""
     row = engines.code[engines.line[engine, task]]
-    operation = row[_OPERATION]
-    if operation == _HALT or operation >= _LOOP:
+    opcode = row[_OPCODE]
+    if opcode == _HALT or opcode >= _LOOP:
         return _control(engines, engine, task, row)
     if engines.element[engine, task] == _NOT_ISSUED:
-        engines.element[engine, task] = 0
+        _issue(engines, engine, task, row)
         return engines.costs[ISSUE]  # type: ignore[no-any-return]
-    if engines.element[engine, task] == row[_COUNT]:
-        engines.line[engine, task] += 1
-        engines.element[engine, task] = _NOT_ISSUED
-        return 0
-    if not (_FMA <= operation <= _FILL_ZERO):
+    if opcode < _VECTOR:
         return _stream(routers, engines, engine, task, cycle)
-    _compute(engines, engine, engines.element[engine, task], row)
-    further = engines.costs[ISSUE] if engines.element[engine, task] else 0
-    engines.element[engine, task] += 1
-    return further + _vector_cost(engines, row[_LENGTH])
+    cost = _compute(engines, engine, task, row)
+    engines.line[engine, task] += 1
+    engines.element[engine, task] = _NOT_ISSUED
+    return cost
+
+
+@inlined
+def _issue(engines: Engines, engine: int, task: int, row: NDArray[np.int32]) -> None:
+    """Set an instruction up; one of no words is over."""
+    count = row[_COUNT]
+    if row[_LIST] >= 0:
+        start = _list_at(engines, engine, row[_LIST])
+        count = engines.list_start[start + 1] - engines.list_start[start]
+        engines.cursor[engine, task, 0] = engines.list_start[start]
+        if row[_LIST_TO] >= 0:
+            engines.cursor[engine, task, 1] = engines.list_start[_list_at(engines, engine, row[_LIST_TO])]
+    if count:
+        engines.total[engine, task] = count
+        engines.element[engine, task] = 0
+    else:
+        engines.line[engine, task] += 1
+
+
+@inlined
+def _list_at(engines: Engines, engine: int, number: int) -> int:
+    """Where an engine's part of a list starts is said in `list_start`: the index there."""
+    return engines.list_offset[engines.first_list[engine] + number] + engines.rank[engine]  # type: ignore[no-any-return]
 
 
 @inlined
@@ -231,24 +267,24 @@ def _vector_cost(engines: Engines, length: int) -> int:
 @inlined
 def _control(engines: Engines, engine: int, task: int, row: NDArray[np.int32]) -> int:
     """A step of an instruction that moves no data."""
-    operation, depth, other = row[_OPERATION], row[_DEPTH], row[_LEFT]
-    if operation == _HALT:
+    opcode, depth, other = row[_OPCODE], row[_DEPTH], row[_LEFT]
+    if opcode == _HALT:
         engines.running[engine, task] = 0
         return 0
-    if operation == _REPEAT:
-        engines.loops[engine, task, depth] -= 1
-        again = engines.loops[engine, task, depth] > 0
+    if opcode == _REPEAT:
+        engines.loops[engine, task, depth] += 1
+        again = engines.loops[engine, task, depth] < row[_COUNT]
         engines.line[engine, task] = other if again else engines.line[engine, task] + 1
         return engines.costs[LOOP]  # type: ignore[no-any-return]
-    if operation == _LOOP:
-        engines.loops[engine, task, depth] = row[_COUNT]
+    if opcode == _LOOP:
+        engines.loops[engine, task, depth] = 0
         engines.line[engine, task] = engines.line[engine, task] + 1 if row[_COUNT] else other
         return 0
     if engines.running[engine, other]:
         engines.waits_for[engine, task] = WAITS_FOR_TASK
         return -1
     engines.line[engine, task] += 1
-    if operation == _JOIN:
+    if opcode == _JOIN:
         return 0
     engines.line[engine, other] = row[_RIGHT]
     engines.element[engine, other] = _NOT_ISSUED
@@ -259,46 +295,55 @@ def _control(engines: Engines, engine: int, task: int, row: NDArray[np.int32]) -
 @inlined
 def _stream(routers: Routers, engines: Engines, engine: int, task: int, cycle: int) -> int:
     """A word in, or out, or both: its cost in ticks; -1 if there is no word or no room."""
-    row, start = engines.code[engines.line[engine, task]], engines.memory_start[engine]
-    operation, element = row[_OPERATION], engines.element[engine, task]
+    row = engines.code[engines.line[engine, task]]
+    opcode, element = row[_OPCODE], engines.element[engine, task]
     inbox, outbox = engines.inbox[engine, row[_RECEIVED]], engines.outbox[engine, row[_SENT]]
-    if operation != _SEND and not _has_word(routers, inbox, cycle):
+    if opcode != _SEND and not _has_word(routers, inbox, cycle):
         engines.waits_for[engine, task] = WAITS_FOR_INPUT
         return -1
-    if operation in (_SEND, _RECEIVE_ADD_SEND) and not _has_room(routers, outbox):
+    if opcode in (_SEND, _RECEIVE_COMBINE_SEND) and not _has_room(routers, outbox):
         engines.waits_for[engine, task] = WAITS_FOR_OUTPUT
         return -1
-    engines.element[engine, task] = element + 1
-    if operation == _SEND:
-        _put(routers, outbox, engines.memory[start + row[_LEFT] + element], cycle)
+    address = engines.memory_start[engine]
+    if row[_LIST] >= 0:
+        address += engines.list_words[engines.cursor[engine, task, 0] + element]
+    else:
+        address += row[_LEFT if opcode in (_SEND, _RECEIVE_COMBINE_SEND) else _RESULT] + element
+    if element + 1 < engines.total[engine, task]:
+        engines.element[engine, task] = element + 1
+    else:
+        engines.line[engine, task] += 1
+        engines.element[engine, task] = _NOT_ISSUED
+    if opcode == _SEND:
+        _put(routers, outbox, engines.memory[address], cycle)
         return TICKS
     head = routers.queues[inbox, HEAD]
     word = routers.words[inbox, head & (routers.words.shape[1] - 1)]
     routers.queues[inbox, HEAD] = head + 1
-    if operation == _RECEIVE_ADD_SEND:
-        _put(routers, outbox, word + engines.memory[start + row[_LEFT] + element], cycle)
+    if opcode == _RECEIVE:
+        engines.memory[address] = word
+        return TICKS
+    if opcode == _RECEIVE_COMBINE_SEND:
+        _put(routers, outbox, combine(row[_OPERATION], engines.memory[address], word), cycle)
         return TICKS
     return _receive(engines, engine, element, row, word)
 
 
 @inlined
-def _receive(engines: Engines, engine: int, element: int, row: NDArray[np.int32], word: float) -> int:
+def _receive(engines: Engines, engine: int, element: int, row: NDArray[np.int32], word: np.float32) -> int:
     """Do with a word what the instruction says: the cost in ticks."""
-    memory, operation = engines.memory, row[_OPERATION]
+    memory, opcode = engines.memory, row[_OPCODE]
     result = engines.memory_start[engine] + row[_RESULT]
-    if operation == _WAIT:
+    if opcode == _WAIT:
         return TICKS + engines.costs[TASK_SWITCH]  # type: ignore[no-any-return]
-    if operation == _RECEIVE_FMA:
+    if opcode == _RECEIVE_FMA:
         length = row[_LENGTH]
         matrix = engines.memory_start[engine] + row[_LEFT] + element * length
         for index in range(length):
             memory[result + index] += word * memory[matrix + index]
         further = engines.costs[ISSUE] if element else 0
         return further + max(TICKS, _vector_cost(engines, length))
-    if operation == _RECEIVE_ADD:
-        memory[result + element] += word
-    else:
-        memory[result + element] = word
+    memory[result + element] = combine(row[_OPERATION], memory[result + element], word)
     return TICKS
 
 
@@ -316,7 +361,7 @@ def _has_room(routers: Routers, queue: int) -> bool:
 
 
 @inlined
-def _put(routers: Routers, entry: int, word: float, cycle: int) -> None:
+def _put(routers: Routers, entry: int, word: np.float32, cycle: int) -> None:
     """A word from the core to its router."""
     tail = routers.queues[entry, TAIL]
     mask = routers.words.shape[1] - 1
@@ -328,23 +373,50 @@ def _put(routers: Routers, entry: int, word: float, cycle: int) -> None:
 
 
 @inlined
-def _compute(engines: Engines, engine: int, element: int, row: NDArray[np.int32]) -> None:
-    """One vector from memory to memory."""
-    memory, start, length = engines.memory, engines.memory_start[engine], row[_LENGTH]
-    result = start + row[_RESULT] + element * row[_RESULT_STEP]
-    left = start + row[_LEFT] + element * row[_LEFT_STEP]
-    right = start + row[_RIGHT] + element * row[_RIGHT_STEP]
-    operation = row[_OPERATION]
-    if operation == _FMA:
-        scalar = memory[left]
-        for index in range(length):
-            memory[result + index] += scalar * memory[right + index]
-    elif operation == _ADD:
-        for index in range(length):
-            memory[result + index] = memory[left + index] + memory[right + index]
-    elif operation == _COPY:
-        for index in range(length):
-            memory[result + index] = memory[left + index]
+def _compute(engines: Engines, engine: int, task: int, row: NDArray[np.int32]) -> int:
+    """A vector from memory to memory: the cost in ticks."""
+    if row[_OPCODE] == _COPY_LISTED:
+        return _copy_listed(engines, engine, task)
+    start = engines.memory_start[engine]
+    result, left, right = start + row[_RESULT], start + row[_LEFT], start + row[_RIGHT]
+    for depth in range(row[_DEPTH]):
+        iteration = np.int64(engines.loops[engine, task, depth])
+        result += iteration * row[_STEPS + 3 * depth]
+        left += iteration * row[_STEPS + 3 * depth + 1]
+        right += iteration * row[_STEPS + 3 * depth + 2]
+    length = row[_LENGTH]
+    if row[_OPCODE] == _LOOK_UP:
+        _look_up(engines.memory, (result, left, right), row)
+        return _vector_cost(engines, length)
+    strides = (row[_STRIDE_RESULT], row[_STRIDE_LEFT], row[_STRIDE_RIGHT])
+    apply_operation(engines.memory, row[_OPERATION], (result, left, right), strides, length)
+    if row[_RATE]:
+        return length * engines.costs[WORD + row[_RATE]]  # type: ignore[no-any-return]
+    return _vector_cost(engines, length)
+
+
+@inlined
+def _copy_listed(engines: Engines, engine: int, task: int) -> int:
+    """Words from the addresses of a list to those of another, one a cycle: the cost in ticks."""
+    memory, start, count = engines.memory, engines.memory_start[engine], engines.total[engine, task]
+    source, target = engines.cursor[engine, task, 0], engines.cursor[engine, task, 1]
+    for index in range(count):
+        memory[start + engines.list_words[target + index]] = memory[
+            start + engines.list_words[source + index]
+        ]
+    return count * TICKS  # type: ignore[no-any-return]
+
+
+@inlined
+def _look_up(memory: NDArray[np.float32], addresses: tuple[int, int, int], row: NDArray[np.int32]) -> None:
+    """A row of a table, or zeros."""
+    result, table, index = addresses
+    length = row[_LENGTH]
+    number = np.float64(memory[index]) - row[_FIRST]
+    if 0 <= number < row[_ROWS]:
+        source = table + np.int64(number) * length
+        for word in range(length):
+            memory[result + word] = memory[source + word]
     else:
-        for index in range(length):
-            memory[result + index] = 0
+        for word in range(length):
+            memory[result + word] = 0

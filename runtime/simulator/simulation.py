@@ -9,12 +9,25 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from wsec.compiler.native import thread_limit
-from wsec.runtime.simulator.building import build_engines, build_routers, place_programs
 from wsec.runtime.simulator.cycles import run_cycles, run_cycles_in_threads
+from wsec.runtime.simulator.engine_building import build_engines
 from wsec.runtime.simulator.engines import TICKS, WAITS_FOR_INPUT, WAITS_FOR_OUTPUT
-from wsec.runtime.simulator.routers import CORE_FULL, HEAD, LINK_TAKEN, MOVED, NEVER, NEXT_FULL, TAIL, VISITED
-from wsec.runtime.simulator.routes import expand_routes
+from wsec.runtime.simulator.program_placement import place_programs
+from wsec.runtime.simulator.route_table import expand_routes
+from wsec.runtime.simulator.router_building import build_routers
+from wsec.runtime.simulator.routers import (
+    CORE_FULL,
+    HEAD,
+    LINK_TAKEN,
+    MOVED,
+    NEVER,
+    NEXT_FULL,
+    SWITCHED,
+    TAIL,
+    VISITED,
+)
 from wsec.runtime.simulator.size import MEMORY_LIMIT_BYTES, check_size
+from wsec.runtime.simulator.switching import RampFilters, SwitchTurns, lay_out_filters, lay_out_switches
 from wsec.runtime.simulator.timing import EngineTiming, FabricTiming
 from wsec.runtime.simulator.waiting import waiting_error
 
@@ -23,7 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from wsec.runtime.simulator.core_programs import ProgramArea
+    from wsec.runtime.simulator.instructions import ProgramArea
     from wsec.runtime.simulator.routes import Route
 
 MAX_CYCLES: Final = 2**30
@@ -46,10 +59,11 @@ class SimulationResult:
         outcome: `STUCK` when a program or a word waits for what never comes.
         cycles: Until the last engine finished or the last word moved, or where the simulation stopped.
         finished: int32, the cycle at which each core's program was done; -1 where it was not, or where there is none.
-        link_words: int64 [height, width, 5], words that left through each port.
+        link_words: int64 [height, width, 5], words that left through each port; those that a filter dropped did not.
         link_stalls: int64, cycles that front words waited for a link that another colour had.
         room_stalls: int64, the same for room in the next router.
         ramp_stalls: int64, the same for room on the way into the core.
+        switch_stalls: int64, the same for a switch that stood at another position.
         input_stalls: int64, cycles that each engine waited for words.
         output_stalls: int64, cycles that it waited for room to send.
         words_left: Words still in a queue.
@@ -64,6 +78,7 @@ class SimulationResult:
     link_stalls: NDArray[np.int64]
     room_stalls: NDArray[np.int64]
     ramp_stalls: NDArray[np.int64]
+    switch_stalls: NDArray[np.int64]
     input_stalls: NDArray[np.int64]
     output_stalls: NDArray[np.int64]
     words_left: int
@@ -74,11 +89,21 @@ class SimulationResult:
 class Simulation:
     """A grid of cores, its routes and programs, from cycle 0.
 
-    `threads` divides the grid in that many bands of rows, each with a thread; the result is the same for any number.
+    Args:
+        routes: What routers hold.
+        programs: What cores run.
+        width: Columns of the grid.
+        height: Rows of it.
+        fabric: What routers and links take.
+        engines: What instructions take.
+        turns: When switches of several positions go on.
+        filters: Which words cores take; all where there is no filter.
+        threads: Divide the grid in as many bands of rows; the result is the same for any number.
+        limit_bytes: The most memory to take.
 
     Raises:
         ValueError: `threads` is below 1.
-        WsecError: WSEC590, WSEC591 the routes, WSEC593 the programs do not fit the grid or each other, WSEC350 it takes
+        WsecError: WSEC590, WSEC591 the routes, turns or filters, WSEC593 the programs do not fit the grid or each other, WSEC350 it takes
             more memory than `limit_bytes`.
     """
 
@@ -91,6 +116,8 @@ class Simulation:
         height: int,
         fabric: FabricTiming | None = None,
         engines: EngineTiming | None = None,
+        turns: SwitchTurns | None = None,
+        filters: RampFilters | None = None,
         threads: int = 1,
         limit_bytes: int = MEMORY_LIMIT_BYTES,
     ) -> None:
@@ -100,7 +127,14 @@ class Simulation:
         check_size(routes, programs, fabric, width=width, height=height, limit_bytes=limit_bytes)
         self.table = expand_routes(routes, width=width, height=height, colours=fabric.colours)
         self.placement = place_programs(programs, width=width, height=height)
-        self.routers = build_routers(self.table, self.placement, fabric, threads)
+        self.routers = build_routers(
+            self.table,
+            self.placement,
+            fabric,
+            threads,
+            switches=lay_out_switches(self.table, turns),
+            filters=lay_out_filters(self.table, filters),
+        )
         self.engines = build_engines(
             self.table, programs, self.placement, engines or EngineTiming(), self.routers.band_start
         )
@@ -165,17 +199,20 @@ class Simulation:
         ended = Outcome.FINISHED if done else Outcome.STUCK
         stalls = _with_current(routers.stalls, routers.stall_cause, routers.stall_start, self.cycle)
         waits = _with_current(engines.stalls, engines.stall_cause, engines.stall_start, self.cycle)
-        entry, port = np.nonzero(table.outputs)
+        core = table.core
+        position, port = np.nonzero(table.outputs)
+        position_core = table.setting_core[table.position_setting[position]]
         finished = np.full(table.width * table.height, -1, np.int32)
         finished[self.placement.cores] = engines.finished
         return SimulationResult(
             outcome=ended if settled else Outcome.CUT_OFF,
             cycles=self.cycle,
             finished=finished.reshape(table.height, table.width),
-            link_words=self._by_core(table.core[entry] * 5 + port, routers.sent, 5),
-            link_stalls=self._by_core(table.core, stalls[:, LINK_TAKEN]),
-            room_stalls=self._by_core(table.core, stalls[:, NEXT_FULL]),
-            ramp_stalls=self._by_core(table.core, stalls[:, CORE_FULL]),
+            link_words=self._by_core(position_core * 5 + port, routers.sent, 5),
+            link_stalls=self._by_core(core, stalls[:, LINK_TAKEN]),
+            room_stalls=self._by_core(core, stalls[:, NEXT_FULL]),
+            ramp_stalls=self._by_core(core, stalls[:, CORE_FULL]),
+            switch_stalls=self._by_core(core, stalls[:, SWITCHED]),
             input_stalls=self._by_core(self.placement.cores, waits[:, WAITS_FOR_INPUT]),
             output_stalls=self._by_core(self.placement.cores, waits[:, WAITS_FOR_OUTPUT]),
             words_left=words_left,

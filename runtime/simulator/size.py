@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from wsec.compiler.errors import WsecError
-from wsec.runtime.simulator.core_programs import Instruction, Loop, ReceiveAddSend, Send
+from wsec.runtime.simulator.instructions import Instruction, Loop, ReceiveCombineSend, Send, SendListed
 from wsec.runtime.simulator.routes import Port
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wsec.runtime.simulator.core_programs import ProgramArea
+    from wsec.runtime.simulator.instructions import ProgramArea
     from wsec.runtime.simulator.routes import Route
     from wsec.runtime.simulator.timing import FabricTiming
 
@@ -53,19 +53,21 @@ def simulation_size(
     entries, sources, ways = Counter[int](), Counter[int](), 0
     for route in routes:
         cores = route.width * route.height
-        entries[route.colour] += cores
-        sources[route.colour] += cores * (route.source == Port.RAMP)
-        ways += cores * (Port.RAMP in route.outputs)
+        ports = {position.source for position in route.positions}
+        entries[route.colour] += cores * len(ports)
+        sources[route.colour] += cores * (Port.RAMP in ports)
+        ways += cores * any(Port.RAMP in position.outputs for position in route.positions)
     engines = sum(area.width * area.height for area in programs)
     memory_words = sum(area.width * area.height * area.memory_words for area in programs)
+    listed_words = sum(each.addresses.size + 2 * each.starts.size for area in programs for each in area.lists)
     sent = Counter[int]()
     for area in programs:
         for body in (area.program.main, *area.program.tasks):
-            for colour, words in _sent(body).items():
-                sent[colour] += words * area.width * area.height
+            for colour, words in _sent(body, area).items():
+                sent[colour] += words
     hops = sum(words * entries[colour] / max(1, sources[colour]) for colour, words in sent.items())
     memory = entries.total() * (_ENTRY_BYTES + queue_bytes) + ways * queue_bytes
-    memory += engines * _ENGINE_BYTES + 4 * memory_words
+    memory += engines * _ENGINE_BYTES + 4 * memory_words + 4 * listed_words
     return SimulationSize(memory, hops, hops / _HOPS_PER_SECOND)
 
 
@@ -98,15 +100,17 @@ def check_size(
     )
 
 
-def _sent(body: Sequence[Instruction]) -> Counter[int]:
-    """Words sent by colour."""
-    words = Counter[int]()
+def _sent(body: Sequence[Instruction], area: ProgramArea) -> Counter[int]:
+    """Words sent by colour, by all cores of an area."""
+    words, cores = Counter[int](), area.width * area.height
     for step in body:
         match step:
-            case Send(colour=colour, count=count) | ReceiveAddSend(sent=colour, count=count):
-                words[colour] += count
+            case Send(colour=colour, count=count) | ReceiveCombineSend(sent=colour, count=count):
+                words[colour] += count * cores
+            case SendListed(colour, number):
+                words[colour] += area.lists[number].addresses.size
             case Loop(count, inner):
-                for colour, each in _sent(inner).items():
+                for colour, each in _sent(inner, area).items():
                     words[colour] += count * each
             case _:
                 pass

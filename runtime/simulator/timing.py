@@ -38,6 +38,8 @@ class EngineTiming:
         task_switch_cycles: To set off a task, or to wake one.
         word_cycles: One step of a vector over all lanes.
         lanes: Elements of such a step.
+        divide_cycles: A quotient or a square root.
+        transcendental_cycles: A function that is computed by series, or a power.
     """
 
     issue_cycles: float = 0.0
@@ -45,6 +47,8 @@ class EngineTiming:
     task_switch_cycles: float = 0.0
     word_cycles: float = 1.0
     lanes: float = 1.0
+    divide_cycles: float = 1.0
+    transcendental_cycles: float = 1.0
 
 
 def fabric_timing(target: Target) -> FabricTiming:
@@ -69,15 +73,22 @@ def fabric_timing(target: Target) -> FabricTiming:
 
 
 def engine_timing(target: Target, element_type: str = "float32") -> EngineTiming:
-    """The engines of a target for vectors of an element type."""
+    """The engines of a target for vectors of an element type.
+
+    Raises:
+        WsecError: WSEC592 the target does not say how many elements of the type it computes at once.
+    """
     core = target.core
-    lanes = core.lanes[element_type]
+    lanes = core.lanes.get(element_type, 0.0)
+    _check(target, f"core.lanes.{element_type}", lanes, "elements of a step", fits=lanes > 0)
     return EngineTiming(
         issue_cycles=core.issue_cycles,
         loop_cycles=core.loop_cycles,
         task_switch_cycles=core.task_switch_cycles,
         word_cycles=core.step_cycles(element_type),
         lanes=lanes,
+        divide_cycles=core.divide_cycles,
+        transcendental_cycles=core.transcendental_cycles,
     )
 
 

@@ -1,4 +1,4 @@
-"""Says why a simulation does not get on: who waits for whom, on which core and colour.
+"""Says why a simulation does not get on: who waits for whom, on which core and colour, behind which switch or filter.
 
 Everything that stands still waits for all of its causes, so following one of them, step by step, ends in a proof:
 either in a program that is over, or in a circle.
@@ -12,13 +12,19 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from wsec.compiler.errors import WsecError
-from wsec.runtime.simulator.core_programs import Field
+from wsec.runtime.simulator.assembly import Field
 from wsec.runtime.simulator.engines import WAITS_FOR_INPUT, WAITS_FOR_OUTPUT, WAITS_FOR_TASK, Engines
-from wsec.runtime.simulator.routers import CAPACITY, HEAD, TAIL, Routers
-from wsec.runtime.simulator.routes import Port, RouteTable
+from wsec.runtime.simulator.route_table import OPPOSITE, STEP_X, STEP_Y
+from wsec.runtime.simulator.router_building import ways_of_cores
+from wsec.runtime.simulator.routers import CAPACITY, CLOSED, HEAD, LEFT, TAIL, TURN, TURNING, Routers
+from wsec.runtime.simulator.routes import Port
 
 if TYPE_CHECKING:
-    from wsec.runtime.simulator.building import Placement
+    from wsec.runtime.simulator.program_placement import Placement
+    from wsec.runtime.simulator.route_table import RouteTable
+
+_Place = tuple[str, int]
+"""What stands still: `core`, `queue` (one with words), `empty` (one without), and its number."""
 
 _SHOWN: Final = 8
 """Lines of a message that list waiting programs or links of a chain; the others are counted."""
@@ -31,7 +37,7 @@ class Waiting:
     Attributes:
         core: y * width + x.
         colour: -1 for a core whose program is over.
-        text: What stands still, and why.
+        text: What stands still, and why; empty for what only passes on that nothing came to it.
         queued: Whether it is a queue; a run of such of one colour is told as one.
     """
 
@@ -54,6 +60,24 @@ class _Fabric:
     def name(self, core: int) -> str:
         y, x = divmod(core, self.table.width)
         return f"({x}, {y})"
+
+    def setting(self, core: int, colour: int) -> int:
+        return int(self.table.find(np.array([core]), np.array([colour]))[0])
+
+    def holder(self, entry: int) -> _Place:
+        """The entry, as one with words or without."""
+        return ("queue" if self.words(entry) else "empty"), entry
+
+    def position(self, setting: int) -> tuple[int, int]:
+        """Where a switch stands, -1 if nowhere, and how many words of its turn are left; 0: it never moves."""
+        first, routers = int(self.table.first_position[setting]), self.routers
+        counter = int(routers.counter[self.table.position_entry[first]])
+        if counter < 0:
+            return first, 0
+        if routers.first_turn[counter] == routers.first_turn[counter + 1]:
+            return -1, 0
+        turn, left = routers.turning[counter, TURN], routers.turning[counter, LEFT]
+        return int(routers.turn_choice[turn]), int(left)
 
 
 def waiting_error(
@@ -90,19 +114,18 @@ def waiting_error(
 def find_chain(fabric: _Fabric) -> tuple[list[Waiting], bool]:
     """A chain of waiting from the first core or queue that stands still, and whether it is a circle."""
     chain: list[Waiting] = []
-    seen: dict[tuple[str, int], int] = {}
-    at = _first_waiting(fabric)
+    seen: dict[_Place, int] = {}
+    at: _Place | None = _first_waiting(fabric)
     while at is not None:
         if at in seen:
             return chain[seen[at] :], True
         seen[at] = len(chain)
-        kind, index = at
-        link, at = (_follow_core if kind == "core" else _follow_queue)(fabric, index)
+        link, at = _FOLLOW[at[0]](fabric, at[1])
         chain.append(link)
     return chain, False
 
 
-def _first_waiting(fabric: _Fabric) -> tuple[str, int] | None:
+def _first_waiting(fabric: _Fabric) -> _Place:
     unfinished = np.flatnonzero(fabric.engines.finished < 0)
     if unfinished.size:
         return "core", int(fabric.placement.cores[unfinished[0]])
@@ -121,7 +144,7 @@ def _waiting_line(fabric: _Fabric, engine: int) -> tuple[int, int] | None:
     return None
 
 
-def _follow_core(fabric: _Fabric, core: int) -> tuple[Waiting, tuple[str, int] | None]:
+def _follow_core(fabric: _Fabric, core: int) -> tuple[Waiting, _Place | None]:
     engine, name = int(fabric.placement.engine[core]), fabric.name(core)
     if engine < 0:
         return Waiting(core, -1, f"core {name} has no program"), None
@@ -131,62 +154,83 @@ def _follow_core(fabric: _Fabric, core: int) -> tuple[Waiting, tuple[str, int] |
     if waiting is None:
         return Waiting(core, -1, f"core {name} waits for a task of its own that never ends"), None
     cause, number = waiting
-    colour = int(np.unique(fabric.table.colour)[number])
+    colour = int(np.unique(fabric.table.setting_colour)[number])
     if cause == WAITS_FOR_OUTPUT:
         entry = int(fabric.engines.outbox[engine, number])
         return Waiting(core, colour, f"core {name} waits to send on colour {colour}"), ("queue", entry)
-    entry = int(fabric.table.find(np.array([core]), np.array([colour]))[0])
-    return Waiting(core, colour, f"core {name} waits to receive on colour {colour}"), _sender(fabric, entry)
+    queue = int(fabric.engines.inbox[engine, number])
+    text = f"core {name} waits to receive on colour {colour}{_dropped(fabric, queue)}"
+    link, at = _look_up_stream(fabric, fabric.setting(core, colour), Port.RAMP)
+    return Waiting(core, colour, f"{text}\n{link.text}" if link.text else text), at
 
 
-def _sender(fabric: _Fabric, entry: int) -> tuple[str, int]:
-    """The nearest queue up the stream that holds a word, or the core that should send one."""
+def _dropped(fabric: _Fabric, queue: int) -> str:
+    """What the filter of a way into a core has still to drop, if it drops."""
+    routers = fabric.routers
+    if not routers.marks[queue] & TURNING:
+        return ""
+    turn, left = routers.turning[routers.counter[queue]]
+    return f", where a filter drops {left} more words" if routers.turn_choice[turn] else ""
+
+
+def _look_up_stream(fabric: _Fabric, setting: int, port: int | None) -> tuple[Waiting, _Place | None]:
+    """Why nothing leaves a router by a port: the switch stands elsewhere, or no word came to the entry behind it."""
     table = fabric.table
-    while not fabric.words(entry):
-        if table.source[entry] == Port.RAMP:
-            return "core", int(table.core[entry])
-        beyond = _beyond(fabric, entry)
-        entry = int(table.find(np.array([beyond]), table.colour[entry : entry + 1])[0])
-    return "queue", entry
+    core, colour = int(table.setting_core[setting]), int(table.setting_colour[setting])
+    position, left = fabric.position(setting)
+    if position < 0:
+        return Waiting(core, colour, f"router {fabric.name(core)} lets no word of colour {colour} pass"), None
+    text = ""
+    if port is None or not table.outputs[position, port]:
+        text = f"router {fabric.name(core)} stays at {table.position(position)} of colour {colour} for {left} more words"
+    return Waiting(core, colour, text), fabric.holder(int(table.position_entry[position]))
 
 
-def _beyond(fabric: _Fabric, entry: int) -> int:
-    """The core that an entry takes its words from."""
-    core, width = int(fabric.table.core[entry]), fabric.table.width
-    return (
-        core
-        + {Port.NORTH: -width, Port.EAST: 1, Port.SOUTH: width, Port.WEST: -1}[
-            Port(int(fabric.table.source[entry]))
-        ]
-    )
+def _follow_empty(fabric: _Fabric, entry: int) -> tuple[Waiting, _Place | None]:
+    """An entry without words waits for its core, or for the router that it takes its words from."""
+    table = fabric.table
+    core, source = int(table.core[entry]), int(table.source[entry])
+    colour = int(table.setting_colour[table.setting[entry]])
+    if source == Port.RAMP:
+        return Waiting(core, colour, ""), ("core", core)
+    beyond = core + int(STEP_X[source]) + int(STEP_Y[source]) * table.width
+    return _look_up_stream(fabric, fabric.setting(beyond, colour), int(OPPOSITE[source]))
 
 
-def _follow_queue(fabric: _Fabric, queue: int) -> tuple[Waiting, tuple[str, int] | None]:
+def _follow_queue(fabric: _Fabric, queue: int) -> tuple[Waiting, _Place | None]:
     routers, table = fabric.routers, fabric.table
-    if queue >= table.core.size:
+    if queue >= table.source.size:
         return _follow_ramp(fabric, queue)
-    core, colour = int(table.core[queue]), int(table.colour[queue])
-    text = f"colour {colour} in router {fabric.name(core)} is full"
-    for output in range(routers.first_output[queue], routers.first_output[queue + 1]):
+    setting = int(table.setting[queue])
+    core, colour = int(table.setting_core[setting]), int(table.setting_colour[setting])
+    if routers.ports[queue] & CLOSED:
+        side = Port(int(table.source[queue])).name.lower()
+        text = f"words from the {side} wait in router {fabric.name(core)}"
+        link, at = _look_up_stream(fabric, setting, None)
+        return Waiting(core, colour, f"{text}\n{link.text}"), at
+    for output in range(routers.outputs[queue, 0], routers.outputs[queue, 1]):
         target = int(routers.output_queue[output])
         if fabric.words(target) >= routers.queues[target, CAPACITY]:
+            text = f"colour {colour} in router {fabric.name(core)} is full"
             return Waiting(core, colour, text, queued=True), ("queue", target)
     raise AssertionError("a queue that can move its word is not stuck")
 
 
-def _follow_ramp(fabric: _Fabric, queue: int) -> tuple[Waiting, tuple[str, int]]:
+def _follow_ramp(fabric: _Fabric, queue: int) -> tuple[Waiting, _Place]:
     """A queue into a core waits for the core's program."""
-    outputs = fabric.routers.output_queue
-    output = int(np.flatnonzero(outputs == queue)[0])
-    entry = int(np.searchsorted(fabric.routers.first_output, output, side="right")) - 1
-    core, colour = int(fabric.table.core[entry]), int(fabric.table.colour[entry])
+    setting = int(np.flatnonzero(ways_of_cores(fabric.table).into == queue)[0])
+    core, colour = int(fabric.table.setting_core[setting]), int(fabric.table.setting_colour[setting])
     text = f"colour {colour} has {fabric.words(queue)} words that core {fabric.name(core)} does not receive"
     return Waiting(core, colour, text), ("core", core)
+
+
+_FOLLOW: Final = {"core": _follow_core, "queue": _follow_queue, "empty": _follow_empty}
 
 
 def _told(fabric: _Fabric, chain: list[Waiting]) -> list[str]:
     """The chain in lines, a run of queues of one colour as one line, a long chain with its middle left out."""
     lines: list[str] = []
+    chain = [link for link in chain if link.text]
     at = 0
     while at < len(chain):
         end = at + 1
@@ -201,7 +245,7 @@ def _told(fabric: _Fabric, chain: list[Waiting]) -> list[str]:
             first, last = fabric.name(chain[at].core), fabric.name(chain[end - 1].core)
             lines.append(f"colour {chain[at].colour} is full from router {first} to router {last}")
         else:
-            lines.append(chain[at].text)
+            lines += chain[at].text.splitlines()
         at = end
     if len(lines) > 2 * _SHOWN:
         lines[_SHOWN:-_SHOWN] = [f"... {len(lines) - 2 * _SHOWN} more ..."]
@@ -217,5 +261,5 @@ def _engine_state(fabric: _Fabric, engine: int) -> str:
         WAITS_FOR_TASK,
     }:
         return f"core {name} computes"
-    colour = int(np.unique(fabric.table.colour)[waiting[1]])
+    colour = int(np.unique(fabric.table.setting_colour)[waiting[1]])
     return f"core {name} waits to {'receive' if waiting[0] == WAITS_FOR_INPUT else 'send'} on colour {colour}"

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from wsec.runtime.simulator.core_programs import (
+from wsec.runtime.simulator.instructions import (
     CoreProgram,
-    Fma,
     Instruction,
+    Loop,
+    Operation,
     ProgramArea,
     Receive,
-    ReceiveAdd,
-    ReceiveAddSend,
+    ReceiveCombine,
+    ReceiveCombineSend,
     ReceiveFma,
     Send,
+    Vector,
 )
-from wsec.runtime.simulator.routes import Port, Route
+from wsec.runtime.simulator.routes import Port, Route, SwitchPosition
+
+
+def straight(area: tuple[int, int, int, int], colour: int, source: Port, *outputs: Port) -> Route:
+    """A setting of one position on an area of x, y, width, height."""
+    return Route(*area, colour, (SwitchPosition(source, outputs),))
 
 
 def hop(x: int, y: int, colour: int, source: Port, *outputs: Port) -> Route:
     """The setting of one core."""
-    return Route(x, y, 1, 1, colour, source, outputs)
+    return straight((x, y, 1, 1), colour, source, *outputs)
 
 
 def program(x: int, y: int, *main: Instruction, words: int = 64) -> ProgramArea:
@@ -62,10 +69,12 @@ def chain_routes_west(cores: int, y: int = 0, first: int = 0) -> tuple[Route, ..
 def chain_reduce(cores: int, words: int) -> tuple[tuple[Route, ...], tuple[ProgramArea, ...]]:
     """The sum of all memories of a row into that of its first core, in the stream from core to core."""
     inner = [
-        program(x, 0, ReceiveAddSend(step_colour(x + 1), step_colour(x), words, 0), words=words)
+        program(
+            x, 0, ReceiveCombineSend(Operation.ADD, step_colour(x + 1), step_colour(x), words, 0), words=words
+        )
         for x in range(1, cores - 1)
     ]
-    first = program(0, 0, ReceiveAdd(step_colour(1), words, 0), words=words)
+    first = program(0, 0, ReceiveCombine(Operation.ADD, step_colour(1), words, 0), words=words)
     last = program(cores - 1, 0, Send(step_colour(cores - 1), words, 0), words=words)
     return chain_routes_west(cores), (first, *inner, last)
 
@@ -81,8 +90,8 @@ def product_of_vector_and_matrix(
     routes = [route for y in range(rows) for route in line(columns, 0, y)]
     for y in range(1, rows):
         colour = step_colour(y, 1)
-        routes.append(Route(0, y, columns, 1, colour, Port.RAMP, (Port.NORTH,)))
-        routes.append(Route(0, y - 1, columns, 1, colour, Port.SOUTH, (Port.RAMP,)))
+        routes.append(straight((0, y, columns, 1), colour, Port.RAMP, Port.NORTH))
+        routes.append(straight((0, y - 1, columns, 1), colour, Port.SOUTH, Port.RAMP))
     programs = []
     for y in range(rows):
         received, sent = step_colour(y + 1, 1), step_colour(y, 1)
@@ -90,10 +99,11 @@ def product_of_vector_and_matrix(
         if y == rows - 1:
             reduce = Send(sent, tile, 0)
         elif y == 0:
-            reduce = ReceiveAdd(received, tile, 0)
+            reduce = ReceiveCombine(Operation.ADD, received, tile, 0)
         else:
-            reduce = ReceiveAddSend(received, sent, tile, 0)
-        own = Fma(0, vector, matrix, tile, count=tile, scalar_step=1, vector_step=tile)
+            reduce = ReceiveCombineSend(Operation.ADD, received, sent, tile, 0)
+        row = Vector(Operation.FMA, 0, vector, matrix, tile, (1, 0, 1), ((0, 1, tile),))
+        own = Loop(tile, (row,))
         first = CoreProgram((Send(0, tile, vector), own, reduce))
         others = CoreProgram((ReceiveFma(0, tile, 0, matrix, tile), reduce))
         programs.append(ProgramArea(0, y, 1, 1, first, words))

@@ -12,20 +12,18 @@ from fabric_programs import (
     program,
 )
 
-from wsec.runtime.simulator.core_programs import (
-    Add,
-    Copy,
+from wsec.runtime.simulator.instructions import (
     CoreProgram,
-    FillZero,
-    Fma,
     Join,
     Loop,
+    Operation,
     ProgramArea,
     Receive,
-    ReceiveAdd,
+    ReceiveCombine,
     ReceiveFma,
     Send,
     Start,
+    Vector,
     Wait,
 )
 from wsec.runtime.simulator.routes import Port
@@ -61,9 +59,9 @@ def test_a_tree_reduces_as_numpy_does_in_the_same_order() -> None:
         ),
     )
     programs = (
-        program(0, 0, ReceiveAdd(0, 30, 0), ReceiveAdd(1, 30, 0)),
+        program(0, 0, ReceiveCombine(Operation.ADD, 0, 30, 0), ReceiveCombine(Operation.ADD, 1, 30, 0)),
         program(1, 0, Send(0, 30, 0)),
-        program(2, 0, ReceiveAdd(0, 30, 0), Send(1, 30, 0)),
+        program(2, 0, ReceiveCombine(Operation.ADD, 0, 30, 0), Send(1, 30, 0)),
         program(3, 0, Send(0, 30, 0)),
     )
     simulation = Simulation(routes, programs, width=4, height=1)
@@ -109,26 +107,35 @@ def alone(*main: object, timing: EngineTiming, tasks: tuple[object, ...] = ()) -
 def test_vectors_in_memory_take_what_the_lanes_need() -> None:
     """Ten elements on four lanes are three steps; each instruction and each vector after the first is issued."""
     timing = EngineTiming(issue_cycles=2, word_cycles=1.5, lanes=4)
-    cycles, memory = alone(Add(0, 4, 5, 10), timing=timing)
+    cycles, memory = alone(Vector(Operation.ADD, 0, 4, 5, 10), timing=timing)
     assert cycles == 7  # 2 + 3 * 1.5, rounded up
     assert memory[:4].tolist() == [9, 11, 13, 15]
     cycles, memory = alone(
-        Fma(8, 1, 2, 2, count=3, result_step=2, scalar_step=1, vector_step=2), timing=timing
+        Loop(3, (Vector(Operation.FMA, 8, 1, 2, 2, (1, 0, 1), ((2, 1, 2),)),)), timing=timing
     )
     assert cycles == 11  # 3 * (2 + 1.5), rounded up
     assert memory[8:14].tolist() == [10, 12, 18, 21, 30, 34]
-    assert alone(Copy(0, 12, 4), FillZero(4, 2), timing=timing)[1][:7].tolist() == [12, 13, 14, 15, 0, 0, 6]
+    assert alone(Vector(Operation.COPY, 0, 12, 0, 4), Vector(Operation.SUBTRACT, 4, 4, 4, 2), timing=timing)[
+        1
+    ][:7].tolist() == [12, 13, 14, 15, 0, 0, 6]
 
 
 def test_parts_of_cycles_add_up() -> None:
     """A hundred vectors of 1.25 cycles are 125 cycles, not 200."""
-    assert alone(Loop(100, (Copy(0, 1, 1),)), timing=EngineTiming(word_cycles=1.25))[0] == 125
+    assert (
+        alone(Loop(100, (Vector(Operation.COPY, 0, 1, 0, 1),)), timing=EngineTiming(word_cycles=1.25))[0]
+        == 125
+    )
 
 
 def test_loops_nest_and_cost_what_they_cost() -> None:
     """Two times three copies, five ends of an iteration in each outer one; no iteration is none."""
-    body = Loop(3, (Copy(0, 1, 1),))
-    cycles, _ = alone(Loop(2, (body,)), Loop(0, (FillZero(0, 16),)), timing=EngineTiming(loop_cycles=10))
+    body = Loop(3, (Vector(Operation.COPY, 0, 1, 0, 1),))
+    cycles, _ = alone(
+        Loop(2, (body,)),
+        Loop(0, (Vector(Operation.NEGATE, 0, 0, 0, 16),)),
+        timing=EngineTiming(loop_cycles=10),
+    )
     assert cycles == 2 * (3 * 11 + 10)
 
 
@@ -137,11 +144,11 @@ def test_tasks_take_turns_and_are_waited_for() -> None:
     cycles, memory = alone(
         Start(1),
         Join(1),
-        Add(0, 0, 0, 2),
+        Vector(Operation.ADD, 0, 0, 0, 2),
         Start(1),
         Join(1),
         timing=EngineTiming(task_switch_cycles=7),
-        tasks=((Copy(0, 10, 2),),),  # its two elements: two cycles
+        tasks=((Vector(Operation.COPY, 0, 10, 0, 2),),),  # its two elements: two cycles
     )
     assert cycles == 2 * (7 + 2) + 2
     assert memory[:2].tolist() == [10, 11]

@@ -5,23 +5,22 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from fabric_programs import hop, line, program
+from fabric_programs import hop, line, program, straight
 
 from wsec.compiler.errors import WsecError
 from wsec.compiler.target import load_target
-from wsec.runtime.simulator.core_programs import (
-    Copy,
+from wsec.runtime.simulator.assembly import assemble
+from wsec.runtime.simulator.instructions import (
     CoreProgram,
-    FillZero,
-    Fma,
     Join,
     Loop,
+    Operation,
     ProgramArea,
     Receive,
-    ReceiveAddSend,
+    ReceiveCombineSend,
     Send,
     Start,
-    assemble,
+    Vector,
 )
 from wsec.runtime.simulator.routes import Port, Route
 from wsec.runtime.simulator.simulation import Simulation
@@ -39,10 +38,10 @@ def refused(*routes: Route, programs: tuple[ProgramArea, ...] = (), limit_bytes:
 @pytest.mark.parametrize(
     ("route", "found"),
     [
-        (Route(2, 0, 2, 1, 0, Port.RAMP, (Port.RAMP,)), "2 x 1 cores from (2, 0), colour 0"),
-        (Route(0, 0, 1, 1, 24, Port.RAMP, (Port.RAMP,)), "1 x 1 cores from (0, 0), colour 24"),
-        (Route(0, -1, 1, 1, 3, Port.RAMP, (Port.RAMP,)), "1 x 1 cores from (0, -1), colour 3"),
-        (Route(0, 0, 0, 1, 3, Port.RAMP, (Port.RAMP,)), "0 x 1 cores from (0, 0), colour 3"),
+        (straight((2, 0, 2, 1), 0, Port.RAMP, Port.RAMP), "2 x 1 cores from (2, 0), colour 0"),
+        (straight((0, 0, 1, 1), 24, Port.RAMP, Port.RAMP), "1 x 1 cores from (0, 0), colour 24"),
+        (straight((0, -1, 1, 1), 3, Port.RAMP, Port.RAMP), "1 x 1 cores from (0, -1), colour 3"),
+        (straight((0, 0, 0, 1), 3, Port.RAMP, Port.RAMP), "0 x 1 cores from (0, 0), colour 3"),
     ],
 )
 def test_a_route_outside_the_machine(route: Route, found: str) -> None:
@@ -126,13 +125,13 @@ def test_routes_that_do_not_fit_together(
             "1 x 1 cores from (1, 0), where program 0 is",
         ),
         (
-            (program(0, 0, Fma(0, 0, 4, 4, count=2, vector_step=4), words=10),),
+            (program(0, 0, Loop(2, (Vector(Operation.FMA, 0, 0, 4, 4, steps=((0, 0, 4),)),)), words=10),),
             "program 0, FMA",
             "addresses from 0 to 9",
             "addresses from 0 to 11",
         ),
         (
-            (program(0, 0, Copy(-2, 0, 1)),),
+            (program(0, 0, Vector(Operation.COPY, -2, 0, 0, 1)),),
             "program 0, COPY",
             "addresses from 0 to 63",
             "addresses from -2 to 0",
@@ -165,7 +164,7 @@ def test_programs_that_do_not_fit_their_place(
 def test_programs_that_mean_nothing() -> None:
     """Mistakes of whoever writes programs, not of users."""
     with pytest.raises(
-        ValueError, match=r"Send\(colour=0, count=-1, source=0\) has a negative count or length"
+        ValueError, match=r"Send\(colour=0, count=-1, source=0\) has a negative count, length or number"
     ):
         assemble(CoreProgram((Send(0, -1, 0),)))
     with pytest.raises(ValueError, match="has 0 tasks beside the main one, and none is number 1"):
@@ -206,18 +205,18 @@ def test_timings_come_from_the_target() -> None:
     wse2, mesh = load_target("wse2"), load_target("mesh16")
     core = wse2.core
     assert engine_timing(wse2, "float16") == EngineTiming(
-        core.issue_cycles, core.loop_cycles, 10, core.wide_step_cycles, 4
+        core.issue_cycles, core.loop_cycles, 10, core.wide_step_cycles, 4, 50, 40
     )
     core = mesh.core
-    assert engine_timing(mesh) == EngineTiming(core.issue_cycles, core.loop_cycles, 10, 1, 1)
+    assert engine_timing(mesh) == EngineTiming(core.issue_cycles, core.loop_cycles, 10, 1, 1, 50, 40)
 
 
 def test_a_simulation_that_is_too_large_says_what_it_would_take() -> None:
     """Without laying anything out, with a region that would fit."""
     routes = (
-        Route(0, 0, 1, 1000, 0, Port.RAMP, (Port.EAST,)),
-        Route(1, 0, 998, 1000, 0, Port.WEST, (Port.EAST,)),
-        Route(999, 0, 1, 1000, 0, Port.WEST, (Port.RAMP,)),
+        straight((0, 0, 1, 1000), 0, Port.RAMP, Port.EAST),
+        straight((1, 0, 998, 1000), 0, Port.WEST, Port.EAST),
+        straight((999, 0, 1, 1000), 0, Port.WEST, Port.RAMP),
     )
     senders = ProgramArea(0, 0, 1, 1000, CoreProgram((Loop(10, (Send(0, 100, 0),)),)), 100)
     with pytest.raises(WsecError) as raised:
@@ -233,6 +232,10 @@ def test_a_simulation_that_is_too_large_says_what_it_would_take() -> None:
 
 def test_the_size_counts_all_words_that_are_sent() -> None:
     """Tasks, loops and reductions in the stream send too; words that stay in memory cross nothing."""
-    task = (Send(0, 5, 0), FillZero(0, 3))
-    areas = [ProgramArea(0, 0, 1, 1, CoreProgram((Start(1), ReceiveAddSend(1, 0, 7, 0)), (task,)), 8)]
+    task = (Send(0, 5, 0), Vector(Operation.COPY, 0, 3, 0, 3))
+    areas = [
+        ProgramArea(
+            0, 0, 1, 1, CoreProgram((Start(1), ReceiveCombineSend(Operation.ADD, 1, 0, 7, 0)), (task,)), 8
+        )
+    ]
     assert simulation_size(line(3), areas, FabricTiming()).word_hops == (5 + 7) * 3

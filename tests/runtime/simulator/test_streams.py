@@ -10,7 +10,17 @@ from fabric_programs import broadcast_line, hop, line, program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsec.runtime.simulator.core_programs import CoreProgram, Fma, Join, ProgramArea, Receive, Send, Start
+from wsec.runtime.simulator.instructions import (
+    CoreProgram,
+    Join,
+    Loop,
+    Operation,
+    ProgramArea,
+    Receive,
+    Send,
+    Start,
+    Vector,
+)
 from wsec.runtime.simulator.routes import Port, Route
 from wsec.runtime.simulator.simulation import Outcome, Simulation, SimulationResult
 from wsec.runtime.simulator.timing import FabricTiming
@@ -94,7 +104,7 @@ def test_two_streams_on_a_link_take_turns() -> None:
 
 def test_back_pressure_holds_words_until_the_core_takes_them() -> None:
     """A receiver that computes first fills the queues behind it, up to its sender; nothing is lost."""
-    late = (Fma(0, 0, 0, 10, count=20), Receive(0, 60, 0))
+    late = (Loop(20, (Vector(Operation.FMA, 0, 0, 0, 10),)), Receive(0, 60, 0))
     programs = (program(0, 0, Send(0, 60, 0)), ProgramArea(1, 0, 2, 1, CoreProgram(late), 64))
     simulation = Simulation(line(3), programs, width=3, height=1)
     simulation.memory(0, 0)[:60] = np.arange(60)

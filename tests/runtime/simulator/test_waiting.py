@@ -6,7 +6,7 @@ import pytest
 from fabric_programs import broadcast_line, hop, line, program
 
 from wsec.compiler.errors import WsecError
-from wsec.runtime.simulator.core_programs import FillZero, Loop, Receive, Send
+from wsec.runtime.simulator.instructions import Loop, Operation, Receive, Send, Vector
 from wsec.runtime.simulator.routes import Port
 from wsec.runtime.simulator.simulation import Outcome, Simulation
 
@@ -90,7 +90,7 @@ def test_a_core_without_a_program_never_sends() -> None:
 def test_a_simulation_that_is_cut_off_says_what_was_waiting_and_can_go_on() -> None:
     """The sender is not at its first word yet."""
     routes, (_, receivers) = broadcast_line(12, 5)
-    sender = program(0, 0, Loop(50, (FillZero(8, 8),)), Send(0, 5, 0))
+    sender = program(0, 0, Loop(50, (Vector(Operation.COPY, 8, 16, 0, 8),)), Send(0, 5, 0))
     simulation = Simulation(routes, (sender, receivers), width=12, height=1)
     assert message(simulation, 100) == (
         "error[WSEC595]: the simulation was cut off before it was over\n"
