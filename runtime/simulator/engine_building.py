@@ -232,7 +232,7 @@ def _engine_ways(
         unknown = np.where(routed, False, uses)  # noqa: FBT003 - an element, not a switch
         known = colours < routed.size
         missing = uses[:, colours[known]][program] & (way[:, known] < 0)
-        astray: NDArray[np.bool_] = unknown.any(axis=1)
+        astray = np.count_nonzero(unknown, axis=1) > 0
         engine = np.flatnonzero(astray[program] | missing.any(axis=1))
         if engine.size:
             at = int(engine[0])
