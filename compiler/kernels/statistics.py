@@ -90,6 +90,7 @@ def make_reduction(operator: OperatorView) -> LoopNest:
             tuple(loop.name for loop in loops),
             operations=1,
             transcendentals=1 if operation == "log_sum_exp" else 0,
+            collectives=1 if operation == "log_sum_exp" else 0,  # the maximum that is taken off
             dtype=result.dtype,
         ),
     )
