@@ -14,7 +14,7 @@ from wsec.runtime.ordered.elementwise import apply_step_in_order
 from wsec.runtime.ordered.operations import exp, maximum, reduce_in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from wsec.compiler.plan import ChainStep, Kernel
     from wsec.runtime.element_types import Array
@@ -38,19 +38,27 @@ class _OrderedBody(AttentionBody):
         values = scores
         if self.there is not None:
             values = values + np.where(self.there, scores.dtype.type(0), scores.dtype.type(-np.inf))
-        mesh, last = self.kernel.mesh, values.ndim - 1
-        axes = [axis.name for axis in mesh.axes if axis.name == "t"]
-        greatest = combine(
-            reduce_in_order(values, (last,), maximum, -np.inf), mesh, axes, maximum, self.kernel.collectives
-        )
+        last = values.ndim - 1
+        greatest = self._over_cores(reduce_in_order(values, (last,), maximum, -np.inf), maximum)
         if self.sink is not None:
             greatest = maximum(greatest, reduce_in_order(self.sink, (last,), maximum, -np.inf))
         powers = exp(values - greatest)
-        total = combine(reduce_in_order(powers, (last,), add, 0), mesh, axes, add, self.kernel.collectives)
+        total = self._over_cores(reduce_in_order(powers, (last,), add, 0), add)
         if self.sink is not None:
             total = total + reduce_in_order(exp(self.sink - greatest), (last,), add, 0)
         probabilities: Array = powers * (total.dtype.type(1) / total)
         return probabilities
+
+    def _over_cores(self, rows: Array, operation: Callable[[Array, Array], Array]) -> Array:
+        """A statistic of rows [mesh axes, b0 ..., m, 1] over the keys of all cores; each turn of the rows by itself."""
+        mesh, count = self.kernel.mesh, rows.shape[-2]
+        size = -(-count // self.kernel.turns.get("m", 1))
+        axes = [axis.name for axis in mesh.axes if axis.name == "t"]
+        turns = [
+            combine(rows[..., first : first + size, :], mesh, axes, operation, self.kernel.collectives)
+            for first in range(0, count, size)
+        ]
+        return np.concatenate(turns, axis=-2)
 
     def weighted(self, probabilities: Array, v: Array) -> Array:
         """From 0 on, by rising t; values of keys that are not there are zero."""

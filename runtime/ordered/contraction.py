@@ -37,7 +37,7 @@ def contract_in_order(
         Blocks [mesh axes, out], root axes of size 1; narrow floats as float32.
 
     Raises:
-        ValueError: A label has different sizes in the two operands.
+        ValueError: A label has different sizes in the two operands, or is in neither `summed` nor `out`.
     """
     total = sum_of_products(len(kernel.mesh.axes), first, second, summed, out)
     return combine(total, kernel.mesh, output_sharding(kernel).root, add, kernel.collectives)
@@ -63,7 +63,9 @@ def sum_of_products(
 
 def _in_order(axes: int, operand: tuple[Array, Sequence[str]], labels: Sequence[str], summed: int) -> Array:
     """The blocks as [the first `summed` labels, mesh axes, the other labels], 1 where the operand has not the label."""
-    blocks, own = operand
+    blocks, given = operand
+    gone = tuple(axes + place for place, label in enumerate(given) if label not in labels)  # of extent 1
+    blocks, own = np.squeeze(blocks, gone), [label for label in given if label in labels]
     present = [label for label in labels if label in own]
     ordered = blocks.transpose([*range(axes), *(axes + own.index(label) for label in present)])
     absent = tuple(axes + place for place, label in enumerate(labels) if label not in own)

@@ -1,6 +1,7 @@
 """Runs core programs of one kernel instruction by instruction, without a fabric: numpy over all cores, one vector at a time.
 
-Shares nothing with the simulator's engine but the records of instructions. Cores talk at `Combine` alone, which is a chain.
+Shares nothing with the simulator's engine but the records of instructions. Cores talk at `Combine` alone,
+whose order is that of `wsec.runtime.collectives`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wsec.runtime.blocks import gather, scatter
+from wsec.runtime.collectives import combine
 from wsec.runtime.executor import block_fill
 from wsec.runtime.programs.context import Combine, KernelContext
 from wsec.runtime.programs.kinds.registry import COMPUTE
@@ -53,6 +55,7 @@ class _Cores:
 
     def __init__(self, context: KernelContext) -> None:
         self.mesh = context.kernel.mesh
+        self.collectives = context.kernel.collectives
         self.rank = len(self.mesh.axes)
         self.memory = np.zeros((*self.mesh.shape, context.words), np.float32)
         for address, values in context.constants.items():
@@ -135,13 +138,13 @@ class _Cores:
 
     def _combine(self, step: Combine) -> None:
         words = self.read(step.address, step.count)
-        places = sorted((self.mesh.index(name) for name in step.axes), reverse=True)
-        for place in places:
-            along = np.moveaxis(words, place, 0)
-            total = along[-1]
-            for own in along[-2::-1]:
-                total = _apply(step.operation, own, own, total)
-            words = np.expand_dims(total, place)
+        places = [self.mesh.index(name) for name in step.axes]
+        operation = step.operation
+
+        def combined(own: Array, received: Array) -> Array:
+            return _apply(operation, own, own, received)
+
+        words = combine(words, self.mesh, step.axes, combined, self.collectives)
         if step.everywhere:
             self.write(step.address, words)
         else:  # cores elsewhere keep something that is no result
