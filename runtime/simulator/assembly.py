@@ -56,11 +56,13 @@ class Opcode(enum.IntEnum):
 
 
 class Rate(enum.IntEnum):
-    """What the elements of a vector cost."""
+    """What the elements of a vector cost, or an iteration of a loop."""
 
     LANES = 0
     DIVIDE = 1
     TRANSCENDENTAL = 2
+    LOOP = 0
+    FREE = 1
 
 
 class Field(enum.IntEnum):
@@ -99,6 +101,12 @@ _RATES: Final = {
         Rate.TRANSCENDENTAL,
     ),
 }
+
+_ISSUED: Final = (
+    *(Send, SendListed, Receive, ReceiveListed, ReceiveCombine, ReceiveCombineSend, ReceiveFma),
+    *(CopyListed, Vector, LookUp),
+)
+"""Instructions that, alone in a loop, are repeated by the issue of the next: the loop costs nothing more."""
 
 _Row = list[int]
 
@@ -177,7 +185,9 @@ def _add_loop(loop: Loop, lines: _Lines) -> None:
     lines.loops.append(loop.count)
     _add_body(loop.body, lines)
     lines.loops.pop()
-    lines.add(_row(Opcode.REPEAT, COUNT=loop.count, LEFT=opening + 1, DEPTH=depth))
+    alone = len(loop.body) == 1 and isinstance(loop.body[0], _ISSUED)
+    rate = Rate.FREE if alone else Rate.LOOP
+    lines.add(_row(Opcode.REPEAT, RATE=rate, COUNT=loop.count, LEFT=opening + 1, DEPTH=depth))
     lines.rows[opening][Field.LEFT] = len(lines.rows)
 
 

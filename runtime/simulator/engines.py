@@ -275,7 +275,7 @@ def _control(engines: Engines, engine: int, task: int, row: NDArray[np.int32]) -
         engines.loops[engine, task, depth] += 1
         again = engines.loops[engine, task, depth] < row[_COUNT]
         engines.line[engine, task] = other if again else engines.line[engine, task] + 1
-        return engines.costs[LOOP]  # type: ignore[no-any-return]
+        return 0 if row[_RATE] else engines.costs[LOOP]
     if opcode == _LOOP:
         engines.loops[engine, task, depth] = 0
         engines.line[engine, task] = engines.line[engine, task] + 1 if row[_COUNT] else other

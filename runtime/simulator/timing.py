@@ -34,7 +34,7 @@ class EngineTiming:
 
     Attributes:
         issue_cycles: To start an instruction, and each further vector of one that has several.
-        loop_cycles: To go back to the start of a loop.
+        loop_cycles: To go back to the start of a loop. A loop around one instruction alone costs no more than its issues.
         task_switch_cycles: To set off a task, or to wake one.
         word_cycles: One step of a vector over all lanes.
         lanes: Elements of such a step.

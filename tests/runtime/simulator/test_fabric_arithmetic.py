@@ -129,14 +129,12 @@ def test_parts_of_cycles_add_up() -> None:
 
 
 def test_loops_nest_and_cost_what_they_cost() -> None:
-    """Two times three copies, five ends of an iteration in each outer one; no iteration is none."""
-    body = Loop(3, (Vector(Operation.COPY, 0, 1, 0, 1),))
-    cycles, _ = alone(
-        Loop(2, (body,)),
-        Loop(0, (Vector(Operation.NEGATE, 0, 0, 0, 16),)),
-        timing=EngineTiming(loop_cycles=10),
-    )
-    assert cycles == 2 * (3 * 11 + 10)
+    """An iteration of a loop costs; around one instruction alone it costs its issue only; no iteration is none."""
+    copy = Vector(Operation.COPY, 0, 1, 0, 1)
+    none = Loop(0, (Vector(Operation.NEGATE, 0, 0, 0, 16),))
+    timing = EngineTiming(issue_cycles=3, loop_cycles=10)
+    assert alone(Loop(2, (Loop(3, (copy,)),)), none, timing=timing)[0] == 2 * (3 * (3 + 1) + 10)
+    assert alone(Loop(2, (Loop(3, (copy, copy)),)), timing=timing)[0] == 2 * (3 * (2 * (3 + 1) + 10) + 10)
 
 
 def test_tasks_take_turns_and_are_waited_for() -> None:
