@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 GROUP = 15
 """Cores of a group of the two-level reductions that were measured."""
 
-_ROOT_PASSES = 6
-"""Times that the words of an all-reduce pass its root: from both sides of its group, from both sides of the line of roots,
-and back to both sides."""
-
 _LAYER_OPERATORS = 16
 """Two norms, four projections, rotary embedding, two products with a softmax between, three products of the
 feed-forward with their activation, two residual sums."""
@@ -83,20 +79,28 @@ def vector_loop_cycles(
 
 
 def all_reduce_cycles(count: int, cores: int, target: Target, elements: Elements = HALVES) -> float:
-    """All-reduce of `count` elements along a line in groups, each of which adds towards its middle.
+    """All-reduce of `count` elements along a line in groups, each of which adds towards its middle; then the middles likewise.
 
-    `6 B + hop * P + (2 T_R + 1 + switch) * steps`: the root takes and gives the words six times; the way to the middle of the
-    line and back is its length; each core on the longest way waits for its neighbour and switches to the task that adds. Two
-    halves of a group work at once, so that its longest way has half of its cores; then the middles of the groups add likewise.
+    `passes B + hop * way + (2 T_R + 1 + switch) * steps`, and a broadcast. The words pass a middle once for each side that they
+    come from; each core on the longest way waits for its neighbour and switches to the task that adds, and a middle does so for
+    its other side too. Then the words leave in one direction after the other.
     """
     cost, fabric = overheads_of(target), target.fabric
     if cores <= 1:
         return 0.0
-    inside = min(GROUP, cores) // 2
-    between = -(-cores // GROUP) // 2
+    words, group, groups = elements.words(count), min(GROUP, cores), -(-cores // GROUP)
+    first = groups // 2 * group  # of the group in the middle, the last one of which may have fewer cores
+    root = first + min(group, cores - first) // 2
+    sides = [min(2, size - 1) for size in (group, groups)]
+    way = group // 2 + (root - group // 2) * (groups > 1)
     step = 2 * fabric.ramp_cycles + 1 + target.core.task_switch_cycles
-    way = fabric.hop_cycles * cores + step * (inside + between)
-    return cost.collective_start_cycles + _ROOT_PASSES * elements.words(count) + way
+    steps = group // 2 + groups // 2 + sum(max(0, side - 1) for side in sides)
+    out = max(
+        words + fabric.hop_cycles * root,
+        min(2, cores - 1) * words + fabric.hop_cycles * (cores - 1 - root),
+    )
+    reduce = sum(sides) * words + fabric.hop_cycles * way + step * steps
+    return cost.collective_start_cycles + reduce + out + 2 * fabric.ramp_cycles
 
 
 def gemv_cycles(cores: int, tile: int, target: Target, elements: Elements = HALVES) -> float:
@@ -129,16 +133,19 @@ def mesh_gemm_cycles(
     left, right = elements.words(rows * depth), elements.words(depth * columns)
     products = vector_loop_cycles(max(depth, columns), min(depth, columns), rows, target, elements)
     step = max(products + 2 * (left + right) * elements.move_cycles, max(left, right) + hops)
-    shift = 2 * left + hops + 2 * target.fabric.ramp_cycles
+    shift = max(2 * left, left + hops + 2 * target.fabric.ramp_cycles)
     return cores * (step + overheads_of(target).step_cycles) + cores // 2 * shift
 
 
 def summa_cycles(cores: int, tile: int, target: Target, elements: Elements = HALVES) -> float:
-    """C = A B with square blocks that their owners multicast along rows and columns while the cores compute."""
+    """C = A B with square blocks that their owners multicast along rows and columns while the cores compute.
+
+    Each core sends two blocks once and receives two in every step.
+    """
     words = elements.words(tile * tile)
     products = vector_loop_cycles(tile, tile, tile, target, elements)
     step = max(products + 2 * words * elements.move_cycles, words)
-    first = words + target.fabric.hop_cycles * cores
+    first = words + target.fabric.hop_cycles * cores + 2 * words * elements.move_cycles
     return cores * (step + overheads_of(target).multicast_step_cycles) + first
 
 
