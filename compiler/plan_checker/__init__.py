@@ -33,6 +33,9 @@ What it checks, by code:
   that their sum is in that of the plan.
 * WSEC554 circuits: areas inside the region, with positions that mean something, one setting of a colour on a core; colours of
   the target; each link, exchange and collective has its circuit; no setting leads to nobody.
+* WSEC555 streams: those of a link begin at exactly the cores that hold the tensor, run as its lanes, and end at every core of
+  the consumer.
+* WSEC556 deliveries: each core ends with every element that it needs, out of its stream, dealt or through exchanges.
 
 What it does not check yet: the values of weights and the digest of the original (the runtime does); cycles beyond
 those lower bounds and the interval that the slots allow; the chain's buffers; load of router links

@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wsec.compiler.plan_checker.fabric.areas import check_areas, flatten
+from wsec.compiler.plan_checker.fabric.links import follow_link
 from wsec.compiler.plan_checker.fabric.purposes import check_purposes
 from wsec.compiler.plan_checker.fabric.routers import check_loose_ends, check_overlaps
+from wsec.compiler.plan_checker.fabric.streams import trace_link
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from wsec.compiler.plan import Phase, Plan
+    from wsec.compiler.plan_checker.fabric.areas import Areas
+    from wsec.compiler.plan_checker.fabric.streams import Streams
     from wsec.compiler.plan_checker.findings import Finding
 
 __all__ = ["check_fabric"]
@@ -37,11 +43,40 @@ def _check_phase(phase: Phase, plan: Plan) -> list[Finding]:
     if unsound:  # nothing further can be said of routers that are nowhere, or hold nothing
         return findings + unsound
     areas = flatten(phase)
+    streams: dict[str, list[Streams | None]] = {}
     for colour in sorted({circuit.colour for circuit in phase.circuits}):
         grid = np.full((height, width), -1, np.int32)
         overlaps = check_overlaps(grid, areas, colour)
         findings += overlaps
-        if not overlaps:
-            loose = check_loose_ends(grid, areas, colour)
-            findings += [finding for _, finding in loose]
+        loose = [] if overlaps else check_loose_ends(grid, areas, colour)
+        findings += [finding for _, finding in loose]
+        unsound_ones = {number for number, _ in loose}
+        for number, circuit in enumerate(phase.circuits):
+            if circuit.colour != colour or circuit.purpose != "link":
+                continue
+            traced = None
+            if not overlaps and number not in unsound_ones:
+                traced, found = _trace(number, phase, areas, grid)
+                findings += found
+            streams.setdefault(circuit.name, []).append(traced)
+    kernels = {kernel.name: kernel for kernel in phase.kernels}
+    for link in phase.links:
+        own = [each for each in streams.get(link.name, []) if each is not None]
+        if own and len(own) == len(streams[link.name]):
+            ends = (kernels.get(link.source), kernels.get(link.target))
+            _, found = follow_link(link, ends, own, width)
+            findings += found
     return findings
+
+
+def _trace(
+    number: int, phase: Phase, areas: Areas, grid: NDArray[np.int32]
+) -> tuple[Streams | None, list[Finding]]:
+    circuit = phase.circuits[number]
+    places = {kernel.name: kernel.rectangle for kernel in phase.kernels}
+    for link in phase.links:
+        if link.name == circuit.name:
+            ends = (places.get(link.source), places.get(link.target))
+            streams, found = trace_link(link, number, ends, areas, grid)
+            return (None if found else streams), found
+    return None, []
