@@ -17,6 +17,7 @@ from wsec.runtime.simulator.instructions import (
     Join,
     LookUp,
     Loop,
+    Mark,
     Operation,
     Receive,
     ReceiveCombine,
@@ -53,6 +54,7 @@ class Opcode(enum.IntEnum):
     REPEAT = 11
     START = 12
     JOIN = 13
+    MARK = 14
 
 
 class Rate(enum.IntEnum):
@@ -77,7 +79,7 @@ class Field(enum.IntEnum):
     LIST = 6  # of the addresses of the words; -1: they lie one behind the other
     LIST_TO = 7
     RESULT = 8  # address
-    LEFT = 9  # address; of control instructions the number of a task, or the line to go to
+    LEFT = 9  # address; of control instructions the number of a task or mark, or the line to go to
     RIGHT = 10  # address; of control instructions the line of a task
     LENGTH = 11  # of a vector
     FIRST = 12  # row of a table
@@ -231,6 +233,8 @@ def _add_step(step: Instruction, lines: _Lines) -> None:  # noqa: C901, PLR0912 
         case Start(task) | Join(task):
             opcode = Opcode.START if isinstance(step, Start) else Opcode.JOIN
             lines.add(_row(opcode, LEFT=task, RIGHT=lines.starts[_checked_task(task, lines.starts)]))
+        case Mark(number):
+            lines.add(_row(Opcode.MARK, LEFT=_checked(number, step)))
         case Loop():  # has lines of its own
             _add_loop(step, lines)
 

@@ -110,7 +110,13 @@ def build_engines(
         list_offset=lists.offset,
         list_start=lists.start,
         list_words=lists.words,
+        marks=np.full((count, _marks(code.table)), -1, np.int32),
     )
+
+
+def _marks(code: NDArray[np.int32]) -> int:
+    """How many marks the programs have: one more than the greatest number."""
+    return 1 + int(code[code[:, Field.OPCODE] == Opcode.MARK, Field.LEFT].max(initial=-1))
 
 
 def _costs(timing: EngineTiming) -> NDArray[np.int64]:

@@ -39,7 +39,7 @@ _RESULT, _LEFT, _RIGHT, _LENGTH, _FIRST, _ROWS, _DEPTH = (int(field) for field i
 _STRIDE_RESULT, _STRIDE_LEFT, _STRIDE_RIGHT, _STEPS = (int(field) for field in list(Field)[15:])
 _HALT, _SEND, _RECEIVE, _RECEIVE_COMBINE, _RECEIVE_FMA = (int(opcode) for opcode in list(Opcode)[:5])
 _RECEIVE_COMBINE_SEND, _WAIT, _VECTOR, _LOOK_UP, _COPY_LISTED = (int(opcode) for opcode in list(Opcode)[5:10])
-_LOOP, _REPEAT, _START, _JOIN = (int(opcode) for opcode in list(Opcode)[10:])
+_LOOP, _REPEAT, _START, _JOIN, _MARK = (int(opcode) for opcode in list(Opcode)[10:])
 
 
 class Engines(NamedTuple):
@@ -75,6 +75,7 @@ class Engines(NamedTuple):
         list_offset: int64 [lists], where the starts of a list's cores start in `list_start`.
         list_start: int64, where the list of each core starts in `list_words`, and where that of the last ends.
         list_words: int32, addresses of memory.
+        marks: int32 [engines, marks], the cycle in which a task last came to each; -1 before.
     """
 
     code: NDArray[np.int32]
@@ -106,6 +107,7 @@ class Engines(NamedTuple):
     list_offset: NDArray[np.int64]
     list_start: NDArray[np.int64]
     list_words: NDArray[np.int32]
+    marks: NDArray[np.int32]
 
 
 @compiled_without_allocation
@@ -223,6 +225,10 @@ def _step(routers: Routers, engines: Engines, engine: int, task: int, cycle: int
     """One step of a task: its cost in ticks; -1 if it has to wait."""
     row = engines.code[engines.line[engine, task]]
     opcode = row[_OPCODE]
+    if opcode == _MARK:
+        engines.marks[engine, row[_LEFT]] = cycle
+        engines.line[engine, task] += 1
+        return 0
     if opcode == _HALT or opcode >= _LOOP:
         return _control(engines, engine, task, row)
     if engines.element[engine, task] == _NOT_ISSUED:

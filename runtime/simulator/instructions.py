@@ -197,6 +197,13 @@ class Join:
     task: int
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Note the cycle in which the task comes here; takes no time."""
+
+    number: int
+
+
 Instruction: TypeAlias = (
     Send
     | SendListed
@@ -212,6 +219,7 @@ Instruction: TypeAlias = (
     | Loop
     | Start
     | Join
+    | Mark
 )
 
 

@@ -66,6 +66,7 @@ class SimulationResult:
         switch_stalls: int64, the same for a switch that stood at another position.
         input_stalls: int64, cycles that each engine waited for words.
         output_stalls: int64, cycles that it waited for room to send.
+        marks: int32 [marks, height, width], the cycle in which each core last came to each mark; -1 where it never did.
         words_left: Words still in a queue.
         word_hops: Words moved over links and ramps.
         router_updates: Routers looked at, over all cycles.
@@ -81,6 +82,7 @@ class SimulationResult:
     switch_stalls: NDArray[np.int64]
     input_stalls: NDArray[np.int64]
     output_stalls: NDArray[np.int64]
+    marks: NDArray[np.int32]
     words_left: int
     word_hops: int
     router_updates: int
@@ -215,10 +217,17 @@ class Simulation:
             switch_stalls=self._by_core(core, stalls[:, SWITCHED]),
             input_stalls=self._by_core(self.placement.cores, waits[:, WAITS_FOR_INPUT]),
             output_stalls=self._by_core(self.placement.cores, waits[:, WAITS_FOR_OUTPUT]),
+            marks=self._marks(),
             words_left=words_left,
             word_hops=int(routers.totals[:, MOVED].sum()),
             router_updates=int(routers.totals[:, VISITED].sum()),
         )
+
+    def _marks(self) -> NDArray[np.int32]:
+        reached = self.engines.marks
+        marks = np.full((reached.shape[1], self.table.height * self.table.width), -1, np.int32)
+        marks[:, self.placement.cores] = reached.T
+        return marks.reshape(-1, self.table.height, self.table.width)
 
     def _settled_cycle(self) -> int:
         """The cycle from which nothing changed any more."""

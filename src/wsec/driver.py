@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from wsec.passes import Pass, PipelineStep, PlacedPass
     from wsec.runtime.estimate import Estimate
     from wsec.runtime.oracle import Verification
+    from wsec.runtime.programs.results import PlanSimulation
 
 
 DEFAULT_PASS_TIMEOUT = 600.0  # seconds; two orders above what the largest models need
@@ -127,6 +128,27 @@ class Plan:
         from wsec.runtime.oracle import verify
 
         return verify(self._loaded, inputs)
+
+    def simulate(
+        self,
+        inputs: Mapping[str, NDArray[np.generic]] | None = None,
+        *,
+        samples: int = 1,
+        max_cycles: int | None = None,
+        threads: int = 1,
+    ) -> PlanSimulation:
+        """Run the plan cycle by cycle on the simulated fabric; seeded inputs where none are given.
+
+        Raises:
+            WsecError: WSEC350 it is too large, WSEC590 to WSEC597 it cannot be simulated, or does not come to its end.
+        """
+        from wsec.runtime.inputs import make_inputs
+        from wsec.runtime.programs.simulate import simulate_plan
+        from wsec.runtime.simulator.simulation import MAX_CYCLES
+
+        given = make_inputs(self.record) if inputs is None else inputs
+        end = MAX_CYCLES if max_cycles is None else max_cycles
+        return simulate_plan(self._loaded, given, samples=samples, max_cycles=end, threads=threads)
 
     def estimate(self) -> Estimate:
         """Cycles by kernel and link, interval and latency of the pipeline, time at the target's clock."""

@@ -16,6 +16,7 @@ from wsec.cli.estimate import estimate
 from wsec.cli.kernels import kernels
 from wsec.cli.passes import passes
 from wsec.cli.run import run
+from wsec.cli.simulate import simulate
 from wsec.cli.targets import targets
 
 _EPILOG = """\b
@@ -57,11 +58,11 @@ def application() -> None:
     """Compile ONNX models onto the core grid of a wafer-scale engine.
 
     No hardware is needed: a plan is checked, executed shard by shard with the same numbers as onnxruntime, and its
-    cycles are estimated.
+    cycles are estimated and simulated.
     """
 
 
-for _command in (compile_plan, run, estimate, check_plan, bisect, targets, passes, kernels):
+for _command in (compile_plan, run, simulate, estimate, check_plan, bisect, targets, passes, kernels):
     application.add_command(_command)
 
 

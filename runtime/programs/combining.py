@@ -1,0 +1,267 @@
+"""How cores combine partial results along mesh axes: who adds whose words, on which colours (docs/fabric.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsec.runtime.programs.flow import make_flow, words_of_positions
+from wsec.runtime.programs.links import grid_cores
+from wsec.runtime.programs.settings import broken
+from wsec.runtime.programs.unsupported import not_simulated
+from wsec.runtime.programs.words import at_index_zero
+from wsec.runtime.simulator.instructions import Receive, ReceiveCombine, ReceiveCombineSend, Send
+from wsec.runtime.simulator.routes import Port
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from wsec.compiler.plan import Collective, Kernel
+    from wsec.runtime.programs.context import Combine
+    from wsec.runtime.programs.events import Transfers
+    from wsec.runtime.programs.settings import Settings
+    from wsec.runtime.simulator.instructions import Instruction
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a core does in a step of a collective.
+
+    Attributes:
+        receives: The colours on which the words of its children come, in order; in a broadcast the one of the result.
+        sends: The colour on which it sends; -1 if it does not.
+        combines: Whether it combines what it receives; else it takes it as it is.
+    """
+
+    receives: tuple[int, ...] = ()
+    sends: int = -1
+    combines: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CombineStep:
+    """One axis of a reduction, or one side of a broadcast.
+
+    Attributes:
+        parts: What cores may do.
+        part: int64 [cores], which of these each does.
+        circuits: The settings that it uses.
+        words: For each of them the words that pass each position when each core has one word; int64 [entries, 4].
+    """
+
+    parts: tuple[Part, ...]
+    part: NDArray[np.int64]
+    circuits: tuple[Settings, ...]
+    words: tuple[NDArray[np.int64], ...]
+
+    def transfer(self, count: int, transfers: Transfers) -> None:
+        """The turns of the routers when each core has `count` words."""
+        for settings, words in zip(self.circuits, self.words, strict=True):
+            transfers.pass_words(settings, words * count)
+
+    def instructions(self, part: int, combine: Combine) -> list[Instruction]:
+        """What a core with this part does."""
+        return _instructions(self.parts[part], combine)
+
+
+def _instructions(part: Part, combine: Combine) -> list[Instruction]:
+    operation, count, address = combine.operation, combine.count, combine.address
+    if not part.combines:
+        taken: list[Instruction] = [Receive(colour, count, address) for colour in part.receives]
+        return [*taken, *([Send(part.sends, count, address)] if part.sends >= 0 else [])]
+    in_stream = part.sends >= 0 and len(part.receives) > 0 and part.receives[-1] != part.sends
+    first = part.receives[:-1] if in_stream else part.receives
+    steps: list[Instruction] = [ReceiveCombine(operation, colour, count, address) for colour in first]
+    if in_stream:
+        steps.append(ReceiveCombineSend(operation, part.receives[-1], part.sends, count, address))
+    elif part.sends >= 0:
+        steps.append(Send(part.sends, count, address))
+    return steps
+
+
+def combine_steps(
+    kernel: Kernel,
+    axes: Sequence[str],
+    reduces: dict[str, list[Settings]],
+    broadcasts: dict[str, list[Settings]],
+    *,
+    everywhere: bool,
+) -> list[CombineStep]:
+    """The steps by which partial results are combined along axes of a kernel's mesh.
+
+    Args:
+        kernel: Gives mesh and algorithms.
+        axes: Names, in the order of the mesh.
+        reduces: Settings of its `reduce` circuits, by whether they join the cores of `rows` or `columns`.
+        broadcasts: Settings of its `broadcast` circuits, likewise.
+        everywhere: Whether the result comes back to all cores.
+
+    Raises:
+        WsecError: WSEC591 the circuits do not carry them, WSEC596 an algorithm cannot be simulated.
+    """
+    mesh = kernel.mesh
+    steps, done = [], list[str]()
+    for name in reversed(axes):
+        steps.append(_reduce(kernel, name, done, reduces.get(_along(mesh.axes[mesh.index(name)].side), [])))
+        done.append(name)
+    if not everywhere:
+        return steps
+    last = mesh.axes[mesh.index(axes[-1])].side
+    sides = [side for side in ("rows", "columns") if any(mesh.axes[mesh.index(a)].side == side for a in axes)]
+    sides.sort(key=lambda side: side == last)
+    for number, side in enumerate(sides):
+        mine = [name for name in axes if mesh.axes[mesh.index(name)].side == side]
+        later = [name for name in axes if mesh.axes[mesh.index(name)].side in sides[number + 1 :]]
+        steps.append(_broadcast(kernel, mine, later, broadcasts.get(_along(side), [])))
+    return steps
+
+
+def _along(side: str) -> str:
+    """Axes on the columns of a mesh join cores of a row."""
+    return "rows" if side == "columns" else "columns"
+
+
+def _algorithm(kernel: Kernel, axis: str) -> Collective:
+    for collective in kernel.collectives:
+        if collective.axis == axis:
+            return collective
+    raise broken(f"kernel {kernel.name}", f"a collective along axis {axis}", "none")
+
+
+def parents(algorithm: str, cores: int, group: int) -> list[int]:
+    """The parent of each core along an axis, -1 for core 0.
+
+    Raises:
+        ValueError: The algorithm is no tree.
+    """
+    match algorithm:
+        case "star":
+            found = [0] * cores
+        case "chain":
+            found = [index - 1 for index in range(cores)]
+        case "tree":
+            found = [index & (index - 1) for index in range(cores)]
+        case "two_phase" | "two_level":
+            found = [index - 1 if index % group else index - group for index in range(cores)]
+        case _:
+            raise ValueError(algorithm)
+    found[0] = -1
+    return found
+
+
+def _children(parent: Sequence[int]) -> list[list[int]]:
+    """The children of each core, in the order in which they are added: by rising index, as groups follow their own."""
+    children: list[list[int]] = [[] for _ in parent]
+    for index, above in enumerate(parent):
+        if above >= 0:
+            children[above].append(index)
+    return children
+
+
+def _reduce(kernel: Kernel, axis: str, done: Sequence[str], circuits: Sequence[Settings]) -> CombineStep:
+    """Partial results go to index 0 of an axis, among the cores at index 0 of the axes that are done."""
+    mesh = kernel.mesh
+    collective = _algorithm(kernel, axis)
+    try:
+        parent = parents(collective.algorithm, mesh.size(axis), collective.group)
+    except ValueError:
+        where = f"kernel {kernel.name}, axis {axis}"
+        raise not_simulated(
+            where, f"the algorithm {collective.algorithm}", "compile with `--collective chain`"
+        ) from None
+    index = np.broadcast_to(mesh.coordinate(axis), (mesh.height, mesh.width)).reshape(-1)
+    taking_part = at_index_zero(mesh, done)
+    on_columns = mesh.axes[mesh.index(axis)].side == "columns"
+    tree = _Tree(kernel, circuits, on_columns=on_columns)
+    stride = mesh.spacing(axis)
+    sends: dict[int, int] = {}
+    for child in range(1, len(parent)):
+        cores = np.flatnonzero((index == child) & taking_part)
+        sends[child] = tree.join(
+            cores, (child - parent[child]) * stride, f"{collective.algorithm} along {axis}"
+        )
+    parts = [Part()]
+    part = np.zeros(index.size, np.int64)
+    for number, children in enumerate(_children(parent)):
+        parts.append(Part(tuple(sends[child] for child in children), sends.get(number, -1)))
+        part[(index == number) & taking_part] = number + 1
+    return CombineStep(tuple(parts), part, tuple(circuits), tuple(tree.words))
+
+
+class _Tree:
+    """Counts the messages of a tree that pass each position of the circuits along one side, in words of one each."""
+
+    def __init__(self, kernel: Kernel, circuits: Sequence[Settings], *, on_columns: bool) -> None:
+        self.kernel, self.circuits = kernel, circuits
+        self.towards, self.back = (Port.WEST, Port.EAST) if on_columns else (Port.NORTH, Port.SOUTH)
+        self.words = [np.zeros((each.core.size, 4), np.int64) for each in circuits]
+        wide = circuits[0].width if circuits else 0
+        self.cores = grid_cores(kernel.rectangle, wide)
+        self.step = 1 if on_columns else wide
+
+    def join(self, cores: NDArray[np.int64], distance: int, what: str) -> int:
+        """The colour on which these cores send to those at a distance before them."""
+        ways = [
+            (Port.RAMP, self.towards),
+            *[(self.back, self.towards)] * (distance - 1),
+            (self.back, Port.RAMP),
+        ]
+        for number, settings in enumerate(self.circuits):
+            places = [
+                _position(settings, self.cores[cores] - self.step * hop, *way) for hop, way in enumerate(ways)
+            ]
+            if all(place is not None for place in places):
+                for place in places:
+                    if place is not None:
+                        self.words[number][place] += 1
+                return settings.colour
+        y, x = divmod(int(cores[0]), self.kernel.mesh.width)
+        raise broken(
+            f"kernel {self.kernel.name}, {what}",
+            f"a circuit from column {x}, row {y} to the core {distance} before it",
+            f"none of {len(self.circuits)} circuits has the settings",
+        )
+
+
+def _position(
+    settings: Settings, cores: NDArray[np.int64], source: Port, output: Port
+) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Entries and positions through which words of these cores pass from one port to another; None where one cannot."""
+    entry = settings.find(cores)
+    only = (settings.source == source) & settings.outputs[:, :, output] & (settings.outputs.sum(axis=2) == 1)
+    found = only[entry] & (entry >= 0)[:, None]
+    if not found.any(axis=1).all():
+        return None
+    return entry, found.argmax(axis=1)
+
+
+def _broadcast(
+    kernel: Kernel, axes: Sequence[str], later: Sequence[str], circuits: Sequence[Settings]
+) -> CombineStep:
+    """The result goes from index 0 of axes on one side to all cores of them, at index 0 of the axes of a later step."""
+    mesh = kernel.mesh
+    taking_part = at_index_zero(mesh, later)
+    root = taking_part & at_index_zero(mesh, axes)
+    for settings in circuits:
+        entry = settings.find(grid_cores(kernel.rectangle, settings.width))
+        if (entry[taking_part] < 0).any():
+            continue
+        sent = np.zeros(settings.core.size, np.int64)
+        sent[entry[root]] = 1
+        words = words_of_positions(make_flow(settings), sent)
+        into_core = (words * settings.outputs[:, :, Port.RAMP]).sum(axis=1)
+        reached = np.where(entry >= 0, into_core[entry], 0)
+        if (reached == (taking_part & ~root)).all():
+            part = np.where(root, 1, np.where(taking_part, 2, 0))
+            colour = settings.colour
+            parts = (Part(), Part(sends=colour, combines=False), Part((colour,), combines=False))
+            return CombineStep(parts, part, (settings,), (words,))
+    raise broken(
+        f"kernel {kernel.name}",
+        f"a circuit that broadcasts along {', '.join(axes)}",
+        "none reaches these cores alone",
+    )

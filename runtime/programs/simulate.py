@@ -1,0 +1,163 @@
+"""Simulates a plan: every word of its links and collectives moves through the routers, every kernel's program runs.
+
+Phases run one after the other; what goes from one to the next, or to another wafer, is kept on the host in between. Host
+operators run on the host, as the executor has them, and take no cycles.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wsec.compiler.errors import WsecError
+from wsec.compiler.plan import HOST
+from wsec.runtime.executor import Executor
+from wsec.runtime.inputs import as_held, check_inputs
+from wsec.runtime.lowered_model import LoweredModel
+from wsec.runtime.programs.naming import in_words_of_the_plan
+from wsec.runtime.programs.phase import as_tensor, load, made_by_kernel, phase_programs, taken_by_host
+from wsec.runtime.programs.results import PlanSimulation, compare, phase_result
+from wsec.runtime.simulator.simulation import MAX_CYCLES
+from wsec.runtime.simulator.size import MEMORY_LIMIT_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from wsec.compiler.plan import HostOperator, Phase, Plan
+    from wsec.compiler.plan_io import LoadedPlan
+    from wsec.runtime.element_types import Array
+    from wsec.runtime.programs.phase import PhasePrograms
+    from wsec.runtime.programs.results import Comparison, PhaseResult
+    from wsec.runtime.simulator.simulation import Simulation, SimulationResult
+
+    Tensors = dict[tuple[str, str], Array]
+
+
+def simulate_plan(
+    loaded: LoadedPlan,
+    inputs: Mapping[str, Array],
+    *,
+    samples: int = 1,
+    max_cycles: int = MAX_CYCLES,
+    threads: int = 1,
+    limit_bytes: int = MEMORY_LIMIT_BYTES,
+    progress: Callable[[str], None] | None = None,
+) -> PlanSimulation:
+    """What a plan takes and gives, by simulation.
+
+    Args:
+        loaded: The plan.
+        inputs: Every input of the model by name. Each of several samples has them.
+        samples: How many go through the pipeline of each phase.
+        max_cycles: Of each phase.
+        threads: Of the simulator.
+        limit_bytes: Memory that a phase's simulation may take.
+        progress: Is told what is being done.
+
+    Raises:
+        WsecError: WSEC350 it is too large, WSEC560, WSEC561 the inputs do not fit, WSEC590 to WSEC597.
+    """
+    plan, model = loaded.plan, LoweredModel(loaded.lowered_path)
+    check_inputs(plan.inputs, inputs)
+    tell = progress or (lambda _: None)
+    tell("computing what is expected")
+    expected: dict[str, Array] = {}
+    outputs = Executor(loaded, "ordered").run(inputs, lambda name, value: expected.update({name: value}))
+    held: Tensors = {(HOST, value.name): as_held(value, inputs[value.name]) for value in plan.inputs}
+    results: list[PhaseResult] = []
+    compared: list[Comparison] = []
+    for step in _steps(plan):
+        if isinstance(step, tuple):
+            wafer, number, phase = step
+            tell(f"phase {number} of wafer {wafer}: following its words")
+            programs = phase_programs(plan, phase, model, samples=samples)
+            simulation = load(programs, plan, [held] * samples, threads=threads, limit_bytes=limit_bytes)
+            tell(f"phase {number} of wafer {wafer}: simulating")
+            found = _run(simulation, programs, max_cycles)
+            results.append(phase_result(programs, found, wafer, number))
+            compared += _compare_kernels(programs, simulation, expected)
+            held |= _brought(programs, simulation, model)
+        else:
+            held |= _run_on_host(step, held, model)
+    given = {value.name: _on_host(value.name, held, model) for value in plan.outputs}
+    compared += [compare(f"output {name}", given[name], outputs[name]) for name in outputs]
+    return PlanSimulation(given, tuple(results), tuple(compared), samples)
+
+
+def _run(simulation: Simulation, programs: PhasePrograms, max_cycles: int) -> SimulationResult:
+    try:
+        return simulation.run_to_end(max_cycles)
+    except WsecError as error:
+        raise in_words_of_the_plan(error, programs) from error
+
+
+def _steps(plan: Plan) -> list[tuple[int, int, Phase] | HostOperator]:
+    """Phases and host operators, each after all that it reads."""
+    phases = [
+        (wafer, number, phase)
+        for wafer, each in enumerate(plan.wafers)
+        for number, phase in enumerate(each.phases)
+        if phase.kernels
+    ]
+    made = {value.name for value in plan.inputs}
+    made_on_host = {value.name for item in plan.host_operators for value in item.outputs}
+    from_kernels = {item.tensor for kernel in plan.kernels() for item in kernel.outputs}
+    steps: list[tuple[int, int, Phase] | HostOperator] = []
+    waiting: list[tuple[int, int, Phase] | HostOperator] = [*plan.host_operators, *phases]
+    while waiting:
+        ready = [step for step in waiting if not (_reads(step) & (made_on_host | from_kernels)) - made]
+        if not ready:
+            raise ValueError("phases and host operators wait for each other")
+        step = ready[0]
+        waiting.remove(step)
+        steps.append(step)
+        if isinstance(step, tuple):
+            made |= {item.tensor for kernel in step[2].kernels for item in kernel.outputs}
+        else:
+            made |= {value.name for value in step.outputs}
+    return steps
+
+
+def _reads(step: tuple[int, int, Phase] | HostOperator) -> set[str]:
+    """Tensors that come from elsewhere."""
+    if not isinstance(step, tuple):
+        return set(step.inputs)
+    names = {kernel.name for kernel in step[2].kernels}
+    return {link.tensor for link in step[2].links if link.source not in names}
+
+
+def _run_on_host(operator: HostOperator, held: Tensors, model: LoweredModel) -> Tensors:
+    operands = {name: _on_host(name, held, model) for name in operator.inputs}
+    return {(HOST, name): value for name, value in model.run_node(operator.name, operands).items()}
+
+
+def _on_host(name: str, held: Tensors, model: LoweredModel) -> Array:
+    for (_, tensor), value in held.items():
+        if tensor == name:
+            return value
+    return model.constant(name)
+
+
+def _brought(programs: PhasePrograms, simulation: Simulation, model: LoweredModel) -> Tensors:
+    """What left the phase, as tensors of the last sample."""
+    types = {
+        (kernel.kernel.name, item.tensor): item.dtype
+        for kernel in programs.kernels
+        for item in kernel.kernel.outputs
+    }
+    return {
+        key: as_tensor(values[-1], types[key], model.value_shape(key[1]))
+        for key, values in taken_by_host(programs, simulation).items()
+    }
+
+
+def _compare_kernels(
+    programs: PhasePrograms, simulation: Simulation, expected: Mapping[str, Array]
+) -> list[Comparison]:
+    """What lies in the cores of each kernel, for all samples that are still there, against the executor."""
+    found = []
+    for kernel in programs.kernels:
+        for (tensor, _), words in made_by_kernel(kernel, simulation, programs.samples).items():
+            found.append(
+                compare(f"kernel {kernel.kernel.name}, {tensor}", words, expected[tensor].reshape(-1))
+            )
+    return found

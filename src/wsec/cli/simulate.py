@@ -1,0 +1,200 @@
+"""`wsec simulate`: a plan run cycle by cycle, word by word, beside what the estimate says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wsec.cli.command import WsecCommand, json_option, plan_argument
+from wsec.cli.output import (
+    Column,
+    count,
+    make_console,
+    percent,
+    plural,
+    seconds,
+    write_json,
+    write_labelled,
+    write_table,
+)
+from wsec.cli.progress import show_status
+from wsec.compiler.errors import ExitStatus, WsecError
+
+if TYPE_CHECKING:
+    from wsec.runtime.programs.results import KernelResult, PhaseResult, PlanSimulation
+
+_COLUMNS = (
+    Column("kernel", elastic=True),
+    Column("kind", from_width=80, elastic=True),
+    Column("cores", right=True, from_width=100),
+    Column("arrived", right=True, from_width=60),
+    Column("exchange", right=True, from_width=90),
+    Column("compute", right=True, from_width=90),
+    Column("cycles", right=True),
+    Column("estimate", right=True),
+    Column("error", right=True, from_width=60),
+)
+
+
+@click.command(
+    cls=WsecCommand,
+    epilog="""\b
+Examples:
+  wsec simulate model.plan
+  wsec simulate model.plan --trace trace.json
+
+Cycles of a kernel are from the last word that comes to its last result. Exit status 1 where a number differs from
+the executor's.""",
+)
+@plan_argument
+@click.option(
+    "--inputs",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="An .npz file; random inputs without it.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of random inputs."
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1, 16),
+    default=1,
+    show_default=True,
+    help="How many go through the pipeline.",
+)
+@click.option(
+    "--trace",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write a trace for Chrome or Perfetto.",
+)
+@click.option("--max-cycles", type=click.IntRange(min=1), help="Give up after so many cycles of a phase.")
+@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Of the simulator.")
+@json_option
+@click.pass_context
+def simulate(
+    ctx: click.Context,
+    *,
+    plan: str,
+    inputs: Path | None,
+    seed: int,
+    samples: int,
+    trace: Path | None,
+    max_cycles: int | None,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Simulate the plan in the folder PLAN: every word through the routers, every core's program."""
+    from wsec.cli.tensor_files import read_tensors, with_sequences
+    from wsec.driver import load_plan
+    from wsec.runtime.inputs import make_inputs
+    from wsec.runtime.programs.trace import trace_events
+
+    loaded = load_plan(plan)
+    if inputs is None:
+        given = make_inputs(loaded.record, seed)
+    else:
+        given = with_sequences(read_tensors(inputs), loaded.record.inputs)
+    with show_status("simulating the plan"):
+        result = loaded.simulate(given, samples=samples, max_cycles=max_cycles, threads=threads)
+    if trace is not None:
+        _write_trace(trace, trace_events(result))
+    clock_hz = loaded.record.target.clock_hz
+    if as_json:
+        write_json(_as_json(plan, result, clock_hz))
+    else:
+        _write(result, clock_hz, trace)
+    if not result.equal:
+        ctx.exit(ExitStatus.FAILED_CHECK)
+
+
+def _as_json(plan: str, result: PlanSimulation, clock_hz: float) -> dict[str, Any]:
+    return {
+        "plan": plan,
+        "samples": result.samples,
+        "cycles": result.cycles,
+        "seconds": result.cycles / clock_hz,
+        "equal": result.equal,
+        "phases": [asdict(phase) for phase in result.phases],
+        "comparisons": [{**asdict(each), "equal": each.equal} for each in result.comparisons],
+    }
+
+
+def _write_trace(path: Path, trace: dict[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(trace) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise WsecError(
+            code="WSEC584",
+            what="the trace cannot be written",
+            where=str(path),
+            expected="a file that can be written, in a folder that exists",
+            found=error.strerror or str(error),
+            hint="choose another place with --trace",
+        ) from error
+
+
+def _write(result: PlanSimulation, clock_hz: float, trace: Path | None) -> None:
+    console = make_console()
+    for phase in result.phases:
+        if len(result.phases) > 1:
+            console.print(f"wafer {phase.wafer}, phase {phase.phase}")
+        write_table(console, _COLUMNS, [_row(kernel) for kernel in phase.kernels])
+        console.print()
+        write_labelled(console, _facts(phase))
+        console.print()
+    facts = [("latency", f"{count(result.cycles)} cycles, {seconds(result.cycles / clock_hz)}")]
+    if trace is not None:
+        facts.append(("trace", str(trace)))
+    write_labelled(console, [*facts, ("numbers", _verdict(result))])
+
+
+def _row(kernel: KernelResult) -> tuple[str, ...]:
+    estimate = kernel.estimated_cycles
+    error = percent((estimate - kernel.cycles) / kernel.cycles) if kernel.cycles else "-"
+    return (
+        kernel.name,
+        kernel.kind,
+        count(kernel.cores),
+        count(kernel.samples[0].arrived[1]),
+        count(kernel.exchange_cycles),
+        count(kernel.compute_cycles),
+        count(kernel.cycles),
+        count(estimate),
+        error,
+    )
+
+
+def _facts(phase: PhaseResult) -> list[tuple[str, str]]:
+    x, y, port, words = phase.busiest_port
+    place = f"{port} of core {x},{y}" if port != "ramp" else f"into core {x},{y}"
+    stalls = [f"{cause} {count(cycles)}" for cause, cycles in phase.stalls.items() if cycles]
+    return [
+        ("cycles", count(phase.cycles)),
+        *([("interval", f"{count(phase.interval)} cycles between samples")] if phase.interval else []),
+        (
+            "links",
+            (
+                f"{count(phase.word_hops)} words over links and ramps; used ports carry a word in "
+                f"{percent(phase.port_use)} of the cycles; busiest: {count(words)} words, {place}"
+            ),
+        ),
+        ("stalls", "; ".join(stalls) or "none"),
+    ]
+
+
+def _verdict(result: PlanSimulation) -> str:
+    elements = sum(each.elements for each in result.comparisons)
+    wrong = [each for each in result.comparisons if not each.equal]
+    if not wrong:
+        return f"equal, bit for bit, to the executor's in the same order: {plural(elements, 'number')}"
+    first = wrong[0]
+    return (
+        f"DIFFERENT in {plural(len(wrong), 'tensor')}; first {first.name}: {count(first.different)} of "
+        f"{count(first.elements)}, from number {first.first} on, by up to {first.error:.3g}"
+    )
