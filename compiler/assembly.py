@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wsec.compiler.fabric.collective_choice import choose_collectives
+from wsec.compiler.fabric.holdings import held_words
 from wsec.compiler.kernels.graph import HOST_INDEX, slots_of
 from wsec.compiler.kernels.splits import cycles_of, ledger_of, mesh_of, sharding_of, split_of, turns_of
 from wsec.compiler.plan import HOST, Kernel, KernelInput, KernelOutput, Link, Rectangle
@@ -13,6 +14,9 @@ from wsec.compiler.sharding import Sharding, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from wsec.compiler.kernels.graph import GraphLink, KernelGraph
     from wsec.compiler.kernels.splits import SplitTable
@@ -72,17 +76,23 @@ def _kernel(table: SplitTable, option: int, x: int, y: int, target: Target) -> K
     )
 
 
-def routing_links(graph: KernelGraph, kernels: Sequence[Kernel]) -> list[RoutingLink]:
-    """What routing has to join: rectangles, and words of a sample."""
+def routing_links(graph: KernelGraph, kernels: Sequence[Kernel], word_bytes: int) -> list[RoutingLink]:
+    """What routing has to join: rectangles, words of a sample, and where the producer holds them."""
     return [
         RoutingLink(
             name=_link_name(link, kernels),
             source=None if link.source == HOST_INDEX else kernels[link.source].rectangle,
             target=None if link.target == HOST_INDEX else kernels[link.target].rectangle,
             words=link.words,
+            held=None if link.source == HOST_INDEX else _held(link, kernels[link.source], word_bytes),
         )
         for link in graph.links
     ]
+
+
+def _held(link: GraphLink, producer: Kernel, word_bytes: int) -> NDArray[np.int64]:
+    output = next(item for item in producer.outputs if item.tensor == link.tensor)
+    return held_words(output, producer.mesh, word_bytes)
 
 
 def assemble_links(

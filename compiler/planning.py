@@ -18,6 +18,7 @@ from wsec.compiler.cost.back_pressure import phase_interval
 from wsec.compiler.cost.collective_uses import AUTO
 from wsec.compiler.cost.host_clock import HostClock, host_link_cycles, host_words
 from wsec.compiler.errors import ExitStatus, WsecError
+from wsec.compiler.fabric.circuits import phase_circuits
 from wsec.compiler.kernel_placement import NO_RELIEF, Relief, kernels_bound, place_kernels
 from wsec.compiler.kernels.graph import FULL_PIPELINE, KernelGraph, build_kernel_graph
 from wsec.compiler.kernels.layout_choice import share_layouts
@@ -268,7 +269,7 @@ class Planner:
         with self.stage("routing"):
             kernels = assemble_kernels(*share_layouts(graph, tables, placement, self.target), self.target)
             routed = route(
-                routing_links(graph, kernels),
+                routing_links(graph, kernels, self.target.fabric.word_bytes),
                 width=self.target.grid.width,
                 height=self.target.grid.height,
                 target=self.target,
@@ -279,7 +280,9 @@ class Planner:
                 item.tensor: item.item_bytes for nest in graph.nests for item in (*nest.inputs, *nest.outputs)
             }
             clock = self._clock(on_host, links)
-            phase = Phase(*size_buffers(kernels, links, self.target, sizes, clock))
+            sized = size_buffers(kernels, links, self.target, sizes, clock)
+            fans = [each.fans for each in routed]
+            phase = Phase(*sized, circuits=phase_circuits(kernels, links, fans, self.target.fabric))
             return Decision(graph, placement, phase, relief)
 
 

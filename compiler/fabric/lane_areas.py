@@ -19,14 +19,16 @@ _PORTS = "NESW"
 _N, _E, _S, _W = range(4)
 
 
-def lane_rectangles(route: Route, settings: Settings, *, from_host: bool, to_host: bool) -> NDArray[np.int64]:
-    """Rectangles [n, 5] of the routers of a route, not merged.
+def lane_rectangles(
+    route: Route, active: NDArray[np.bool_], settings: Settings, *, from_host: bool, to_host: bool
+) -> NDArray[np.int64]:
+    """Rectangles [n, 5] of the routers of a route's `active` lanes, not merged.
 
     The first core of a lane is left out unless it begins at the host, the last one unless it ends there: those hold
     settings of the fans.
     """
-    corners = _corners(route)
-    lanes = route.lanes
+    corners = [(x[active], y[active]) for x, y in _corners(route)]
+    lanes = len(corners[0][0])
     came = np.full(lanes, _W)
     held = np.full(lanes, from_host)  # whether the core at the corner is the lane's own
     found: list[NDArray[np.int64]] = []
@@ -36,44 +38,35 @@ def lane_rectangles(route: Route, settings: Settings, *, from_host: bool, to_hos
         leaves = np.select([step_x > 0, step_x < 0, step_y > 0], [_E, _W, _S], _N)
         opposite = (leaves + 2) % 4
         bends = moves & held & (came != opposite)
-        found.append(_rectangles(x, y, x, y, bends, came, leaves, settings))
+        found.append(_rectangles((x, y), (x, y), bends, 4 * came + leaves, settings))
         straight = held & ~bends
-        start_x, start_y = (np.where(straight, x, x + step_x), np.where(straight, y, y + step_y))
-        runs = moves & ((start_x != next_x) | (start_y != next_y))
-        found.append(
-            _rectangles(start_x, start_y, next_x - step_x, next_y - step_y, runs, opposite, leaves, settings)
-        )
+        start = np.where(straight, x, x + step_x), np.where(straight, y, y + step_y)
+        runs = moves & ((start[0] != next_x) | (start[1] != next_y))
+        last = next_x - step_x, next_y - step_y
+        found.append(_rectangles(start, last, runs, 4 * opposite + leaves, settings))
         came = np.where(moves, opposite, came)
         held = held | moves
     if to_host:
         x, y = corners[-1]
-        found.append(_rectangles(x, y, x, y, held, came, np.full(lanes, _E), settings))
+        found.append(_rectangles((x, y), (x, y), held, 4 * came + _E, settings))
     return np.concatenate(found)
 
 
 def _rectangles(
-    x: NDArray[np.int64],
-    y: NDArray[np.int64],
-    last_x: NDArray[np.int64],
-    last_y: NDArray[np.int64],
+    start: Points,
+    last: Points,
     kept: NDArray[np.bool_],
-    came: NDArray[np.int64],
-    leaves: NDArray[np.int64],
+    ways: NDArray[np.int64],
     settings: Settings,
 ) -> NDArray[np.int64]:
-    """One rectangle for each kept lane, from (x, y) to (last_x, last_y) in either direction."""
-    numbers = np.zeros(len(x), np.int64)
-    for way in np.unique(came[kept] * 4 + leaves[kept]).tolist():
-        position = f"{_PORTS[way // 4]}>{_PORTS[way % 4]}"
-        numbers[came * 4 + leaves == way] = settings.number((position,))
-    columns = [
-        np.minimum(x, last_x),
-        np.minimum(y, last_y),
-        np.abs(last_x - x) + 1,
-        np.abs(last_y - y) + 1,
-        numbers,
-    ]
-    return np.stack(columns, axis=1)[kept]
+    """One rectangle for each kept lane, from `start` to `last` in either direction; words come by port `way // 4`."""
+    numbers = np.zeros(len(ways), np.int64)
+    for way in np.unique(ways[kept]).tolist():
+        numbers[ways == way] = settings.number((f"{_PORTS[way // 4]}>{_PORTS[way % 4]}",))
+    (x, y), (last_x, last_y) = start, last
+    lowest = [np.minimum(x, last_x), np.minimum(y, last_y)]
+    extents = [np.abs(last_x - x) + 1, np.abs(last_y - y) + 1]
+    return np.stack([*lowest, *extents, numbers], axis=1)[kept]
 
 
 def _cores(strip: Rectangle) -> Points:

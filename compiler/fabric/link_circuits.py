@@ -6,13 +6,12 @@ lets pass its own words first, then those of the trees behind it in the order of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wsec.compiler.fabric.areas import NO_SETTING, Settings, merged, painted
-from wsec.compiler.fabric.fans import PORTS, TURNED
+from wsec.compiler.fabric.fans import PORTS, TURNED, subtree_words
 from wsec.compiler.fabric.lane_areas import lane_rectangles
 from wsec.compiler.plan import Circuit
 
@@ -22,47 +21,46 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.fabric.fans import Fan
+    from wsec.compiler.fabric.link_fans import LinkFans
     from wsec.compiler.plan import Rectangle, Route
 
 _STEPS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # rows and columns from a core to its neighbour at N, E, S, W
-_FRAME_ORDER = (1, 0, 2)  # E, N, S: the order of subtrees in the frame in which the strip lies in the west
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LinkEnd:
-    """One end of a link on the wafer: the rectangle of a kernel and the fan there."""
-
-    rectangle: Rectangle
-    fan: Fan
+_FRAME_ORDER = (
+    1,
+    3,
+    0,
+    2,
+)  # E, W, N, S: the order of subtrees in the frame in which the strip lies in the west
 
 
 def link_circuits(
     name: str,
     routes: Sequence[Route],
-    source: LinkEnd | None,
-    target: LinkEnd | None,
-    words: NDArray[np.int64] | None,
+    source: Rectangle | None,
+    target: Rectangle | None,
+    fans: LinkFans,
 ) -> tuple[Circuit, ...]:
     """The circuits of a link, one for each colour of its routes, in the order of the colours.
 
     Args:
         name: Of the link.
         routes: Of the link, coloured.
-        source: The producer and its gather fan; None for the host.
-        target: The consumer and its spread fan; None for the host.
-        words: What each core of the producer sends, [height, width]; None for the host.
+        source: Of the producer; None for the host.
+        target: Of the consumer; None for the host.
+        fans: At both ends; no router holds anything of lanes that are not active.
     """
     settings = Settings()
     found: dict[int, list[NDArray[np.int64]]] = {route.colour: [] for route in routes}
-    colours = np.repeat([route.colour for route in routes], [route.lanes for route in routes])
-    for route in routes:
-        lanes = lane_rectangles(route, settings, from_host=source is None, to_host=target is None)
+    ends = [route.lanes for route in routes]
+    colours = np.repeat([route.colour for route in routes], ends)
+    for route, active in zip(routes, np.split(fans.active, np.cumsum(ends)[:-1]), strict=True):
+        lanes = lane_rectangles(route, active, settings, from_host=source is None, to_host=target is None)
         found[route.colour].append(merged(lanes))
-    if source is not None and words is not None:
-        gathered = gather_settings(source.fan, words > 0, settings)
-        _add(found, source, gathered, colours)
-    if target is not None:
-        _add(found, target, spread_settings(target.fan, settings), colours)
+    if source is not None and fans.gather is not None and fans.held is not None:
+        gathered = gather_settings(fans.gather, _sources(fans.gather, fans.held > 0, fans.active), settings)
+        _add(found, source, gathered, colours[fans.gather.lane])
+    if target is not None and fans.spread is not None:
+        _add(found, target, spread_settings(fans.spread, settings), colours[fans.spread.lane])
     return tuple(
         Circuit(colour, "link", name, settings.areas(np.concatenate(found[colour])))
         for colour in sorted(found)
@@ -71,8 +69,7 @@ def link_circuits(
 
 def gather_settings(fan: Fan, holds: NDArray[np.bool_], settings: Settings) -> NDArray[np.int64]:
     """Numbers of settings, [height, width]: none where no core at or behind the router holds anything."""
-    holds = holds | _roots_without_words(fan, holds)
-    children = _children(fan.parent, live_cores(fan, holds))
+    children = _children(fan.parent, subtree_words(fan, holds.astype(np.int64)) > 0)
     codes = (holds + 2 * fan.parent + 8 * fan.side).astype(np.int64)
     for port, child in enumerate(children):
         codes += child * (32 << port)
@@ -87,32 +84,21 @@ def spread_settings(fan: Fan, settings: Settings) -> NDArray[np.int64]:
     return _numbered(codes, _spreading, settings)
 
 
-def _roots_without_words(fan: Fan, holds: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Where a lane begins whose tree holds nothing: it sends no words, and its lane has no loose end."""
-    words = np.bincount(fan.lane.ravel(), weights=holds.ravel())
-    return np.asarray((fan.order == 0) & (words[fan.lane] == 0))
-
-
-def live_cores(fan: Fan, holds: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Cores that hold words, or through which words of others pass towards the lane: [height, width]."""
-    sizes = np.bincount(fan.lane.ravel())
-    first = (np.cumsum(sizes) - sizes)[fan.lane]
-    counts = np.zeros(fan.lane.size + 1, np.int64)
-    counts[1 + first + fan.order] = holds
-    counts = counts.cumsum()
-    return np.asarray(counts[first + fan.end] > counts[first + fan.order])
+def _sources(fan: Fan, holds: NDArray[np.bool_], active: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cores that send, [height, width]: those that hold something; the root of an active lane for which none does."""
+    words = np.bincount(fan.lane.ravel(), holds.ravel(), len(active))
+    return np.asarray(holds | ((fan.order == 0) & ((words == 0) & active)[fan.lane]))
 
 
 def _add(
     found: dict[int, list[NDArray[np.int64]]],
-    end: LinkEnd,
+    rectangle: Rectangle,
     numbers: NDArray[np.int64],
     colours: NDArray[np.int64],
 ) -> None:
+    """Put the settings of a fan, [height, width], to those of their colours."""
     for colour, rectangles in found.items():
-        mine = colours == colour
-        own = numbers if mine.all() else np.where(mine[end.fan.lane], numbers, NO_SETTING)
-        rectangles.append(painted(own, end.rectangle.x, end.rectangle.y))
+        rectangles.append(painted(np.where(colours == colour, numbers, NO_SETTING), rectangle.x, rectangle.y))
 
 
 def _children(parent: NDArray[np.int8], live: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wsec.compiler.routing.candidates import UNCOLOURED
-from wsec.compiler.routing.footprints import Footprints
+from wsec.compiler.routing.footprints import NO_GROUND, Footprints, Ground
+from wsec.compiler.routing.geometry import share_a_core
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,25 +52,28 @@ def colour(neighbours: Sequence[NDArray[np.intp]], budget: int) -> NDArray[np.in
 class ColouredRoutes:
     """Routes that have their colours, to which more are added where a colour is free."""
 
-    def __init__(self, routes: Sequence[Route], budget: int) -> None:
+    def __init__(self, routes: Sequence[Route], budget: int, grounds: Sequence[Ground] | None = None) -> None:
         self._budget = budget
-        self._footprints = Footprints(routes)
+        self._footprints = Footprints(routes, grounds)
         self._colours = np.array([route.colour for route in routes], np.int64)
 
-    def coloured(self, routes: Sequence[Route]) -> tuple[Route, ...] | None:
-        """The routes, each with the lowest colour that is free for it and not of another of them, or None."""
+    def coloured(self, routes: Sequence[Route], ground: Ground = NO_GROUND) -> tuple[Route, ...] | None:
+        """The routes of a link, each with the lowest colour that is free for it, or None.
+
+        Routes of the link may share a colour where their lanes share no core.
+        """
         found: list[Route] = []
         for route in routes:
             taken = np.zeros(self._budget, np.bool_)
-            taken[self._colours[self._footprints.touching(route)]] = True
-            taken[[before.colour for before in found]] = True
+            taken[self._colours[self._footprints.touching(route, ground)]] = True
+            taken[[before.colour for before in found if share_a_core(before, route)]] = True
             free = int(taken.argmin())
             if taken[free]:
                 return None
             found.append(dataclasses.replace(route, colour=free))
         return tuple(found)
 
-    def add(self, routes: Sequence[Route]) -> None:
-        """Keep these routes with their colours."""
-        self._footprints.add(routes)
+    def add(self, routes: Sequence[Route], ground: Ground = NO_GROUND) -> None:
+        """Keep these routes of a link with their colours."""
+        self._footprints.add(routes, ground)
         self._colours = np.concatenate([self._colours, [route.colour for route in routes]])

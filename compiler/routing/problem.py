@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from wsec.compiler.errors import WsecError
+from wsec.compiler.fabric.link_fans import link_fans
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from wsec.compiler.fabric.link_fans import LinkFans
     from wsec.compiler.plan import Rectangle, Route
 
 
@@ -20,22 +28,36 @@ class RoutingLink:
         source: Where the words come from; None for the host, whose words enter at column 0.
         target: Where they go; None for the host, which takes them from the last column.
         words: Words of 32 bits for one sample.
+        held: What each core of the source sends of them, [height, width]; None where all send as much, and for the host.
     """
 
     name: str
     source: Rectangle | None
     target: Rectangle | None
     words: int
+    held: NDArray[np.int64] | None = None
+
+    @property
+    def ends(self) -> tuple[Rectangle, ...]:
+        """The rectangles of the kernels that it joins."""
+        return tuple(end for end in (self.source, self.target) if end is not None)
+
+    def fans(self, routes: Sequence[Route]) -> LinkFans:
+        """The fans at both ends for these routes."""
+        held = self.held
+        if held is None and self.source is not None:
+            cores = self.source.width * self.source.height
+            held = np.full((self.source.height, self.source.width), -(-self.words // cores))
+        return link_fans(routes, self.source, self.target, held)
 
 
 @dataclass(frozen=True, slots=True)
 class RoutedLink:
     """Where the lanes of a link run, and how long it takes.
 
-    The words are spread evenly over all lanes of all routes.
-
     Attributes:
         routes: At least one.
+        fans: How their lanes gather and spread the words.
         cycles: From the first word sent to the last word received, when every link sends at once.
         interval: Least cycles between two samples, given who else uses the same router ports.
     """
@@ -43,6 +65,7 @@ class RoutedLink:
     routes: tuple[Route, ...]
     cycles: int
     interval: int
+    fans: LinkFans = field(compare=False, repr=False)
 
     @property
     def lanes(self) -> int:

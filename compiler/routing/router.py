@@ -12,9 +12,11 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from wsec.compiler.cost.collectives import flight_cycles
 from wsec.compiler.plan import Rectangle, Route
 from wsec.compiler.routing.candidates import UNCOLOURED
 from wsec.compiler.routing.colouring import ColouredRoutes, colour
+from wsec.compiler.routing.fan_traffic import FanTraffic, LoadedLink, loaded, longest_way
 from wsec.compiler.routing.footprints import Footprints
 from wsec.compiler.routing.geometry import bounding_box, longest_lane, overlap
 from wsec.compiler.routing.problem import ColouringError, RoutedLink, RoutingSummary
@@ -54,14 +56,16 @@ def route(
     selection.choose_all()
     selection.relieve_ports()
     _colour_all(selection, links, target.fabric)
-    return tuple(
-        RoutedLink(
-            routes=routes,
-            cycles=selection.port_cycles(number) + selection.flight_cycles(routes),
-            interval=selection.port_cycles(number),
-        )
-        for number, routes in enumerate(selection.chosen)
-    )
+    carried = [loaded(link, routes) for link, routes in zip(links, selection.chosen, strict=True)]
+    traffic = FanTraffic(carried, width=width, height=height)
+    return tuple(_routed(each, traffic.busiest(each), target.fabric) for each in carried)
+
+
+def _routed(each: LoadedLink, words: int, fabric: Fabric) -> RoutedLink:
+    """A link whose busiest port so many words pass."""
+    interval = -(-words // fabric.link_words_per_cycle)
+    cycles = interval + flight_cycles(longest_way(each), fabric)
+    return RoutedLink(each.routes, cycles, interval, each.fans)
 
 
 def summarize_routing(
@@ -70,8 +74,9 @@ def summarize_routing(
     """What the routes use together, computed from the routes alone."""
     traffic = Traffic(width, height)
     for link, result in zip(links, routed, strict=True):
+        traffic.claim(link.ends)
         for each in result.routes:
-            traffic.add(each, words_per_lane(link.words, result.routes))
+            traffic.add(each, words_per_lane(link.words, result.routes), link.ends)
     routes = [each for result in routed for each in result.routes]
     return RoutingSummary(
         colours_used=len({each.colour for each in routes}),
@@ -110,7 +115,7 @@ def _colour_all(selection: Selection, links: Sequence[RoutingLink], fabric: Fabr
 
 def _colour(selection: Selection, budget: int) -> list[int]:
     """Colour everything afresh; the numbers of links with a route that found no colour."""
-    conflicts = Footprints([each for routes in selection.chosen for each in routes]).conflicts()
+    conflicts = _footprints(selection).conflicts()
     colours = iter(colour(conflicts, budget).tolist())
     for number, routes in enumerate(selection.chosen):
         selection.chosen[number] = tuple(dataclasses.replace(each, colour=next(colours)) for each in routes)
@@ -119,8 +124,11 @@ def _colour(selection: Selection, budget: int) -> list[int]:
 
 def _reroute(selection: Selection, failed: Sequence[int], budget: int) -> list[int]:
     """Find links the cheapest routes that have a free colour, at any width; those for which there are none."""
+    owners = [number for number, routes in enumerate(selection.chosen) if _is_coloured(routes)]
     kept = ColouredRoutes(
-        [each for routes in selection.chosen if _is_coloured(routes) for each in routes], budget
+        [each for number in owners for each in selection.chosen[number]],
+        budget,
+        [selection.grounds[number] for number in owners for _ in selection.chosen[number]],
     )
     for number in failed:
         selection.withdraw(number)
@@ -131,7 +139,7 @@ def _reroute(selection: Selection, failed: Sequence[int], budget: int) -> list[i
             still_failed.append(number)
         else:
             selection.settle(number, found)
-            kept.add(found)
+            kept.add(found, selection.grounds[number])
     selection.choose_all()
     return still_failed
 
@@ -139,7 +147,7 @@ def _reroute(selection: Selection, failed: Sequence[int], budget: int) -> list[i
 def _first_colourable(selection: Selection, number: int, kept: ColouredRoutes) -> tuple[Route, ...] | None:
     for narrowness in range(selection.narrowness[number], NARROWEST + 1):
         for routes in selection.options(number, narrowness):
-            found = kept.coloured(routes)
+            found = kept.coloured(routes, selection.grounds[number])
             if found is not None:
                 return found
     return None
@@ -147,17 +155,28 @@ def _first_colourable(selection: Selection, number: int, kept: ColouredRoutes) -
 
 def _narrower(selection: Selection, failed: Sequence[int]) -> list[int]:
     """The links that found no colour, and all that share a core with them, as far as they can become narrower."""
-    owners = [number for number, routes in enumerate(selection.chosen) for _ in routes]
-    footprints = Footprints([each for routes in selection.chosen for each in routes])
+    owners = _owners(selection)
+    footprints = _footprints(selection)
     around = {
         owners[touching]
         for number in failed
         for each in selection.chosen[number]
-        for touching in footprints.touching(each).tolist()
+        for touching in footprints.touching(each, selection.grounds[number]).tolist()
     }
     return [
         number for number in selection.order if number in around and selection.narrowness[number] < NARROWEST
     ]
+
+
+def _footprints(selection: Selection) -> Footprints:
+    """The cores of all routes, in the order of the links."""
+    routes = [each for chosen in selection.chosen for each in chosen]
+    return Footprints(routes, [selection.grounds[number] for number in _owners(selection)])
+
+
+def _owners(selection: Selection) -> list[int]:
+    """The link of each route."""
+    return [number for number, routes in enumerate(selection.chosen) for _ in routes]
 
 
 def _is_coloured(routes: Sequence[Route]) -> bool:
@@ -169,9 +188,10 @@ def _too_many_colours(
 ) -> ColouringError:
     column, row, routes = selection.traffic.busiest_core()
     core = Rectangle(column, row, 1, 1)
-    owners = [number for number, chosen in enumerate(selection.chosen) for _ in chosen]
-    footprints = Footprints([each for chosen in selection.chosen for each in chosen])
-    crossing = [owners[each] for each in footprints.touching(Route(UNCOLOURED, core, core)).tolist()]
+    owners = _owners(selection)
+    crossing = [
+        owners[each] for each in _footprints(selection).touching(Route(UNCOLOURED, core, core)).tolist()
+    ]
     return ColouringError(
         code="WSEC340",
         what="the links between kernels need more colours than the machine has",

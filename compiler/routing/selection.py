@@ -12,6 +12,7 @@ from wsec.compiler.cost.collectives import flight_cycles
 from wsec.compiler.plan import Rectangle
 from wsec.compiler.routing.bundles import Demand, all_bundles, first_bundles, single_passages
 from wsec.compiler.routing.fitting import fit
+from wsec.compiler.routing.footprints import Ground
 from wsec.compiler.routing.geometry import distance, longest_lane
 from wsec.compiler.routing.passages import detours, passages
 from wsec.compiler.routing.traffic import Traffic
@@ -44,11 +45,16 @@ class Selection:
         self.order = sorted(range(len(links)), key=lambda number: (-links[number].words, number))
         self.traffic = Traffic(width, height)
         self._fits_left = _MOST_FITS
-        self._peaks: dict[Route, tuple[int, int]] = {}  # of routes asked about since the traffic last changed
+        self._peaks: dict[
+            tuple[Route, tuple[Rectangle, ...]], tuple[int, int]
+        ] = {}  # of routes asked about since the traffic last changed
         self._words = [link.words for link in links]
         self._fabric = fabric
         self._interval = max(interval, 1)
         west, east = Rectangle(0, 0, 1, height), Rectangle(width - 1, 0, 1, height)
+        self.grounds = [Ground(number, link.ends) for number, link in enumerate(links)]
+        for ground in self.grounds:
+            self.traffic.claim(ground.rectangles)
         self._ends = [(link.source or west, link.target or east) for link in links]
         self._passages = [passages(*ends) for ends in self._ends]
         self._detours = [detours(*ends, width, height) for ends in self._ends]
@@ -78,7 +84,7 @@ class Selection:
         """Give the link these routes."""
         share = words_per_lane(self._words[number], routes)
         for route in routes:
-            self.traffic.add(route, share)
+            self.traffic.add(route, share, self.grounds[number].rectangles)
         self._peaks.clear()
         self.chosen[number] = routes
 
@@ -87,7 +93,7 @@ class Selection:
         routes = self.chosen[number]
         share = words_per_lane(self._words[number], routes)
         for route in routes:
-            self.traffic.remove(route, share)
+            self.traffic.remove(route, share, self.grounds[number].rectangles)
         self._peaks.clear()
         self.chosen[number] = ()
 
@@ -126,7 +132,10 @@ class Selection:
         """Sets of routes for the link: first those at the best places, then what fits beside others."""
         ways = self._passages[number]
         narrowness = self.narrowness[number]
-        yield first_bundles(ways, self._demand(number, narrowness))
+        best = first_bundles(ways, self._demand(number, narrowness))
+        yield best
+        if min(self._cost(number, each)[0] for each in best) > 0:
+            yield all_bundles(ways, self._demand(number, narrowness))  # some may pass crowded kernels by
         for parts in _INTERVAL_PARTS[narrowness]:
             if self._fits_left == 0:
                 return
@@ -155,7 +164,7 @@ class Selection:
 
     def _cost(self, number: int, routes: tuple[Route, ...]) -> Cost:
         """Colours over budget, cycles over the interval, cycles, colours: the least is best, in this order."""
-        peaks = [self._peak(route) for route in routes]
+        peaks = [self._peak(route, self.grounds[number].rectangles) for route in routes]
         words = words_per_lane(self._words[number], routes) + max(words for words, _ in peaks)
         colours = 1 + max(routes for _, routes in peaks)
         cycles = self._cycles(words)
@@ -166,11 +175,12 @@ class Selection:
             colours,
         )
 
-    def _peak(self, route: Route) -> tuple[int, int]:
+    def _peak(self, route: Route, ground: tuple[Rectangle, ...]) -> tuple[int, int]:
         """Words through the busiest port of the route, and routes through its busiest core."""
-        if route not in self._peaks:
-            self._peaks[route] = self.traffic.peak_words(route), self.traffic.peak_routes(route)
-        return self._peaks[route]
+        key = route, ground
+        if key not in self._peaks:
+            self._peaks[key] = self.traffic.peak_words(route), self.traffic.peak_routes(route, ground)
+        return self._peaks[key]
 
     def _peak_words(self, number: int) -> int:
         return max(map(self.traffic.peak_words, self.chosen[number]))

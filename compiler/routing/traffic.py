@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from wsec.compiler.routing.geometry import footprint, legs, single_turns
+from wsec.compiler.routing.geometry import footprint, legs, overlap, single_turns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from wsec.compiler.plan import Rectangle, Route
     from wsec.compiler.routing.geometry import Legs
+
+    Words = int | NDArray[np.int64]
 
 Number = TypeVar("Number", bound=np.integer[Any])
 
@@ -27,7 +29,9 @@ Number = TypeVar("Number", bound=np.integer[Any])
 class Traffic:
     """Loads of all ports of a region of `width` columns and `height` rows; it changes as routes come and go."""
 
-    def __init__(self, width: int, height: int) -> None:
+    def __init__(self, width: int, height: int, *, ramps: bool = True) -> None:
+        """No words yet; without `ramps` only the ports between cores are counted."""
+        self._ramps = ramps
         self._width = width
         self._height = height
         shape = (height, width)
@@ -40,13 +44,27 @@ class Traffic:
         # [r, c] is true where c < r.
         self._before_turn = np.tri(min(width, height), k=-1, dtype=np.bool_)
 
-    def add(self, route: Route, words: int) -> None:
-        """Put `words` on every port of every lane of the route."""
-        self._change(route, words, 1)
+    @property
+    def leaving(self) -> dict[str, NDArray[np.int64]]:
+        """Words that leave each core by the port, [height, width], by port: N, E, S, W."""
+        return {"N": self._rows[1], "E": self._columns[0], "S": self._rows[0], "W": self._columns[1]}
 
-    def remove(self, route: Route, words: int) -> None:
+    def claim(self, rectangles: Sequence[Rectangle]) -> None:
+        """Count the fans of a link, which fill the rectangles at its ends: one use of every core."""
+        for rectangle in rectangles:
+            cut = _cut(self._routes, rectangle)
+            np.add(cut, 1, out=cut)
+
+    def add(self, route: Route, words: Words, ground: Sequence[Rectangle] = ()) -> None:
+        """Put words on every port of the lanes of the route: as many on each, or `[lanes]`.
+
+        Cores in the `ground` of its link, which was claimed, are not counted again.
+        """
+        self._change(route, np.asarray(words, np.int64), 1, ground)
+
+    def remove(self, route: Route, words: Words, ground: Sequence[Rectangle] = ()) -> None:
         """Take away what `add` put there."""
-        self._change(route, -words, -1)
+        self._change(route, -np.asarray(words, np.int64), -1, ground)
 
     def peak_words(self, route: Route) -> int:
         """Words through the busiest port that a lane of the route uses."""
@@ -60,9 +78,12 @@ class Traffic:
                 np.maximum(peaks, (loads if mask is None else loads * mask).max(axis=1), out=peaks)
         return peaks
 
-    def peak_routes(self, route: Route) -> int:
-        """Routes through the core of the route that most routes use."""
-        return max(int(_cut(self._routes, band).max()) for band in footprint(route))
+    def peak_routes(self, route: Route, ground: Sequence[Rectangle] = ()) -> int:
+        """Routes through the core of the route that most others use; its own claim on its `ground` is none of them."""
+        self._count(route, -1, ground, bands=False)
+        peak = max(int(_cut(self._routes, band).max()) for band in footprint(route))
+        self._count(route, 1, ground, bands=False)
+        return peak
 
     def busiest_port(self) -> tuple[int, int, int]:
         """Column and row of the core with the port that most words pass, the first one, and how many pass it."""
@@ -74,17 +95,28 @@ class Traffic:
         """Column and row of the core that most routes use, the first in reading order, and how many use it."""
         return _peak(self._routes)
 
-    def _change(self, route: Route, words: int, routes: int) -> None:
+    def _change(
+        self, route: Route, words: NDArray[np.int64], routes: int, ground: Sequence[Rectangle]
+    ) -> None:
+        by_lane = words[:, None] if words.ndim else words
         for loads, mask in self._ports(route):
-            np.add(loads, words if mask is None else mask * np.int64(words), out=loads)
-        for rectangle in footprint(route):
-            band = _cut(self._routes, rectangle)
-            np.add(band, routes, out=band)
+            np.add(loads, by_lane if mask is None else mask * by_lane, out=loads)
+        self._count(route, routes, (), bands=True)
+        self._count(route, -routes, ground, bands=False)
+
+    def _count(self, route: Route, routes: int, ground: Sequence[Rectangle], *, bands: bool) -> None:
+        """Change the count of routes on the bands of a route, or on the cores where it begins and ends on its ground."""
+        strips = dict.fromkeys((route.source, route.target))
+        ends = [strip for strip in strips if any(overlap(strip, rectangle) for rectangle in ground)]
+        for rectangle in footprint(route) if bands else ends:
+            cut = _cut(self._routes, rectangle)
+            np.add(cut, routes, out=cut)
 
     def _ports(self, route: Route) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_] | None]]:
         """Views `[lanes, any]` of the loads of the ports of every lane, each with a mask of those that it does use."""
-        yield _lanes_of(self._sent, route.source), None
-        yield _lanes_of(self._received, route.target)[:: -1 if route.mirrored else 1], None
+        if self._ramps:
+            yield _lanes_of(self._sent, route.source), None
+            yield _lanes_of(self._received, route.target)[:: -1 if route.mirrored else 1], None
         for number, part in enumerate(single_turns(route)):
             frame = legs(part, self._width, self._height)
             backwards = frame.flip_rows != (number > 0 and route.via_mirrored)

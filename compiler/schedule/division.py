@@ -359,13 +359,17 @@ def joined_phases(decisions: Sequence[Decision]) -> tuple[Phase, ...]:
         for kernel in decision.phase.kernels
         for output in kernel.outputs
     }
-    return tuple(
-        replace(
-            decision.phase,
-            links=tuple(_from_producer(link, producer) for link in decision.phase.links),
-        )
-        for decision in decisions
+    return tuple(_with_producers(decision.phase, producer) for decision in decisions)
+
+
+def _with_producers(phase: Phase, producer: dict[str, str]) -> Phase:
+    links = tuple(_from_producer(link, producer) for link in phase.links)
+    names = {old.name: new.name for old, new in zip(phase.links, links, strict=True)}
+    circuits = tuple(
+        replace(circuit, name=names[circuit.name]) if circuit.purpose == "link" else circuit
+        for circuit in phase.circuits
     )
+    return replace(phase, links=links, circuits=circuits)
 
 
 def _from_producer(link: Link, producer: dict[str, str]) -> Link:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -112,6 +112,28 @@ def test_trees_cover_the_rectangle_share_no_core_and_have_their_roots_where_lane
     assert len(seen) == case.words.size
 
 
+@given(cases(), st.data())
+def test_idle_lanes_leave_their_cores_to_the_others(case: Case, data: st.DataObject) -> None:
+    """Whichever lanes have words: their trees cover the rectangle, and hops are counted along them."""
+    lanes = sum(route.lanes for route in case.routes)
+    drawn = data.draw(st.lists(st.booleans(), min_size=lanes, max_size=lanes).filter(any))
+    entering = tuple(replace(route, source=route.target, target=route.source) for route in case.routes)
+    fan = spread_fan(entering, case.rectangle, np.array(drawn))
+    roots = _roots(case.routes)
+    children = _children(fan, [root for root, active in zip(roots, drawn, strict=True) if active])
+    seen = 0
+    for lane, root in enumerate(roots):
+        if drawn[lane]:
+            cells = _walk(root, children, fan)
+            seen += len(cells)
+            for rank, cell in enumerate(cells):
+                assert (fan.lane[cell], fan.order[cell]) == (lane, rank)
+                assert fan.end[cell] == rank + len(_walk(cell, children, fan))
+                assert all(fan.depth[child] == fan.depth[cell] + 1 for child in children.get(cell, []))
+            assert fan.depth[root] == 0
+    assert seen == case.words.size
+
+
 @given(cases())
 def test_a_tree_has_no_branch_that_a_switch_has_no_position_for(case: Case) -> None:
     """A router has its own words and at most three neighbours' to let pass, one after the other."""
@@ -146,7 +168,7 @@ def test_ranges_of_rows_rise_and_leave_no_more_columns_beside_the_lanes_than_the
     """Every lane has a row, and the columns at which lanes turn lie in the rectangle."""
     lanes = data.draw(st.integers(1, len(weights)))
     first = data.draw(st.integers(0, len(weights) - lanes))
-    bounds = row_bounds(np.array(weights, np.int64), first, lanes, width)
+    bounds = row_bounds(np.array(weights, np.int64), first + np.arange(lanes), width)
     assert bounds[0] == 0
     assert bounds[-1] == len(weights)
     assert (np.diff(bounds) >= 1).all()

@@ -79,7 +79,7 @@ def test_host_links_run_straight_from_column_0_and_to_the_last_column() -> None:
     links = [RoutingLink("in", None, kernel, 128_000), RoutingLink("out", kernel, None, 128_000)]
     entering, leaving = route(links, width=64, height=64, target=MESH, interval=6400)
     assert entering.routes == (Route(0, Rectangle(0, 10, 1, 40), Rectangle(20, 10, 1, 40)),)
-    assert leaving.routes == (Route(0, Rectangle(29, 10, 1, 40), Rectangle(63, 10, 1, 40)),)
+    assert leaving.routes == (Route(1, Rectangle(29, 10, 1, 40), Rectangle(63, 10, 1, 40)),)
     assert entering.cycles == 3200 + 20 + 2 * 2
     assert leaving.cycles == 3200 + 34 + 2 * 2
 
@@ -115,13 +115,14 @@ def test_an_overloaded_port_is_counted_in_every_link_that_uses_it() -> None:
 
 
 def test_links_become_narrower_where_colours_are_scarce() -> None:
-    """One colour, two links into the same side: each takes half of it, which the interval allows."""
-    a, b, c = (Rectangle(4 * i, 0, 4, 4) for i in range(3))
-    links = [RoutingLink("near", b, c, 400), RoutingLink("far", a, c, 400)]
-    routed = route(links, width=12, height=4, target=with_colours(1), interval=200)
-    assert [each.colour for result in routed for each in result.routes] == [0, 0]
-    assert [result.lanes for result in routed] == [2, 2]
-    assert all(result.interval <= 200 for result in routed)
+    """One colour, and kernels that lie in the way: the lanes run past them, which the interval allows."""
+    a, b = Rectangle(0, 0, 2, 4), Rectangle(10, 0, 2, 4)
+    c, d = Rectangle(4, 0, 2, 1), Rectangle(7, 0, 2, 1)
+    links = [RoutingLink("far", a, b, 400), RoutingLink("near", c, d, 40)]
+    far, near = route(links, width=12, height=4, target=with_colours(1), interval=200)
+    assert [each.colour for result in (far, near) for each in result.routes] == [0, 0]
+    assert 2 <= far.lanes <= 3
+    assert far.interval <= 200
 
 
 def test_too_many_colours_names_the_core_the_links_and_the_budget() -> None:

@@ -216,6 +216,19 @@ def test_cycles_and_intervals_are_those_of_the_busiest_port(
         assert result.cycles == peak + 2 * hops + 2 * 2  # a hop takes 2 cycles on WSE-3, and so does a ramp
 
 
+def used(link: RoutingLink, result: RoutedLink) -> list[tuple[int, int]]:
+    """Every core of the kernels at both ends once, and those between them once for each route."""
+    ground = {
+        (x, y)
+        for end in (link.source, link.target)
+        if end
+        for y in range(end.y, end.y + end.height)
+        for x in range(end.x, end.x + end.width)
+    }
+    passed = [core for each in result.routes for path in lanes(each) for core in set(path) - ground]
+    return [*ground, *passed]
+
+
 @settings(max_examples=150, deadline=None)
 @given(problems(), st.integers(1, 2000))
 def test_summary_counts_what_the_lanes_use(
@@ -226,7 +239,7 @@ def test_summary_counts_what_the_lanes_use(
     routed = route(links, width=width, height=height, target=WSE2, interval=interval)
     summary = summarize_routing(links, routed, width=width, height=height)
     routes = [each for result in routed for each in result.routes]
-    through = Counter(core for each in routes for path in lanes(each) for core in set(path))
+    through = Counter(core for link, result in zip(links, routed, strict=True) for core in used(link, result))
     assert summary.colours_used == len({each.colour for each in routes})
     assert summary.colour_bound == max(through.values(), default=0)
     assert summary.colour_bound <= summary.colours_used
