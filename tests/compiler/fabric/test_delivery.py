@@ -15,7 +15,7 @@ from wsec.compiler.sharding import DimensionSharding, Mesh, MeshAxis, Sharding, 
 def _fan(lane: np.ndarray, order: np.ndarray | None = None) -> Fan:
     lane = lane.astype(np.int32)
     ranks = np.arange(lane.size, dtype=np.int32).reshape(lane.shape) if order is None else order
-    return Fan(lane, ranks, ranks, lane.astype(np.int8), lane.astype(np.int8))
+    return Fan(lane, ranks, ranks, lane.astype(np.int8), lane.astype(np.int8), ranks)
 
 
 @st.composite
