@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from legal_plans import network_plan
 
 from wsec.compiler.plan import Circuit, Plan, RouterArea, Wafer
 from wsec.compiler.plan_checker.fabric import check_fabric
+
+if TYPE_CHECKING:
+    from wsec.compiler.plan_checker.findings import Finding
 
 NAME = "x to conv.x"
 WHERE = f"circuit of link {NAME}, colour 0"
@@ -27,10 +31,15 @@ def plan_of(*circuits: Circuit) -> Plan:
     return replace(plan, target=target, wafers=(Wafer((replace(phase, circuits=circuits),)),))
 
 
+def circuit_findings(*circuits: Circuit) -> list[Finding]:
+    """What is found on circuits themselves, not on where their streams lead."""
+    return [item for item in check_fabric(plan_of(*circuits)) if item.code == "WSEC554"]
+
+
 def findings(*areas: RouterArea, colour: int = 0, purpose: str = "link", name: str = NAME) -> list[str]:
     """What is found on the areas, but that other links have no circuit."""
     circuit = Circuit(colour, purpose, name, areas)  # type: ignore[arg-type] # tests name what does not exist
-    found = check_fabric(plan_of(circuit))
+    found = circuit_findings(circuit)
     return [str(item) for item in found if not (item.expected == "a circuit" and item.found == "none")]
 
 
@@ -108,9 +117,7 @@ def test_two_settings_of_a_colour() -> None:
 def test_two_circuits_of_a_colour() -> None:
     """Two links of one colour on a core."""
     other = Circuit(0, "link", "y to product.a", (RouterArea(1, 1, 1, 1, ("R>E",)),))
-    found = [
-        item for item in check_fabric(plan_of(Circuit(0, "link", NAME, ROWS), other)) if item.found != "none"
-    ]
+    found = [item for item in circuit_findings(Circuit(0, "link", NAME, ROWS), other) if item.found != "none"]
     assert [str(item) for item in found] == [
         (
             f"WSEC554 {WHERE}, and circuit of link y to product.a, colour 0: a core has one setting of a colour; "
@@ -152,7 +159,7 @@ def test_circuit_that_nothing_uses(purpose: str, name: str) -> None:
 
 def test_circuits_that_are_missing() -> None:
     """Each link without a circuit is named, as soon as the phase has circuits."""
-    found = check_fabric(plan_of(Circuit(0, "link", NAME, ROWS)))
+    found = circuit_findings(Circuit(0, "link", NAME, ROWS))
     assert [item.where for item in found] == [
         "link y to product.a, colour 0",
         "link p to sum.e0, colour 0",
@@ -196,9 +203,7 @@ def test_what_leads_into_another_circuit() -> None:
     """A neighbour that takes the words for another link is no neighbour."""
     other = Circuit(0, "link", "y to product.a", ROWS[2:])
     found = [
-        item
-        for item in check_fabric(plan_of(Circuit(0, "link", NAME, ROWS[:2]), other))
-        if item.found != "none"
+        item for item in circuit_findings(Circuit(0, "link", NAME, ROWS[:2]), other) if item.found != "none"
     ]
     assert [item.found for item in found] == [
         "W>R, circuit of link y to product.a, colour 0; 1 more such",
