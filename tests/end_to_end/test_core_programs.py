@@ -1,4 +1,4 @@
-"""Core programs of compiled kernels, interpreted without a fabric, against ordered arithmetic."""
+"""Core programs of compiled kernels against ordered arithmetic: interpreted, and on the simulator's engines without a fabric."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import pytest
-from program_interpreter import interpreted
+from program_interpreter import interpreted, on_engine
 
 from simulated_kernels import CONFIGURATIONS
 from wsec.compiler.plan_io import LoadedPlan
@@ -40,6 +40,9 @@ def test_programs_give_the_bits_of_ordered_arithmetic(configuration: Configurati
         found = interpreted(kernel, tensors | constants)
         expected = tensors[kernel.outputs[0].tensor].astype(np.float32)
         np.testing.assert_array_equal(found.view(np.int32), expected.view(np.int32), kernel.kind)
+        if not kernel.collectives:
+            simulated, _ = on_engine(kernel, tensors | constants)
+            np.testing.assert_array_equal(simulated.view(np.int32), expected.view(np.int32), kernel.kind)
 
 
 def test_there_are_enough_configurations() -> None:

@@ -7,6 +7,7 @@ whose order is that of `wsec.runtime.collectives`.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +16,19 @@ from wsec.runtime.blocks import gather, scatter
 from wsec.runtime.collectives import combine
 from wsec.runtime.executor import block_fill
 from wsec.runtime.programs.context import Combine, KernelContext
+from wsec.runtime.programs.kinds.geometry import by_core
 from wsec.runtime.programs.kinds.registry import COMPUTE
-from wsec.runtime.simulator.instructions import CopyListed, Instruction, LookUp, Loop, Operation, Vector
+from wsec.runtime.simulator.instructions import (
+    CopyListed,
+    CoreProgram,
+    Instruction,
+    LookUp,
+    Loop,
+    Operation,
+    ProgramArea,
+    Vector,
+)
+from wsec.runtime.simulator.simulation import Simulation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +42,54 @@ if TYPE_CHECKING:
 
 def interpreted(kernel: Kernel, tensors: Mapping[str, Array]) -> Array:
     """The kernel's output, in the shape of its view, as its cores' programs leave it."""
+    prepared = prepare(kernel, tensors)
+    context, cores = prepared.context, prepared.cores
+    before = {role: cores.read(block.address, block.words) for role, block in context.blocks.items()}
+    with np.errstate(all="ignore"):
+        cores.run(prepared.instructions, ())
+    for role, block in context.blocks.items():
+        np.testing.assert_array_equal(
+            cores.read(block.address, block.words), before[role], f"{role} was overwritten"
+        )
+    return prepared.output()
+
+
+def on_engine(kernel: Kernel, tensors: Mapping[str, Array]) -> tuple[Array, int]:
+    """The same by the engines of the simulator, for kernels whose cores do not talk, and the cycles that they took."""
+    prepared = prepare(kernel, tensors)
+    mesh, cores = kernel.mesh, prepared.cores
+    program = CoreProgram(tuple(prepared.instructions))
+    area = ProgramArea(
+        0, 0, mesh.width, mesh.height, program, prepared.context.words, tuple(prepared.context.lists)
+    )
+    simulation = Simulation((), (area,), width=mesh.width, height=mesh.height)
+    before = by_core(cores.memory, mesh)
+    for y, x in np.ndindex(mesh.height, mesh.width):
+        simulation.memory(x, y)[:] = before[y, x]
+    cycles = simulation.run_to_end().cycles
+    memory = simulation.memories(0).reshape(mesh.height, mesh.width, -1)
+    cores.memory = cores.by_mesh(memory)
+    return prepared.output(), cycles
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A kernel's program, and the memories of its cores when it begins."""
+
+    context: KernelContext
+    instructions: list[Instruction]
+    cores: _Cores
+
+    def output(self) -> Array:
+        """The kernel's output, in the shape of its view, as it now lies in the memories."""
+        kernel, output = self.context.kernel, self.context.output()
+        read = self.cores.read(output.address, output.words)
+        blocks = read.reshape((*kernel.mesh.shape, *output.shape))
+        return gather(blocks, kernel.outputs[0].sharding, kernel.mesh)
+
+
+def prepare(kernel: Kernel, tensors: Mapping[str, Array]) -> Prepared:
+    """The program of a kernel, and memories with its inputs."""
     context = KernelContext(kernel)
     instructions = COMPUTE[kernel.kind](context)
     cores = _Cores(context)
@@ -38,16 +98,7 @@ def interpreted(kernel: Kernel, tensors: Mapping[str, Array]) -> Array:
         blocks = scatter(values, item.sharding, kernel.mesh, block_fill(kernel, item))
         block = context.block(item.role)
         cores.write(block.address, blocks.reshape(*blocks.shape[: len(kernel.mesh.axes)], -1))
-    before = {role: cores.read(block.address, block.words) for role, block in context.blocks.items()}
-    with np.errstate(all="ignore"):
-        cores.run(instructions, ())
-    for role, block in context.blocks.items():
-        np.testing.assert_array_equal(
-            cores.read(block.address, block.words), before[role], f"{role} was overwritten"
-        )
-    made, output = kernel.outputs[0], context.output()
-    read = cores.read(output.address, output.words)
-    return gather(read.reshape((*kernel.mesh.shape, *output.shape)), made.sharding, kernel.mesh)
+    return Prepared(context, instructions, cores)
 
 
 class _Cores:
@@ -60,16 +111,16 @@ class _Cores:
         self.memory = np.zeros((*self.mesh.shape, context.words), np.float32)
         for address, values in context.constants.items():
             shape = (self.mesh.height, self.mesh.width, values.shape[2])
-            self.write(address, self._by_mesh(np.broadcast_to(values, shape)))
+            self.write(address, self.by_mesh(np.broadcast_to(values, shape)))
         self.lists = []
         for lists in context.lists:
             parts = np.split(lists.addresses, lists.starts[1:-1])
             cores = np.arange(self.mesh.height * self.mesh.width).reshape(
                 self.mesh.height, self.mesh.width, 1
             )
-            self.lists.append([parts[core] for core in self._by_mesh(cores).ravel()])
+            self.lists.append([parts[core] for core in self.by_mesh(cores).ravel()])
 
-    def _by_mesh(self, values: Array) -> Array:
+    def by_mesh(self, values: Array) -> Array:
         """Values [height, width, n] as [mesh axes, n]."""
         axes = self.mesh.axes
         rows = [index for index, axis in enumerate(axes) if axis.side == "rows"]
