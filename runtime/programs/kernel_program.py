@@ -217,11 +217,10 @@ class _Builder:
         ready = [self._arrival_tasks(sample) for sample in range(self.samples)]
         sends: dict[tuple[int, int], int] = {}
         for sample in range(self.samples):
-            for number, item in enumerate(self.incoming):
-                if sample == 0:
-                    self.main += [Start(ready[s][0][number]) for s in range(min(item.slots, self.samples))]
             if sample == 0:
-                self.main += [Start(tasks[1]) for tasks in ready if tasks[1]]
+                self._begin(ready)
+            if ready[sample][1] and self._in_turn():
+                self.main.append(Start(ready[sample][1]))
             self.main += [
                 Join(task) for task in ([ready[sample][1]] if ready[sample][1] else ready[sample][0])
             ]
@@ -241,11 +240,32 @@ class _Builder:
                 sends[sample, number] = self._send_task(words, feature, sample, before)
                 self.main.append(Start(sends[sample, number]))
 
+    def _begin(self, ready: Sequence[tuple[list[int], int]]) -> None:
+        """Let as many samples in as there are buffers. A task is joined only after it was started."""
+        for number, item in enumerate(self.incoming):
+            self.main += [Start(ready[sample][0][number]) for sample in range(min(item.slots, self.samples))]
+        if not self._in_turn():
+            self.main += [Start(across) for _, across in ready[: self._least_slots()] if across]
+
+    def _in_turn(self) -> bool:
+        """Whether exchanges across wait for the sample's turn: one of them shares a circuit with one of the last side."""
+        sides = [
+            {each.exchange for item in self.incoming for each in item.exchanges if each.late == late}
+            for late in (False, True)
+        ]
+        return bool(sides[0] & sides[1])
+
+    def _least_slots(self) -> int:
+        return min((item.slots for item in self.incoming), default=self.samples)
+
     def _refill(self, ready: Sequence[tuple[list[int], int]], sample: int, *, direct: bool) -> None:
         """Let the next sample into the buffers that this one has left."""
         for number, item in enumerate(self.incoming):
             if (not item.buffers) == direct and sample + item.slots < self.samples:
                 self.main.append(Start(ready[sample + item.slots][0][number]))
+        following = sample + self._least_slots()
+        if direct and following < self.samples and ready[following][1] and not self._in_turn():
+            self.main.append(Start(ready[following][1]))
 
     def _arrival_tasks(self, sample: int) -> tuple[list[int], int]:
         """A task for each link, and one for the exchanges across; 0 where there are none."""
@@ -266,7 +286,8 @@ class _Builder:
             arrivals.append(
                 self._task([*before, _OnColour(item.feature, self.context.word_list(lists), sends=False)])
             )
-        across: list[Instruction | _OnColour] = []
+        each = self._tasks_of_a_sample()
+        across: list[Instruction | _OnColour] = [Join(len(self.tasks) + 1 - each)] if sample else []
         for number, item in enumerate(self.incoming):
             steps = [
                 step
@@ -275,14 +296,15 @@ class _Builder:
                 for step in self._exchange(item, each, sample)
             ]
             across += [Join(arrivals[number]), *steps]
-        if any(not each.late for item in self.incoming for each in item.exchanges):
-            return arrivals, self._task(across)
-        return arrivals, 0
+        return arrivals, self._task(across) if each > len(arrivals) else 0
+
+    def _tasks_of_a_sample(self) -> int:
+        """One for each link, and one where there are exchanges across."""
+        return len(self.incoming) + any(not each.late for item in self.incoming for each in item.exchanges)
 
     def _arrival(self, sample: int, number: int) -> int:
         """The number of a task that `_arrival_tasks` made: they are made sample by sample."""
-        each = len(self.incoming) + any(not e.late for item in self.incoming for e in item.exchanges)
-        return sample * each + number + 1
+        return sample * self._tasks_of_a_sample() + number + 1
 
     def _take_turn(self, item: _Incoming, sample: int) -> None:
         """Bring the block of an input together from what waits at the cores."""
