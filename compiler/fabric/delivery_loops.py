@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.int32]
 
 NOWHERE = -1
+MOST_SHARES = 4  # times its share of a stream is what a core gets at most by one rule
 _FEW = 4  # members that are looked at one by one
 _WORDS, _SEEN, _CORES, _BEGIN = range(4)  # what is counted of blocks and lines while the words of a lane land
 
@@ -151,7 +152,7 @@ def land(
         words = word_blocks[streams[lane] : streams[lane + 1]]
         group = group_cores[group_starts[lane] : group_starts[lane + 1]]
         _count_cores(group, core_blocks, block_lines, blocks, lines)
-        stray = _count_words(words, block_lines, blocks, lines)
+        stray = _count_words(words, len(group), block_lines, blocks, lines)
         owned = _cores_of_blocks(group, core_blocks, blocks)
         on_lines = _cores_of_lines(group, core_blocks, block_lines, lines)
         strays = 0
@@ -159,7 +160,7 @@ def land(
             block = words[number]
             if block < 0:
                 continue
-            line = _line(block, block_lines, lines)
+            line = _line(block, block_lines, lines, 2)
             if blocks[_CORES, block] > 0:
                 core = owned[_turn(blocks, block)]
             elif line >= 0:
@@ -182,10 +183,10 @@ def _turn(counts: Indices, key: int) -> int:
 
 
 @compiled
-def _line(block: int, block_lines: Indices, lines: Indices) -> int:
+def _line(block: int, block_lines: Indices, lines: Indices, families: int) -> int:
     """The line on which words of a block land that has no core in the group: across, else the other; -1 for neither."""
     found: int = NOWHERE
-    for family in (1, 0):
+    for family in range(families - 1, -1, -1):
         if lines[_CORES, block_lines[family, block]] > 0:
             found = block_lines[family, block]
     return found
@@ -203,19 +204,32 @@ def _count_cores(
 
 
 @compiled
-def _count_words(words: Numbers, block_lines: Indices, blocks: Indices, lines: Indices) -> int:
-    """Count the words of blocks and, where those have no core in the group, of lines; the rest is returned."""
+def _count_words(words: Numbers, cores: int, block_lines: Indices, blocks: Indices, lines: Indices) -> int:
+    """Count the words of blocks, of lines across and of lines, each of what is left by those before; the rest is returned.
+
+    Blocks and lines that would get too many words for a core lose their cores.
+    """
+    landing = 0
+    for block in words:
+        if block >= 0:
+            blocks[_WORDS, block] += 1
+            landing += 1
+    most = MOST_SHARES * -(-landing // max(cores, 1))
+    for block in words:
+        if block >= 0 and blocks[_WORDS, block] > most * blocks[_CORES, block]:
+            blocks[_CORES, block] = 0
+    for family in range(2):
+        for block in words:
+            if block >= 0 and blocks[_CORES, block] == 0 and _line(block, block_lines, lines, family) < 0:
+                lines[_WORDS, block_lines[family, block]] += 1
+        for block in words:
+            line = block_lines[family, block]
+            if block >= 0 and lines[_WORDS, line] > most * lines[_CORES, line]:
+                lines[_CORES, line] = 0
     stray = 0
     for block in words:
-        if block < 0:
-            continue
-        blocks[_WORDS, block] += 1
-        if blocks[_CORES, block] == 0:
-            line = _line(block, block_lines, lines)
-            if line < 0:
-                stray += 1
-            else:
-                lines[_WORDS, line] += 1
+        if block >= 0 and blocks[_CORES, block] == 0 and _line(block, block_lines, lines, 2) < 0:
+            stray += 1
     return stray
 
 
@@ -226,6 +240,8 @@ def _cores_of_blocks(group: Numbers, core_blocks: Numbers, blocks: Indices) -> N
     free = 0
     for core in group:
         block = core_blocks[core]
+        if blocks[_CORES, block] == 0:
+            continue
         if blocks[_SEEN, block] == 0:
             blocks[_BEGIN, block] = free
             free += blocks[_CORES, block]
@@ -244,7 +260,7 @@ def _cores_of_lines(group: Numbers, core_blocks: Numbers, block_lines: Indices, 
     for core in group:
         for family in range(2):
             line = block_lines[family, core_blocks[core]]
-            if lines[_WORDS, line] == 0:
+            if lines[_WORDS, line] == 0 or lines[_CORES, line] == 0:
                 continue
             if lines[_SEEN, line] == 0:
                 lines[_BEGIN, line] = free

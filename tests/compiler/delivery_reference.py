@@ -10,7 +10,7 @@ import numpy as np
 from wsec.compiler.sharding import block_indices
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from delivery_examples import Core, Words
 
@@ -70,6 +70,15 @@ class DeliveryReference:
         """The cores whose block is that to which the word belongs, in row-major order."""
         return [core for core, block in self.blocks.items() if block == self.owner_block[word]]
 
+    def _on(self, side: int) -> Callable[[int], list[Core]]:
+        """For each word all cores in the rows (0) or columns (1) of its owners."""
+
+        def cores(word: int) -> list[Core]:
+            lines = {core[side] for core in self.owners(word)}
+            return [core for core in self.blocks if core[side] in lines]
+
+        return cores
+
     def landed(
         self, groups: Sequence[Words], streams: Sequence[Words], final: str, *, from_host: bool
     ) -> Dealt:
@@ -81,28 +90,22 @@ class DeliveryReference:
         dealt: Dealt = defaultdict(list)
         for lane, stream in enumerate(streams):
             group = [core for core in self.blocks if groups[core[0]][core[1]] == lane]
-            same: dict[tuple[int, tuple[int, ...] | tuple[Core, ...]], list[int]] = defaultdict(list)
-            reached: dict[tuple[int, tuple[int, ...] | tuple[Core, ...]], list[Core]] = {}
-            for word in stream:
-                owners = self.owners(word)
-                if not owners:
-                    continue
-                lines = {core[side] for core in owners}
-                across = {core[1 - side] for core in owners}
-                rules: list[tuple[tuple[int, ...] | tuple[Core, ...], list[Core]]] = [
-                    (tuple(owners), [core for core in group if core in owners]),
-                    (tuple(sorted(across)), [core for core in group if core[1 - side] in across]),
-                    (tuple(sorted(lines)), [core for core in group if core[side] in lines]),
-                    ((), group),
-                ]
-                rule, (key, cores) = next(each for each in enumerate(rules) if each[1][1])
-                same[rule, key].append(word)
-                reached[rule, key] = cores
-            place = {
-                word: reached[key][number * len(reached[key]) // len(words)]
-                for key, words in same.items()
-                for number, word in enumerate(words)
-            }
+            place: dict[int, Core] = {}
+            left = [word for word in stream if self.owners(word)]
+            most = 4 * -(-len(left) // max(len(group), 1))
+            for cores_of in (self.owners, self._on(1 - side), self._on(side), lambda _: group):
+                same: dict[tuple[Core, ...], list[int]] = defaultdict(list)
+                for word in left:
+                    same[tuple(cores_of(word))].append(word)
+                for reached, words in same.items():
+                    cores = [core for core in group if core in reached]
+                    if len(words) <= most * len(cores):
+                        place |= {
+                            word: cores[number * len(cores) // len(words)]
+                            for number, word in enumerate(words)
+                        }
+                left = [word for word in left if word not in place]
+            assert not left
             for word in stream:
                 if word in place:
                     dealt[place[word]].append(word)
