@@ -14,6 +14,7 @@ from wsec.compiler.plan_checker.fabric.links import follow_link
 from wsec.compiler.plan_checker.fabric.purposes import check_purposes
 from wsec.compiler.plan_checker.fabric.routers import check_loose_ends, check_overlaps
 from wsec.compiler.plan_checker.fabric.streams import trace_link
+from wsec.compiler.plan_checker.findings import DELIVERY
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +66,10 @@ def _check_phase(phase: Phase, plan: Plan) -> list[Finding]:
         if own and len(own) == len(streams[link.name]):
             ends = (kernels.get(link.source), kernels.get(link.target))
             _, found = follow_link(link, ends, own, width)
-            findings += found
+            if any(each.direct or each.exchanges for each in phase.links):
+                findings += found
+            else:  # made before deliveries were decided
+                findings += [finding for finding in found if finding.code != DELIVERY]
     return findings
 
 

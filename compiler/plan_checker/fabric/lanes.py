@@ -31,6 +31,10 @@ class Lanes:
         """The port by which each leaves its first core; -1 where that is its last, too."""
         return _ports(self.corners)
 
+    def only(self, kept: NDArray[np.bool_]) -> Lanes:
+        """Some of the lanes."""
+        return Lanes(self.numbers[kept], self.corners[kept])
+
     def last_ports(self) -> Integers:
         """The port by which each comes to its last core; -1 where that is its first, too."""
         return _ports(self.corners[:, ::-1])

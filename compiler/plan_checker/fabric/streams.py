@@ -54,7 +54,7 @@ class Streams:
     """The streams of one circuit of a link, which have no fault.
 
     Attributes:
-        lanes: Of the link's routes, that the circuit serves.
+        lanes: Of the link's routes, that the circuit serves, but for idle ones.
         gathered: Trees over the producer, and the cores that send; empty from the host.
         run: Cores of the lanes between the trees.
         spread: Trees over the consumer, and the cores that receive; empty towards the host.
@@ -82,6 +82,9 @@ def trace_link(
     """
     colour = areas.circuits[circuit].colour
     lanes = lanes_of(link, colour)
+    if ends[0] is not None:  # a lane whose tree holds nothing is idle: it has no router
+        first = grid[lanes.corners[:, 0, 1], lanes.corners[:, 0, 0]]
+        lanes = lanes.only((first >= 0) & (areas.circuit[np.maximum(first, 0)] == circuit))
     mark = np.full(grid.shape, -1, np.int32)
     settings = areas.settings
     routers = Routers(grid, areas.setting, areas.circuit, settings.source, settings.outputs, mark)
