@@ -11,7 +11,7 @@ arrays that broadcast; one core has nothing to do and costs nothing. What instru
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -39,6 +39,7 @@ class CollectiveCost:
         links: N, links that carry them.
         distance: L, hops from the farthest core, as far as the way is not hidden behind other words.
         depth: D, steps of which each waits for the one before.
+        other: The same of another way through the collective, where now this and now that one takes longer.
     """
 
     contention: Array
@@ -46,14 +47,18 @@ class CollectiveCost:
     links: Array
     distance: Array
     depth: Array
+    other: CollectiveCost | None = None
 
     def cycles(self, fabric: Fabric) -> Array:
-        """T = max(C, E / N + L) + (2 T_R + 1) D, C and E / N by the words of a link in a cycle, L by the cycles of a hop."""
+        """T = max(C, E / N + L) + (2 T_R + 1) D, C and E / N by the words of a link in a cycle, L by the cycles of a hop.
+
+        Of two ways the longer one.
+        """
         rate = fabric.link_words_per_cycle
         streamed = self.energy / np.maximum(self.links, 1) / rate + fabric.hop_cycles * self.distance
         step = 2 * fabric.ramp_cycles + 1
         result: Array = np.maximum(self.contention / rate, streamed) + step * self.depth
-        return result
+        return result if self.other is None else np.maximum(result, self.other.cycles(fabric))
 
 
 def _cost(
@@ -61,8 +66,18 @@ def _cost(
 ) -> CollectiveCost:
     """The record, all 0 where there is one core."""
     several = np.asarray(cores) > 1
-    fields = (contention, energy, links, distance, depth)
-    return CollectiveCost(*(np.where(several, value, 0.0) for value in fields))
+    return CollectiveCost(
+        contention=np.where(several, contention, 0.0),
+        energy=np.where(several, energy, 0.0),
+        links=np.where(several, links, 0.0),
+        distance=np.where(several, distance, 0.0),
+        depth=np.where(several, depth, 0.0),
+    )
+
+
+def _way(cores: Values, words: Values, distance: Values, depth: Values) -> CollectiveCost:
+    """One way through a collective: so many words pass one link of it, behind each other."""
+    return _cost(cores, contention=words, energy=words, links=1, distance=distance, depth=depth)
 
 
 def flight_cycles(hops: int, fabric: Fabric) -> int:
@@ -97,14 +112,12 @@ def broadcast_2d(words: Values, width: Values, height: Values) -> CollectiveCost
 def reduce_star(words: Values, cores: Values, spacing: Values = 1.0) -> CollectiveCost:
     """All cores send to the first: B (P - 1) + 2 T_R + 2; the paper's table leaves out the hop of the last word.
 
-    All words share the last link, so E / N is taken there; the words of a farther core are on their way while those of
-    nearer ones come in, so L is a hop, or what the way of the farthest core is longer than that takes.
+    The words of a farther core are on their way while those of nearer ones come in. Where that way is longer than all words
+    take, it is what counts: B + P - 1 + 2 T_R + 1.
     """
     others = np.asarray(cores) - 1
-    energy = words * spacing * others * cores / 2
-    distance = np.maximum(spacing, spacing * others - words * (others - 1))
-    links = spacing * np.asarray(cores) / 2
-    return _cost(cores, contention=words * others, energy=energy, links=links, distance=distance, depth=1)
+    farthest = _way(cores, words, spacing * others, 1)
+    return replace(_way(cores, words * others, spacing, 1), other=farthest)
 
 
 def reduce_chain(words: Values, cores: Values, spacing: Values = 1.0) -> CollectiveCost:
@@ -115,40 +128,47 @@ def reduce_chain(words: Values, cores: Values, spacing: Values = 1.0) -> Collect
 
 
 def reduce_tree(words: Values, cores: Values, spacing: Values = 1.0) -> CollectiveCost:
-    """A binary tree: max(B log2 P, B P log2 P / (2 (P - 1)) + P - 1) + (2 T_R + 1) log2 P, with the next whole log2."""
-    others = np.asarray(cores) - 1
-    levels = np.ceil(np.log2(np.maximum(cores, 2)))
-    energy = words * spacing * np.asarray(cores) * levels / 2
-    return _cost(
-        cores,
-        contention=words * levels,
-        energy=energy,
-        links=spacing * others,
-        distance=spacing * others,
-        depth=levels,
-    )
+    """A binary tree: B log2 P + P - 1 + (2 T_R + 1) log2 P for powers of two.
+
+    A core has received everything before it sends, so the words of all levels follow each other. The paper's table has
+    max(B log2 P, B P log2 P / (2 (P - 1)) + P - 1) for the words and the way, as if levels overlapped. Other numbers of cores
+    are a whole tree of m, the largest power of two, and the tree of the rest, which comes last:
+    R(P) = max(R(m), R(P - m) + m + 2 T_R + 1) + B.
+    """
+    rest = np.maximum(np.asarray(cores, dtype=np.float64), 1)
+    before = outer = np.zeros_like(rest)
+    cost: CollectiveCost | None = None
+    while True:
+        levels = np.floor(np.log2(rest))
+        whole = 2**levels
+        split = whole < rest
+        way = _way(cores, words * (levels + outer + split), spacing * (before + whole - 1), levels + outer)
+        cost = way if cost is None else replace(way, other=cost)
+        if not split.any():
+            return cost
+        rest = np.where(split, rest - whole, rest)
+        before, outer = before + split * whole, outer + split
 
 
 def reduce_in_groups(words: Values, cores: Values, group: Values, spacing: Values = 1.0) -> CollectiveCost:
-    """Chains in groups of S cores, then a chain of their first cores: C = 2 B, D = S - 1 + ceil(P / S) - 1.
+    """Chains in G groups of S cores, then a chain of their first cores: C = 2 B, D = S - 1 + G - 1.
 
-    Two-phase is S = ceil(sqrt P): depth 2 sqrt P - 2.
+    Two-phase is S = ceil(sqrt P): depth 2 sqrt P - 2. The first core of a group adds the stream of the groups behind it when it has
+    added its own group: 2 B + P - 1 - r + (2 T_R + 1) (S + G - 3), where r cores are in the last group, whose first core
+    waits for none. With few words the way from the very last core is longer: B + P - 1 + (2 T_R + 1) (r + G - 2).
     """
     cores, group = np.asarray(cores, dtype=np.float64), np.asarray(group, dtype=np.float64)
-    size = np.minimum(group, cores)
-    groups = np.ceil(cores / np.maximum(size, 1))
-    inside, between = cores - groups, size * (groups - 1)
-    busiest = words * np.where((size > 1) & (groups > 1), 2, 1)
-    hops = spacing * (cores - 1)
-    depth = size - 1 + groups - 1
-    return _cost(
+    size = np.maximum(1, np.minimum(group, cores))
+    groups = np.ceil(cores / size)
+    last = cores - size * (groups - 1)
+    twice = (groups > 1) & (size > 1)
+    waiting = _way(
         cores,
-        contention=busiest,
-        energy=words * spacing * (inside + between),
-        links=hops,
-        distance=hops,
-        depth=depth,
+        words * np.where(twice, 2, 1),
+        spacing * np.where(twice, cores - 1 - last, cores - 1),
+        np.where(twice, size + groups - 3, cores - 1),
     )
+    return replace(waiting, other=_way(cores, words, spacing * (cores - 1), last + groups - 2))
 
 
 def reduction(
@@ -171,19 +191,13 @@ def reduction(
 def all_reduce_ring(words: Values, cores: Values, spacing: Values = 1.0) -> CollectiveCost:
     """Reduce-scatter and all-gather around a line and back: 2 (P - 1) B / P + 4 P - 6 + 2 (P - 1) (2 T_R + 1).
 
-    A part is a whole number of words.
+    A part is a whole number of words. A core receives and sends every word, which are two instructions on one datapath: with
+    many words that takes longer, 4 (P - 1) B / P and twice the way back.
     """
     cores = np.asarray(cores, dtype=np.float64)
     steps, part = 2 * (cores - 1), np.ceil(np.asarray(words) / np.maximum(cores, 1))
-    links = 2 * spacing * (cores - 1)
-    return _cost(
-        cores,
-        contention=steps * part,
-        energy=steps * part * links,
-        links=links,
-        distance=spacing * (4 * cores - 6),
-        depth=steps,
-    )
+    busy = _way(cores, 2 * steps * part, 2 * spacing * (cores - 2), 0)
+    return replace(_way(cores, steps * part, spacing * (4 * cores - 6), steps), other=busy)
 
 
 def all_reduce_cycles(

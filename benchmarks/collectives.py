@@ -1,0 +1,132 @@
+"""Collectives on a line: cycles by the formulas of the cost model, cycles of the simulator, and the error.
+
+    .venv/bin/python benchmarks/collectives.py --target wse2 --cores 4 16 64 --words 1 16 256 --json results.json
+
+The simulator runs the compiler's own circuits; its engines take a word a cycle and nothing for an instruction, as in the
+published model. Every run's numbers are compared with numpy's: a wrong sum ends the program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from line_programs import broadcast_line, exchange_line, reduce_line, ring_line
+from wsec.compiler.cost.collective_uses import TREES
+from wsec.compiler.cost.collectives import (
+    all_gather,
+    all_reduce_ring,
+    best_group,
+    broadcast,
+    halo_exchange_cycles,
+    lower_bound_cycles,
+    reduction,
+)
+from wsec.compiler.fabric.line_trees import group_of
+from wsec.compiler.plan import Exchange
+from wsec.compiler.target import load_target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from wsec.compiler.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One collective of one size; cycles."""
+
+    collective: str
+    cores: int
+    words: int
+    bound: float
+    formula: float
+    simulated: int
+
+    @property
+    def error(self) -> float:
+        """Of the formula, in parts of the simulated cycles."""
+        return self.formula / self.simulated - 1
+
+
+def measure(cores: int, words: int, target: Target) -> Iterator[Row]:
+    """Every collective for this many cores and words.
+
+    Raises:
+        AssertionError: A simulated sum is wrong.
+    """
+    fabric = target.fabric
+    held = np.random.default_rng(0).integers(-9, 9, (cores, words)).astype(np.float32)
+    total = held.sum(axis=0)
+    bound = lower_bound_cycles(words, cores, fabric)
+    for algorithm in TREES:
+        group = group_of(algorithm, cores, best_group(words, cores, 1, fabric))
+        run = reduce_line(algorithm, cores, group, held, target)
+        np.testing.assert_array_equal(run.memory[0], total)
+        formula = reduction(algorithm, words, cores, 1, group).cycles(fabric)
+        yield Row(f"reduce {algorithm}", cores, words, bound, float(formula), run.cycles)
+    run = broadcast_line(cores, held, target)
+    np.testing.assert_array_equal(run.memory, np.broadcast_to(held[0], held.shape))
+    yield Row("broadcast", cores, words, 0, float(broadcast(words, cores).cycles(fabric)), run.cycles)
+    run = exchange_line(cores, (Exchange("rows", cores),), held, target)
+    _check_exchanged(run.memory, held, cores)
+    yield Row("all-gather", cores, words, 0, float(all_gather(words, cores).cycles(fabric)), run.cycles)
+    if words >= cores:
+        run = ring_line(cores, held, target)
+        np.testing.assert_array_equal(run.memory, np.broadcast_to(total, held.shape))
+        formula = all_reduce_ring(words, cores).cycles(fabric)
+        yield Row("all-reduce ring", cores, words, bound, float(formula), run.cycles)
+    for reach in (1, 2, 4):
+        if 4 * reach <= cores:
+            tilings = (Exchange("rows", 2 * reach), Exchange("rows", 2 * reach, reach))
+            run = exchange_line(cores, tilings, held, target)
+            _check_exchanged(run.memory, held, reach)
+            formula = halo_exchange_cycles(words, reach, fabric)
+            yield Row(f"halo of {reach}", cores, words, 0, float(formula), run.cycles)
+
+
+def _check_exchanged(memory: NDArray[np.float32], held: NDArray[np.float32], reach: int) -> None:
+    """Every core has the words of all others within reach."""
+    cores, words = held.shape
+    for core in range(cores):
+        for other in range(max(0, core - reach), min(cores, core + reach + 1)):
+            if other != core:
+                found = memory[core, (other + 1) * words : (other + 2) * words]
+                np.testing.assert_array_equal(found, held[other])
+
+
+def main() -> None:
+    """Print the table, and the mean and worst error of each collective."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--target", default="wse2")
+    parser.add_argument("--cores", type=int, nargs="+", default=[2, 4, 8, 16, 32, 64, 128])
+    parser.add_argument("--words", type=int, nargs="+", default=[1, 4, 16, 64, 256, 1024])
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    target = load_target(arguments.target)
+    rows = [
+        row for cores in arguments.cores for words in arguments.words for row in measure(cores, words, target)
+    ]
+    print(f"{'collective':18}{'cores':>6}{'words':>6}{'bound':>9}{'formula':>9}{'simulated':>10}{'error':>8}")
+    for row in rows:
+        numbers = f"{row.cores:6}{row.words:6}{row.bound:9.0f}{row.formula:9.0f}{row.simulated:10}"
+        print(f"{row.collective:18}{numbers}{row.error:8.1%}")
+    print(f"\n{'collective':18}{'rows':>6}{'mean':>8}{'worst':>8}")
+    for name in [*dict.fromkeys(row.collective for row in rows), "all"]:
+        errors = [abs(row.error) for row in rows if name in {row.collective, "all"}]
+        print(f"{name:18}{len(errors):6}{sum(errors) / len(errors):8.2%}{max(errors):8.2%}")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps([asdict(row) | {"error": row.error} for row in rows], indent=1))
+
+
+if __name__ == "__main__":
+    main()
