@@ -219,18 +219,25 @@ def _count_words(words: Numbers, cores: int, block_lines: Indices, blocks: Indic
         if block >= 0 and blocks[_WORDS, block] > most * blocks[_CORES, block]:
             blocks[_CORES, block] = 0
     for family in range(2):
-        for block in words:
-            if block >= 0 and blocks[_CORES, block] == 0 and _line(block, block_lines, lines, family) < 0:
-                lines[_WORDS, block_lines[family, block]] += 1
-        for block in words:
-            line = block_lines[family, block]
-            if block >= 0 and lines[_WORDS, line] > most * lines[_CORES, line]:
+        _count_on_lines(words, family, block_lines, blocks, lines)
+        for line in range(block_lines[family].min(), block_lines[family].max() + 1):
+            if lines[_WORDS, line] > most * lines[_CORES, line]:
                 lines[_CORES, line] = 0
     stray = 0
     for block in words:
         if block >= 0 and blocks[_CORES, block] == 0 and _line(block, block_lines, lines, 2) < 0:
             stray += 1
     return stray
+
+
+@compiled
+def _count_on_lines(
+    words: Numbers, family: int, block_lines: Indices, blocks: Indices, lines: Indices
+) -> None:
+    """Count the words on lines of a family whose blocks, and lines of the families before, have no cores."""
+    for block in words:
+        if block >= 0 and blocks[_CORES, block] == 0 and _line(block, block_lines, lines, family) < 0:
+            lines[_WORDS, block_lines[family, block]] += 1
 
 
 @compiled

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from wsec.runtime.programs.words import Owners
 
 NOWHERE = -1
+MOST_SHARES = 4
+"""Times its share of a stream that a core may get by one of the first three rules."""
 
 
 def land(
@@ -35,23 +37,24 @@ def land(
     block = owners.of_element[stream]
     landed = np.full(stream.size, NOWHERE, np.int64)
     left = block >= 0
-    _to_owners(landed, left, block, group, owners)
+    most = MOST_SHARES * -(-np.count_nonzero(left) // max(1, group.size))
+    _to_owners((landed, left, block), group, owners, most)
     for lines in (across, line):
         if left.any():
-            _to_lines((landed, left, block), group, owners, lines)
+            _to_lines((landed, left, block), group, owners, lines, most)
     rest = np.flatnonzero(left)
     landed[rest] = group[np.arange(rest.size) * group.size // max(1, rest.size)]
     return landed
 
 
 def _to_owners(
-    landed: NDArray[np.int64],
-    left: NDArray[np.bool_],
-    block: NDArray[np.int64],
+    words_so_far: tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]],
     group: NDArray[np.int64],
     owners: Owners,
+    most: int,
 ) -> None:
-    """Words whose owners are in the group are dealt evenly to them."""
+    """Words whose owners are in the group are dealt evenly to them, where that is at most `most` for each."""
+    landed, left, block = words_so_far
     own = owners.of_core[group]
     order = np.argsort(own, kind="stable")
     blocks, first, count = np.unique(own[order], return_index=True, return_counts=True)
@@ -60,6 +63,8 @@ def _to_owners(
     words = words[np.argsort(place[words], kind="stable")]
     at = place[words]
     total = np.bincount(at, minlength=blocks.size)
+    few = (total <= most * count)[at]
+    words, at = words[few], at[few]
     number = rank_in_row(at) * count[at] // np.maximum(1, total[at])
     landed[words] = group[order[first[at] + number]]
     left[words] = False
@@ -70,8 +75,9 @@ def _to_lines(
     group: NDArray[np.int64],
     owners: Owners,
     line: NDArray[np.int64],
+    most: int,
 ) -> None:
-    """Words whose owners lie on the same lines are dealt evenly to the group's cores on these."""
+    """Words whose owners lie on the same lines are dealt evenly to the group's cores on these, at most `most` to each."""
     landed, left, block = words_so_far
     words = np.flatnonzero(left)
     blocks, at = np.unique(block[words], return_inverse=True)
@@ -83,6 +89,6 @@ def _to_lines(
     for number, these in enumerate(sets):
         cores = group[these[line[group]]]
         same = words[of_block.reshape(-1)[at] == number]
-        if cores.size and same.size:
+        if same.size and same.size <= most * cores.size:
             landed[same] = cores[np.arange(same.size) * cores.size // same.size]
             left[same] = False

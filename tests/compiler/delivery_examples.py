@@ -151,6 +151,25 @@ SPREAD_EVENLY = DeliveryExample(
     sent=({(0, 0): (6, 7), (0, 1): (8,), (0, 2): (1, 2, 3, 4, 5)},),
 )
 
+# The stream of lane 0 is all of block 0, of which one core of its group is an owner: 12 words are more than 4 times a share of
+# 12 over 6 cores. Column 0, across, has one core as well. Of lane 1 each owner takes its 12 words, of 60 over 6 cores.
+_BLOCKS = range(1, 6)
+CROWDED = DeliveryExample(
+    name="few cores do not take what the whole group can hold",
+    mesh=_mesh(r=(2, "rows"), b=(6, "columns")),
+    sharding=Sharding((cut(72, 6, ("b",)),)),
+    groups=((0,) * 6, (1,) * 6),
+    streams=(tuple(range(12)), tuple(range(12, 72))),
+    exchanges=(Exchange("columns", 2), Exchange("rows", 6)),
+    landed={(0, at): (2 * at, 2 * at + 1) for at in range(6)}
+    | {(1, at): tuple(range(12 * at, 12 * at + 12)) for at in _BLOCKS},
+    sent=(
+        {(0, at): (2 * at, 2 * at + 1) for at in range(6)}
+        | {(1, at): tuple(range(12 * at, 12 * at + 12)) for at in _BLOCKS},
+        {(row, at): (2 * at, 2 * at + 1) for row in range(2) for at in _BLOCKS},
+    ),
+)
+
 FROM_HOST = DeliveryExample(
     name="the host sends each word along the lane of the core on which it lands",
     mesh=_mesh(r=(2, "rows"), b=(2, "columns")),
@@ -183,6 +202,7 @@ DELIVERY_EXAMPLES = (
     BOTH_SIDES,
     GAPS,
     SPREAD_EVENLY,
+    CROWDED,
     FROM_HOST,
     DIRECT_FROM_HOST,
 )

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.int32]
 
 
+MOST_SHARES = 4
+"""Times its share of a stream that one rule may deal to a core."""
+
 MOST_EXCHANGES = 6
 """Along one side of a link, in the bits of a byte beside these:"""
 _LOST, _SEEN = 64, 128
@@ -112,7 +115,8 @@ def land(
     """Deal the words of one stream to the cores of its group.
 
     Cores and blocks are in four sets each, one for each rule by which words are dealt: the owners of a block, the cores on
-    their lines across, those on their lines, and all. A word is dealt to the first of its sets that has a core in the group.
+    their lines across, those on their lines, and all. A word is dealt to the first of its sets that has cores enough in the
+    group: one rule deals no core more than a few times its share of the stream.
 
     Args:
         stream: Numbers of its words, in order.
@@ -126,13 +130,7 @@ def land(
     members = _list_members(group, core_sets, room)
     size, first, words, dealt = room[0], room[1], room[2], room[3]
     chosen = np.empty(len(stream), np.int32)
-    for number in range(len(stream)):
-        block = word_block[stream[number]]
-        chosen[number] = -1
-        if block >= 0:
-            own = _set_of(block_sets, block, size)
-            chosen[number] = own
-            words[own] += 1
+    _choose_sets(word_block[stream], block_sets, size, len(group), words, chosen)
     for number in range(len(stream)):
         own = chosen[number]
         place = -1
@@ -144,6 +142,35 @@ def land(
     for core in group:
         for own in core_sets[core]:
             room[:, own] = 0
+
+
+@compiled
+def _choose_sets(
+    blocks: Numbers, block_sets: Numbers, size: Integers, cores: int, words: Integers, chosen: Numbers
+) -> None:
+    """For each word the first of its block's sets with cores enough, and how many words each set gets.
+
+    Args:
+        blocks: Of the words, in order; -1 for one that is needed nowhere.
+        block_sets: Of each block: [blocks, 4].
+        size: Cores of the group in each set.
+        cores: Of the group.
+        words: All 0; filled: of each set.
+        chosen: Filled; -1 for words that are needed nowhere.
+    """
+    most = MOST_SHARES * -(-(blocks >= 0).sum() // max(cores, 1))
+    chosen[:] = -1
+    for rule in range(4):
+        left = np.flatnonzero((blocks >= 0) & (chosen < 0))
+        for number in left:
+            words[block_sets[blocks[number], rule]] += 1
+        for number in left:
+            own = block_sets[blocks[number], rule]
+            if words[own] <= most * size[own]:
+                chosen[number] = own
+        for number in left:
+            if chosen[number] < 0:
+                words[block_sets[blocks[number], rule]] = 0
 
 
 @compiled
@@ -166,15 +193,6 @@ def _list_members(group: Integers, core_sets: Numbers, room: Integers) -> Intege
         for own in core_sets[core]:
             dealt[own] = 0
     return members
-
-
-@compiled
-def _set_of(block_sets: Numbers, block: int, size: Integers) -> int:
-    """The first of a block's sets that has a core in the group; the last one has all."""
-    for rule in range(3):
-        if size[block_sets[block, rule]]:
-            return int(block_sets[block, rule])
-    return int(block_sets[block, 3])
 
 
 @compiled
