@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsec.runtime.blocks import block_starts
 from wsec.runtime.programs.kinds.tiles import row_major
@@ -14,8 +15,6 @@ from wsec.runtime.simulator.instructions import CopyListed, WordLists
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
-
-    from numpy.typing import NDArray
 
     from wsec.compiler.plan import Kernel
     from wsec.compiler.sharding import DimensionSharding, Mesh, Sharding
@@ -62,28 +61,33 @@ def positions(dimension: DimensionSharding, mesh: Mesh) -> NDArray[np.int64]:
     return starts(dimension, mesh)[..., None] + np.arange(dimension.block, dtype=np.int64)
 
 
-def local(
-    dimension: DimensionSharding, mesh: Mesh, wanted: NDArray[np.int64], made: DimensionSharding | None = None
-) -> NDArray[np.int64]:
+def local(dimension: DimensionSharding, mesh: Mesh, wanted: Places, cared: NDArray[np.bool_]) -> Places:
     """Places in each core's block of global positions [mesh axes, count], with what its fill stands for; -1 for others.
 
     Args:
         dimension: Of the block that is read.
         mesh: The cores.
         wanted: Position for each element of a block that is made.
-        made: How that one lies; what is outside its extent may be anything.
+        cared: Where it matters, [mesh axes, count]; elsewhere it may be anything.
 
     Raises:
         ValueError: A core does not hold an element that it needs.
     """
     place = wanted - starts(dimension, mesh)[..., None]
     held = (place >= 0) & (place < dimension.block)
-    needed = (wanted >= 0) & (wanted < dimension.extent)
-    if made is not None:
-        needed = needed & (positions(made, mesh) < made.extent)
+    needed = (wanted >= 0) & (wanted < dimension.extent) & cared
     if (needed & ~held).any():
         raise ValueError(f"a block of {dimension.block} elements does not hold all that its core reads")
     return np.where(held, place, -1)
+
+
+Places = NDArray[np.int64]
+
+
+def inside(dimension: DimensionSharding, mesh: Mesh) -> NDArray[np.bool_]:
+    """Which elements of each core's block are in the extent, [mesh axes, block]."""
+    at = positions(dimension, mesh)
+    return (at >= 0) & (at < dimension.extent)
 
 
 @dataclass(frozen=True, slots=True)

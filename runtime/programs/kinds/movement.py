@@ -6,14 +6,15 @@ import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wsec.runtime.kernels.arguments import integer, integers, numbers, output_sharding, text
 from wsec.runtime.kernels.resize import nearest_positions, source_positions
 from wsec.runtime.programs.context import Block
 from wsec.runtime.programs.kinds.geometry import (
+    Places,
     copy_listed,
     dense,
+    inside,
     local,
     positions,
     run_of,
@@ -27,11 +28,11 @@ from wsec.runtime.simulator.instructions import LookUp, Loop, Operation
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
     from wsec.compiler.plan import Kernel
     from wsec.runtime.programs.context import KernelContext
     from wsec.runtime.simulator.instructions import Instruction
-
-Places = NDArray[np.int64]
 
 
 def read(context: KernelContext, source: Block, target: Block, places: Sequence[Places]) -> list[Instruction]:
@@ -121,7 +122,7 @@ def _all_read(
     places = []
     for index, (dimension, out) in enumerate(zip(held, made, strict=True)):
         at = wanted(index, dimension.extent, positions(out, kernel.mesh))
-        places.append(local(dimension, kernel.mesh, at, out))
+        places.append(local(dimension, kernel.mesh, at, inside(out, kernel.mesh)))
     return read(context, context.block("x"), result, places)
 
 
@@ -140,7 +141,7 @@ def concat(context: KernelContext, result: Block) -> list[Instruction]:
             if index == axis:
                 at = at - offset
                 at = np.where((at >= 0) & (at < dimension.extent), at, _NOWHERE)
-            places.append(local(dimension, mesh, at, out))
+            places.append(local(dimension, mesh, at, inside(out, mesh)))
         instructions += read(context, context.block(role), result, places)
     return instructions
 
@@ -193,12 +194,14 @@ def resize(context: KernelContext, result: Block) -> list[Instruction]:
     for index, (scale, size, output_size) in enumerate(shapes):
         outputs = positions(made[index], kernel.mesh)
         if scale == 1 and size == output_size:
-            unread[index] = local(held[index], kernel.mesh, outputs, made[index])
+            unread[index] = local(held[index], kernel.mesh, outputs, inside(made[index], kernel.mesh))
             continue
         at = source_positions(text(kernel, "coordinates"), outputs, np.float32(scale), size, output_size)
         if not linear:
             nearest = nearest_positions(text(kernel, "nearest"), at, downsampling=scale < 1)
-            unread[index] = local(held[index], kernel.mesh, np.clip(nearest, 0, size - 1), made[index])
+            unread[index] = local(
+                held[index], kernel.mesh, np.clip(nearest, 0, size - 1), inside(made[index], kernel.mesh)
+            )
             continue
         block, more = _blended(context, block, index, np.clip(at, np.float32(0), np.float32(size - 1)))
         instructions += more
@@ -225,7 +228,7 @@ def _blended(
     for position, part in ((low, np.float32(1) - share), (np.minimum(low + 1, held.extent - 1), share)):
         target = Block(context.scratch(math.prod(shape)), shape)
         places = [_identity(kernel, size) for size in shape]
-        places[index] = local(held, kernel.mesh, position, made)
+        places[index] = local(held, kernel.mesh, position, inside(made, kernel.mesh))
         instructions += read(context, block, target, places)
         tile = tile_of(target, labels)
         instructions += vectors(Operation.MULTIPLY, tile, tile, table(context, part, [labels[index]]))

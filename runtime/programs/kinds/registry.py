@@ -18,9 +18,10 @@ from wsec.runtime.programs.kinds.movement import (
     transpose,
 )
 from wsec.runtime.programs.kinds.pooling import pooling
-from wsec.runtime.programs.kinds.products import convolution, matmul, transposed_convolution
+from wsec.runtime.programs.kinds.products import convolution, matmul
 from wsec.runtime.programs.kinds.statistics import normalization, reduction, softmax
 from wsec.runtime.programs.kinds.tiles import tile_of
+from wsec.runtime.programs.kinds.transposed import transposed_convolution
 from wsec.runtime.programs.kinds.writer import Pool, Writer
 
 if TYPE_CHECKING:
