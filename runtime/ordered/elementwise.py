@@ -32,7 +32,7 @@ _ROOT_HALF, _ROOT_TWO_OVER_PI, _CUBIC = (
 )
 
 
-_WHOLE: Final = frozenset(
+WHOLE: Final = frozenset(
     {
         "Abs", "Add", "Cast", "Clip", "Equal", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Max", "Min",
         "Mul", "Neg", "Relu", "Sign", "Sub", "Sum", "Where",
@@ -83,7 +83,7 @@ def _check_types(step: ChainStep, operands: Sequence[Array]) -> None:
         raise not_simulated(
             f"step {step.output} of a chain", f"{step.operator} of {', '.join(sorted(types))}"
         )
-    if "int32" in types and step.operator not in _WHOLE:
+    if "int32" in types and step.operator not in WHOLE:
         raise not_simulated(f"step {step.output} of a chain", f"{step.operator} of int32")
 
 
@@ -178,6 +178,18 @@ def _selu(args: Sequence[Array], attributes: Attributes) -> Array:
     return _rectified(args[0], alpha * gamma, gamma)
 
 
+def _infinite(args: Sequence[Array], attributes: Attributes) -> Array:
+    above, below = (bool(attributes.get(f"detect_{sign}", 1)) for sign in ("positive", "negative"))
+    x = np.abs(args[0]) if above and below else args[0]
+    sought = np.float32(np.inf) if above else np.float32(-np.inf) if below else np.float32(np.nan)
+    return np.asarray(x == sought)
+
+
+def _shrunk(args: Sequence[Array], attributes: Attributes) -> Array:
+    x, bias, bound = args[0], _number(attributes, "bias", 0), _number(attributes, "lambd", 0.5)
+    return np.where(x > bound, x - bias, np.where(-bound > x, x + bias, _ZERO))
+
+
 FORMULAS: Final[dict[str, Function]] = {
     "Abs": _one(np.abs),
     "Add": _two(add),
@@ -203,6 +215,7 @@ FORMULAS: Final[dict[str, Function]] = {
     "Identity": _one(np.asarray),
     "IsNaN": _one(np.isnan),
     "LeakyRelu": _leaky,
+    "IsInf": _infinite,
     "Less": _two(np.less),
     "LessOrEqual": _two(np.less_equal),
     "Log": _one(log),
@@ -221,6 +234,7 @@ FORMULAS: Final[dict[str, Function]] = {
     "Round": _one(np.rint),
     "Selu": _selu,
     "Sigmoid": _one(_sigmoid),
+    "Shrink": _shrunk,
     "Sign": _one(np.sign),
     "Sin": _one(sine),
     "Softplus": _one(_softplus),
@@ -229,7 +243,11 @@ FORMULAS: Final[dict[str, Function]] = {
     "Sub": _two(sub),
     "Sum": _fold(add),
     "Swish": lambda args, attributes: args[0] * _sigmoid(args[0] * _number(attributes, "alpha", 1)),
+    "Tan": _one(lambda x: sine(x) / cosine(x)),
     "Tanh": _one(tanh),
+    "ThresholdedRelu": lambda args, attributes: np.where(
+        args[0] > _number(attributes, "alpha", 1), args[0], _ZERO
+    ),
     "Where": lambda args, _attributes: np.where(args[0] != 0, args[1], args[2]),
     "Xor": _two(lambda left, right: np.abs(left - right)),
 }

@@ -40,7 +40,7 @@ from wsec.compiler.plan_io import LoadedPlan
 from wsec.compiler.sharding import DimensionSharding, Mesh, MeshAxis, Sharding, whole
 from wsec.compiler.target import load_target
 from wsec.runtime.executor import Executor, execute
-from wsec.runtime.ordered.elementwise import FORMULAS
+from wsec.runtime.ordered.elementwise import FORMULAS, WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -308,8 +308,11 @@ def _has_an_order(kernels: Sequence[Kernel]) -> bool:
     types |= {item.dtype for kernel in kernels for item in kernel.outputs}
     types |= {step.dtype for kernel in kernels for step in (*kernel.chain, *kernel.body)}
     steps = {step.operator for kernel in kernels for step in kernel.chain}
-    kinds = {kernel.kind for kernel in kernels} & {"batched", "recurrent", "unsplit"}
-    return not kinds and types <= {"float32", "bool"} and steps <= set(FORMULAS)
+    kinds = {kernel.kind for kernel in kernels}
+    if kinds & {"batched", "recurrent", "unsplit"} or not steps <= set(FORMULAS):
+        return False
+    whole = kinds <= {"elementwise"} and steps <= WHOLE
+    return types <= {"float32", "bool"} | ({"int32"} if whole else set())
 
 
 def assert_close(found: Mapping[str, Array], expected: Mapping[str, Array], tolerance: float) -> None:

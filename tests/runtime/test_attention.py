@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from plan_records import Loops, Operand, loops_of, make_kernel, normal, reading, whole_mesh
+from program_interpreter import interpreted
 
-from wsec.compiler.plan import ChainStep, Kernel
+from wsec.compiler.plan import ChainStep, Collective, Kernel
 from wsec.runtime.blocks import gather, scatter
 from wsec.runtime.kernels.attention import attention
+from wsec.runtime.ordered.kinds import ORDERED_PROGRAMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Array = np.ndarray[Any, Any]
 ORDERS = {"q": ("b0", "m", "d"), "k": ("t", "b0", "d"), "v": ("b0", "t", "n"), "out": ("m", "b0", "n")}
+
+ALGORITHMS: tuple[Literal["star", "chain", "tree", "two_level", "ring"], ...] = (
+    "star",
+    "chain",
+    "tree",
+    "two_level",
+    "ring",
+)
 
 
 def step(operator: str, inputs: Sequence[str], output: str, dtype: str) -> ChainStep:
@@ -116,3 +126,26 @@ def test_any_split_gives_the_definition(data: st.DataObject, sink: bool, dtype: 
     np.testing.assert_allclose(found.astype(np.float64), expected(values), atol=tolerance, rtol=0)
     again = gather(whole, kernel.outputs[0].sharding, kernel.mesh)
     np.testing.assert_allclose(again.astype(np.float64), expected(values), atol=tolerance, rtol=0)
+
+
+@given(data=st.data(), sink=st.booleans(), turns=st.integers(1, 4))
+def test_programs_give_the_bits_of_ordered_arithmetic(data: st.DataObject, sink: bool, turns: int) -> None:  # noqa: FBT001 - drawn
+    """However the rows are walked and the cores combine: near the definition, and the same by instructions and by numpy."""
+    extents = {name: data.draw(st.integers(1, most)) for name, most in (("b0", 3), ("m", 7), ("t", 11))}
+    cut = data.draw(loops_of(extents))
+    order = tuple(sorted(cut.order, key=lambda name: name == "t"))
+    loops = Loops({**extents, "n": 3, "d": 5}, {**cut.split, "n": 1, "d": 1}, order)
+    values = values_of(loops, data.draw(st.integers(0, 99)), "float32", sink=sink)
+    algorithm = data.draw(st.sampled_from(ALGORITHMS))
+    group = 2 if algorithm == "two_level" else 0
+    collectives = (
+        Collective("all_reduce", "t", algorithm, group, 1),
+        Collective("reduce", "t", algorithm, group, 1),
+    )
+    kernel = replace(kernel_of(loops, values, "float32"), turns={"m": turns}, collectives=collectives)
+    blocks = {item.role: scatter(values[item.role], item.sharding, kernel.mesh, 0) for item in kernel.inputs}
+    with np.errstate(all="ignore"):
+        result = ORDERED_PROGRAMS["attention"](kernel, blocks)
+    ordered = gather(result, kernel.outputs[0].sharding, kernel.mesh)
+    np.testing.assert_allclose(ordered, expected(values), atol=1e-5, rtol=0)
+    np.testing.assert_array_equal(interpreted(kernel, values).view(np.int32), ordered.view(np.int32))

@@ -239,6 +239,32 @@ def _xor(w: Writer, args: Sequence[Value], _attributes: Attributes) -> Value:
     return w.vector(Operation.ABSOLUTE, w.vector(Operation.SUBTRACT, *args))
 
 
+def _infinite(w: Writer, args: Sequence[Value], attributes: Attributes) -> Value:
+    above, below = (bool(attributes.get(f"detect_{sign}", 1)) for sign in ("positive", "negative"))
+    x = w.vector(Operation.ABSOLUTE, args[0]) if above and below else args[0]
+    sought = math.inf if above else -math.inf if below else math.nan
+    return w.vector(Operation.EQUAL, x, w.constant(sought))
+
+
+def _shrunk(w: Writer, args: Sequence[Value], attributes: Attributes) -> Value:
+    x, bias = args[0], w.constant(_number(attributes, "bias", 0))
+    bound = _number(attributes, "lambd", 0.5)
+    above = w.vector(Operation.GREATER, x, w.constant(bound))
+    below = w.vector(Operation.GREATER, w.constant(-bound), x)
+    raised = w.where(below, w.vector(Operation.ADD, x, bias), w.constant(0))
+    return w.where(above, w.vector(Operation.SUBTRACT, x, bias), raised)
+
+
+def _thresholded(w: Writer, args: Sequence[Value], attributes: Attributes) -> Value:
+    above = w.vector(Operation.GREATER, args[0], w.constant(_number(attributes, "alpha", 1)))
+    return w.where(above, args[0], w.constant(0))
+
+
+def _tangent(w: Writer, args: Sequence[Value], _attributes: Attributes) -> Value:
+    x = args[0]
+    return w.vector(Operation.DIVIDE, w.vector(Operation.SINE, x), w.vector(Operation.COSINE, x))
+
+
 FORMULAS: Final[dict[str, Formula]] = {
     "Abs": _unary(Operation.ABSOLUTE),
     "Add": _binary(Operation.ADD),
@@ -260,6 +286,7 @@ FORMULAS: Final[dict[str, Formula]] = {
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _hard_swish,
     "Identity": _unary(Operation.COPY),
+    "IsInf": _infinite,
     "IsNaN": _unary(Operation.IS_NAN),
     "LeakyRelu": _leaky,
     "Less": _binary(Operation.GREATER, swapped=True),
@@ -280,6 +307,7 @@ FORMULAS: Final[dict[str, Formula]] = {
     "Round": _unary(Operation.ROUND),
     "Selu": _selu,
     "Sigmoid": lambda w, args, _attributes: _sigmoid(w, args[0]),
+    "Shrink": _shrunk,
     "Sign": _unary(Operation.SIGN),
     "Sin": _unary(Operation.SINE),
     "Softplus": lambda w, args, _attributes: _softplus(w, args[0]),
@@ -288,7 +316,9 @@ FORMULAS: Final[dict[str, Formula]] = {
     "Sub": _binary(Operation.SUBTRACT),
     "Sum": _fold(Operation.ADD),
     "Swish": _swish,
+    "Tan": _tangent,
     "Tanh": _unary(Operation.TANH),
+    "ThresholdedRelu": _thresholded,
     "Where": lambda w, args, _attributes: w.where(*args),
     "Xor": _xor,
 }

@@ -41,7 +41,7 @@ def _with_chain(own: Own | None) -> Compute:
 
     def compute(context: KernelContext) -> list[Instruction]:
         kernel, output = context.kernel, context.output()
-        _check_factors(context)
+        _check_operands(context)
         if not kernel.chain:
             if own is None:
                 raise ValueError("a kernel without an operator of its own has no chain")
@@ -67,11 +67,20 @@ def _with_chain(own: Own | None) -> Compute:
     return compute
 
 
-def _check_factors(context: KernelContext) -> None:
-    """Factors with scales and zero points are refused by name."""
-    for item in context.kernel.inputs:
+_MOVING: Final = frozenset(
+    {"concat", "elementwise", "expand", "gather", "pad", "reshape", "slice", "transpose"}
+)
+"""Kinds whose own operator keeps whole numbers exact."""
+
+
+def _check_operands(context: KernelContext) -> None:
+    """Factors with scales and zero points, and sums and averages of whole numbers, are refused by name."""
+    kernel = context.kernel
+    for item in kernel.inputs:
         if item.role.endswith(("_scale", "_zero")):
             raise context.refuse(f"quantised factors ({item.role})")
+        if item.dtype == "int32" and item.role[:1] != "e" and kernel.kind not in _MOVING:
+            raise context.refuse(f"{kernel.kind} of int32")
 
 
 COMPUTE: Final[dict[str, Compute]] = {
