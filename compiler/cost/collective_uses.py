@@ -125,12 +125,13 @@ def _cheapest(
     demanded: str, uses: Sequence[CollectiveUse], line: Line, alone: NDArray[np.bool_], fabric: Fabric
 ) -> Array:
     """Along one axis; `alone` where it is the only one of the split, which a ring needs."""
-    names = [demanded] if demanded in TREES else list(TREES)
+    # groups of ceil(sqrt P) stand for those of the best size
+    names = [demanded] if demanded in TREES else [name for name in TREES if name != "two_level"]
     cycles = np.minimum.reduce([axis_cycles(name, uses, line, fabric) for name in names])
-    if demanded in TREES:
+    possible = alone & may_ring(uses, line.cores)
+    if demanded in TREES or not possible.any():
         return np.asarray(cycles)
     ring = axis_cycles("ring", uses, line, fabric)
-    possible = alone & may_ring(uses, line.cores)
     return np.where(possible, ring if demanded == "ring" else np.minimum(ring, cycles), cycles)
 
 
