@@ -1,30 +1,46 @@
 """Proves the circuits of a plan by docs/fabric.md: what routers hold brings every word where it is needed.
 
-It shares no code with what made the circuits and none with what runs them.
+It shares no code with what made the circuits and none with what runs them. What cannot be followed is not judged further:
+a circuit with a loose end has no streams, a link without streams delivers nothing.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wsec.compiler.plan_checker.fabric.areas import check_areas, flatten
-from wsec.compiler.plan_checker.fabric.links import follow_link
+from wsec.compiler.plan_checker.fabric.inner import KernelLine, check_inner, read_line
+from wsec.compiler.plan_checker.fabric.links import Flow, follow_link
 from wsec.compiler.plan_checker.fabric.purposes import check_purposes
 from wsec.compiler.plan_checker.fabric.routers import check_loose_ends, check_overlaps
-from wsec.compiler.plan_checker.fabric.streams import trace_link
-from wsec.compiler.plan_checker.findings import DELIVERY
+from wsec.compiler.plan_checker.fabric.streams import Streams, trace_link
+from wsec.compiler.plan_checker.findings import DELIVERY, Finding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.plan import Phase, Plan
     from wsec.compiler.plan_checker.fabric.areas import Areas
-    from wsec.compiler.plan_checker.fabric.streams import Streams
-    from wsec.compiler.plan_checker.findings import Finding
 
 __all__ = ["check_fabric"]
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What was read of a phase's circuits: None for one that has a fault.
+
+    Attributes:
+        findings: So far.
+        streams: Of the circuits of each link.
+        lines: Of the circuits of each kernel.
+    """
+
+    findings: list[Finding]
+    streams: dict[str, list[Streams | None]] = field(default_factory=dict)
+    lines: dict[str, list[KernelLine | None]] = field(default_factory=dict)
 
 
 def check_fabric(plan: Plan) -> list[Finding]:
@@ -39,48 +55,74 @@ def check_fabric(plan: Plan) -> list[Finding]:
 
 def _check_phase(phase: Phase, plan: Plan) -> list[Finding]:
     width, height = plan.region_width, plan.region_height
-    findings = list(check_purposes(phase, plan.target.fabric))
+    reading = _Reading(list(check_purposes(phase, plan.target.fabric)))
     unsound = list(check_areas(phase, width, height))
     if unsound:  # nothing further can be said of routers that are nowhere, or hold nothing
-        return findings + unsound
+        return reading.findings + unsound
     areas = flatten(phase)
-    streams: dict[str, list[Streams | None]] = {}
     for colour in sorted({circuit.colour for circuit in phase.circuits}):
         grid = np.full((height, width), -1, np.int32)
-        overlaps = check_overlaps(grid, areas, colour)
-        findings += overlaps
-        loose = [] if overlaps else check_loose_ends(grid, areas, colour)
-        findings += [finding for _, finding in loose]
-        unsound_ones = {number for number, _ in loose}
-        for number, circuit in enumerate(phase.circuits):
-            if circuit.colour != colour or circuit.purpose != "link":
-                continue
-            traced = None
-            if not overlaps and number not in unsound_ones:
-                traced, found = _trace(number, phase, areas, grid)
-                findings += found
-            streams.setdefault(circuit.name, []).append(traced)
-    kernels = {kernel.name: kernel for kernel in phase.kernels}
-    for link in phase.links:
-        own = [each for each in streams.get(link.name, []) if each is not None]
-        if own and len(own) == len(streams[link.name]):
-            ends = (kernels.get(link.source), kernels.get(link.target))
-            _, found = follow_link(link, ends, own, width)
-            if any(each.direct or each.exchanges for each in phase.links):
-                findings += found
-            else:  # made before deliveries were decided
-                findings += [finding for finding in found if finding.code != DELIVERY]
-    return findings
+        _read_colour(colour, phase, areas, grid, reading)
+    for kernel in phase.kernels:
+        lines = reading.lines.get(kernel.name, [])
+        sound = [line for line in lines if line is not None]
+        if len(sound) == len(lines):
+            reading.findings += check_inner(kernel, sound)
+    _follow(phase, width, reading)
+    return reading.findings
 
 
-def _trace(
+def _read_colour(colour: int, phase: Phase, areas: Areas, grid: NDArray[np.int32], reading: _Reading) -> None:
+    overlaps = check_overlaps(grid, areas, colour)
+    loose = [] if overlaps else check_loose_ends(grid, areas, colour)
+    reading.findings += [*overlaps, *(finding for _, finding in loose)]
+    open_ended = {number for number, _ in loose}
+    for number, circuit in enumerate(phase.circuits):
+        if circuit.colour != colour:
+            continue
+        sound = not overlaps and number not in open_ended
+        if circuit.purpose == "link":
+            streams, found = _streams(number, phase, areas, grid) if sound else (None, [])
+            reading.streams.setdefault(circuit.name, []).append(streams)
+        else:
+            line, found = _line(number, phase, areas, grid) if sound else (None, [])
+            reading.lines.setdefault(circuit.name, []).append(line)
+        reading.findings += found
+
+
+def _streams(
     number: int, phase: Phase, areas: Areas, grid: NDArray[np.int32]
 ) -> tuple[Streams | None, list[Finding]]:
-    circuit = phase.circuits[number]
+    link = next((each for each in phase.links if each.name == areas.circuits[number].name), None)
+    if link is None:
+        return None, []
     places = {kernel.name: kernel.rectangle for kernel in phase.kernels}
+    streams, found = trace_link(link, number, (places.get(link.source), places.get(link.target)), areas, grid)
+    return (None if found else streams), found
+
+
+def _line(
+    number: int, phase: Phase, areas: Areas, grid: NDArray[np.int32]
+) -> tuple[KernelLine | None, list[Finding]]:
+    kernel = next((each for each in phase.kernels if each.name == areas.circuits[number].name), None)
+    return (None, []) if kernel is None else read_line(number, kernel, areas, grid)
+
+
+def _follow(phase: Phase, width: int, reading: _Reading) -> list[Flow]:
+    """What links without faults move."""
+    kernels = {kernel.name: kernel for kernel in phase.kernels}
+    flows = []
     for link in phase.links:
-        if link.name == circuit.name:
-            ends = (places.get(link.source), places.get(link.target))
-            streams, found = trace_link(link, number, ends, areas, grid)
-            return (None if found else streams), found
-    return None, []
+        streams = reading.streams.get(link.name, [])
+        sound = [each for each in streams if each is not None]
+        if not sound or len(sound) < len(streams):
+            continue
+        ends = (kernels.get(link.source), kernels.get(link.target))
+        flow, found = follow_link(link, ends, sound, width)
+        if not any(each.direct or each.exchanges for each in phase.links):
+            # made before deliveries were decided
+            found = [finding for finding in found if finding.code != DELIVERY]
+        reading.findings += found
+        if flow is not None:
+            flows.append(flow)
+    return flows
