@@ -91,7 +91,7 @@ def deal(link: Link, mesh: Mesh, arrival: Arrival) -> Dealt:
     words = len(needs.word_block)
     final = link.exchanges[-1].along if link.exchanges else "rows"
     core_sets, block_sets = _sets(needs, final)
-    room = np.zeros((4, int(block_sets.max()) + 2), np.int64)
+    room = np.zeros((6, int(block_sets.max()) + 2), np.int64)
     landed = np.full(words, -1, np.int32)
     lanes = len(arrival.group_ends) - 1
     if arrival.streams is None:

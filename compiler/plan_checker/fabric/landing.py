@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.int32]
 
 
-MOST_SHARES = 4
-"""Times its share of a stream that one rule may deal to a core."""
+_MOST_SHARES = 4
+"""Times its even share of a stream that a core may be dealt by being near."""
 
 MOST_EXCHANGES = 6
 """Along one side of a link, in the bits of a byte beside these:"""
@@ -115,8 +115,7 @@ def land(
     """Deal the words of one stream to the cores of its group.
 
     Cores and blocks are in four sets each, one for each rule by which words are dealt: the owners of a block, the cores on
-    their lines across, those on their lines, and all. A word is dealt to the first of its sets that has cores enough in the
-    group: one rule deals no core more than a few times its share of the stream.
+    their lines across, those on their lines, and all.
 
     Args:
         stream: Numbers of its words, in order.
@@ -124,53 +123,62 @@ def land(
         group: Numbers of the cores, rising.
         core_sets: Of each core: [cores, 4].
         block_sets: Of each block: [blocks, 4].
-        room: All 0, and left so: [4, sets].
+        room: All 0, and left so: [6, sets].
         landed: Filled with the core of each word of the stream; -1 for those that are needed nowhere: [words].
     """
     members = _list_members(group, core_sets, room)
-    size, first, words, dealt = room[0], room[1], room[2], room[3]
-    chosen = np.empty(len(stream), np.int32)
-    _choose_sets(word_block[stream], block_sets, size, len(group), words, chosen)
-    for number in range(len(stream)):
-        own = chosen[number]
-        place = -1
-        if own >= 0:
+    size, first, words, dealt, count, chosen = room[0], room[1], room[2], room[3], room[4], room[5]
+    present = np.empty(min(len(stream), len(block_sets)), np.int64)
+    blocks = landing = 0
+    for word in stream:
+        block = word_block[word]
+        if block >= 0:
+            if not count[block]:
+                present[blocks] = block
+                blocks += 1
+            count[block] += 1
+            landing += 1
+    fair = _MOST_SHARES * -(-landing // max(len(group), 1))
+    _choose(present[:blocks], block_sets, room, fair)
+    for word in stream:
+        block = word_block[word]
+        landed[word] = -1
+        if block >= 0:
+            own = chosen[block]
             turn = dealt[own]
-            place = members[first[own] + (turn * size[own] // words[own] if size[own] > 1 else 0)]
+            landed[word] = members[first[own] + (turn * size[own] // words[own] if size[own] > 1 else 0)]
             dealt[own] = turn + 1
-        landed[stream[number]] = place
     for core in group:
         for own in core_sets[core]:
-            room[:, own] = 0
+            room[:4, own] = 0
+    for block in present[:blocks]:
+        room[4:, block] = 0
 
 
 @compiled
-def _choose_sets(
-    blocks: Numbers, block_sets: Numbers, size: Integers, cores: int, words: Integers, chosen: Numbers
-) -> None:
-    """For each word the first of its block's sets with cores enough, and how many words each set gets.
+def _choose(present: Integers, block_sets: Numbers, room: Integers, fair: int) -> None:
+    """The set to which the words of each block are dealt: the first that has cores in the group, and enough of them.
+
+    Fills the set of each block, and how many words are dealt to each set.
 
     Args:
-        blocks: Of the words, in order; -1 for one that is needed nowhere.
-        block_sets: Of each block: [blocks, 4].
-        size: Cores of the group in each set.
-        cores: Of the group.
-        words: All 0; filled: of each set.
-        chosen: Filled; -1 for words that are needed nowhere.
+        present: The blocks to which words of the stream belong.
+        block_sets: As in `land`.
+        room: Likewise; with the cores of each set, and the words of each block.
+        fair: Words that may be dealt to a core of a set that does not have all.
     """
-    most = MOST_SHARES * -(-(blocks >= 0).sum() // max(cores, 1))
-    chosen[:] = -1
+    size, words, count, chosen = room[0], room[2], room[4], room[5]
+    for block in present:
+        chosen[block] = -1
     for rule in range(4):
-        left = np.flatnonzero((blocks >= 0) & (chosen < 0))
-        for number in left:
-            words[block_sets[blocks[number], rule]] += 1
-        for number in left:
-            own = block_sets[blocks[number], rule]
-            if words[own] <= most * size[own]:
-                chosen[number] = own
-        for number in left:
-            if chosen[number] < 0:
-                words[block_sets[blocks[number], rule]] = 0
+        for block in present:
+            own = block_sets[block, rule]
+            if chosen[block] < 0 and size[own]:
+                words[own] += count[block]
+        for block in present:
+            own = block_sets[block, rule]
+            if chosen[block] < 0 and size[own] and (rule == 3 or words[own] <= fair * size[own]):
+                chosen[block] = own
 
 
 @compiled
