@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 
+from wsec.compiler.cost.instruction_walks import walks
 from wsec.compiler.defects import map_defects
 from wsec.compiler.placement import Limits, Net, PlacementKernel, PlacementProblem, ShapeOptions, place
 
@@ -17,7 +18,7 @@ _EFFORT = 0.25  # the least with which floorplans are annealed
 
 
 def warm_up() -> None:
-    """Place toy problems, of different kernels and of equal ones, and map a dead core."""
+    """Place toy problems, of different kernels and of equal ones, map a dead core, and walk through two loops."""
     sides = np.arange(1, 9)
     widths, heights = (side.ravel() for side in np.meshgrid(sides, sides))
     curves = [ShapeOptions(widths, heights, -(-work // (widths * heights))) for work in range(600, 1800, 100)]
@@ -29,6 +30,7 @@ def warm_up() -> None:
         nets = tuple(Net(at, at + 1, 1.0) for at in range(len(kernels) - 1))
         place(PlacementProblem(_SIDE, _SIDE, kernels, nets), Limits(effort=_EFFORT))
     map_defects([(1, 1)], 4, 4)
+    walks(np.ones((1, 2), np.int64), np.zeros(2, np.bool_))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ to each other also load the links between them: how much depends on which axes l
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from wsec.compiler.cost.block_sizes import (
 )
 from wsec.compiler.cost.collective_uses import collective_cycles
 from wsec.compiler.cost.collectives import all_gather, broadcast
+from wsec.compiler.cost.instruction_walks import walks
 from wsec.compiler.kernels.loop_nest import LoopRole
 
 if TYPE_CHECKING:
@@ -216,40 +218,39 @@ def _lane_dtype(dtype: str) -> str:
 def _compute(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:
     """Cycles of the instructions: each is issued and takes its elements over the lanes; loops around them cost as they turn.
 
-    Each operation is a pass of its own over the block, in the vectors that are best for it.
+    Each operation is a pass of its own over the block. Quotients, and what is computed by series, take their time for each element.
     """
     core = target.core
-    points = _points(work, nest, blocks)
     dtype = _lane_dtype(work.dtype)
-    elements = points * work.operations / core.lanes[dtype] * core.step_cycles(dtype)
-    passes = np.ceil(work.operations)
-    control = np.minimum.reduce(
-        [_control(work, nest, blocks, set(names), target) for names in work.vectors or (work.loops,)]
-    )
+    length, vectors, turns = _walked(work, nest, blocks).T
+    control = vectors * core.issue_cycles + turns * core.loop_cycles
+    step = vectors * np.ceil(length / core.lanes[dtype]) * core.step_cycles(dtype)
     slow = work.divisions * core.divide_cycles + work.transcendentals * core.transcendental_cycles
-    return np.asarray(elements + passes * control + points * slow)
+    passes = work.operations + work.divisions + work.transcendentals
+    return np.asarray(passes * control + work.operations * step + vectors * length * slow)
 
 
-def _control(work: Work, nest: LoopNest, blocks: Array, vector: set[str], target: Target) -> Array:
-    """Cycles of a pass beside its elements, with vectors along the loops `vector`.
-
-    The longest of the other loops is a loop around one instruction, which costs its issue alone; those around it turn as
-    often as they and the loops around them say.
-    """
-    around = [blocks[:, nest.position(name)] for name in work.loops if name not in vector]
-    vectors = np.prod(around, axis=0) if around else np.ones(len(blocks))
-    cycles = vectors * target.core.issue_cycles
-    if len(around) > 1:
-        extents = np.sort(np.stack(around, axis=1), axis=1)[:, :-1]
-        turns = np.cumprod(extents, axis=1)
-        cycles = cycles + np.where(extents > 1, turns, 0).sum(axis=1) * target.core.loop_cycles
-    return cycles
+def _walked(work: Work, nest: LoopNest, blocks: Array) -> Array:
+    """Elements of a vector, vectors, and turns of loops of one operation, [splits, 3]."""
+    points = _points(work, nest, blocks) * math.prod(work.taps)
+    if work.scalar:
+        return np.stack([np.ones_like(points), points, np.zeros_like(points)], axis=1)
+    summed_loops = {name for names in work.summed for name in names}
+    together = work.walks or (tuple(name for name in work.loops if name not in summed_loops),)
+    loops = [*together, *work.summed]
+    sizes = np.ones((len(blocks), len(loops) + len(work.taps)), np.int64)
+    for at, names in enumerate(loops):
+        for name in names:
+            sizes[:, at] *= blocks[:, nest.position(name)].astype(np.int64)
+    sizes[:, len(loops) :] = work.taps
+    summed = np.arange(sizes.shape[1]) >= len(together)
+    return walks(sizes, summed).astype(np.float64)
 
 
 def _memory(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:
     """Every operation reads two elements and writes one."""
     item = nest.outputs[0].item_bytes
-    operations = _points(work, nest, blocks) * work.operations
+    operations = _points(work, nest, blocks) * work.operations * math.prod(work.taps)
     reads = operations * 2 * item / target.core.read_bytes_per_cycle
     writes = operations * item / target.core.write_bytes_per_cycle
     return np.asarray(np.maximum(reads, writes))

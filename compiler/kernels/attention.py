@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wsec.compiler.kernels.attention_body import AttentionBody, MovedOperand, read_attention
-from wsec.compiler.kernels.chain import DIVIDING, TRANSCENDENTAL
+from wsec.compiler.kernels.chain import work_of
 from wsec.compiler.kernels.loop_nest import Loop, LoopNest, LoopRole, Operand, Work, fixed, follows
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, dtype_of, operand, shape_of
 from wsec.compiler.kernels.strided_layout import (
@@ -261,7 +261,8 @@ def _product_work(space: _Space, inner: str, first: Operand) -> Work:
         (*rows, "t", inner),
         operations=1,
         dtype=first.dtype,
-        vectors=(("m",), ("t",), (inner,)),
+        walks=(*((name,) for name in rows), ("t",) if own else (inner,)),
+        summed=((inner,) if own else ("t",),),
         collectives=2 if own else 0,
         statistics=rows if own else (),
         interim=(*rows, "t") if own else (),
@@ -273,9 +274,9 @@ def _score_work(space: _Space, steps: Sequence[ChainStep], first: Operand) -> Wo
     """Softmax, and the element-wise steps as if all were taken on the scores."""
     return Work(
         (*space.batch, "m", "t"),
-        operations=3 + sum(max(1, sum(map(bool, step.inputs)) - 1) for step in steps if _counts(step)),
-        divisions=sum(step.operator in DIVIDING for step in steps),
-        transcendentals=1 + sum(step.operator in TRANSCENDENTAL for step in steps),
+        operations=4 + sum(work_of(step).operations for step in steps if _counts(step)),
+        divisions=sum(work_of(step).divisions for step in steps if _counts(step)),
+        transcendentals=1 + sum(work_of(step).transcendentals for step in steps if _counts(step)),
         dtype=first.dtype,
     )
 

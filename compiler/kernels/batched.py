@@ -82,7 +82,7 @@ def make_batched(operator: OperatorView, rules: Mapping[str, Rule]) -> LoopNest:
             divisions=batching.divisions / points,
             transcendentals=batching.transcendentals / points,
             dtype=dtype_of(made[0][1]),
-            vectors=((),) if batching.scalar else (),
+            scalar=batching.scalar,
             resident_bytes=batching.resident_bytes,
         ),
     )

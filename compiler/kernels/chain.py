@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wsec.compiler.kernels.loop_nest import DimensionMap, Loop, LoopNest, Operand, Work, fixed, follows
@@ -16,13 +16,43 @@ if TYPE_CHECKING:
 
 RESULT = "result"
 
-TRANSCENDENTAL = frozenset(
-    {
-        "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Celu", "Cos", "Cosh", "Elu", "Erf", "Exp", "Gelu", "Log",
-        "Mish", "Pow", "Selu", "Sigmoid", "Sin", "Sinh", "Softplus", "Swish", "Tan", "Tanh",
-    }
-)  # fmt: skip
-DIVIDING = frozenset({"Div", "Mod", "Reciprocal", "Sigmoid", "Softsign", "Sqrt", "Swish"})
+
+@dataclass(frozen=True, slots=True)
+class StepWork:
+    """Operations, divisions and functions by series of an element-wise operator, for each element."""
+
+    operations: int = 0
+    divisions: int = 0
+    transcendentals: int = 0
+
+
+_FORMULAS = {
+    **dict.fromkeys(("Exp", "Log", "Tanh", "Erf", "Sin", "Cos", "Pow"), StepWork(0, 0, 1)),
+    **dict.fromkeys(("Div", "Reciprocal", "Sqrt", "Mod"), StepWork(0, 1, 0)),
+    **dict.fromkeys(
+        ("Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Sinh", "Tan"), StepWork(2, 0, 1)
+    ),
+    **dict.fromkeys(("Clip", "LeakyRelu", "Where", "Xor"), StepWork(2)),
+    **dict.fromkeys(("HardSigmoid", "PRelu"), StepWork(4)),
+    "HardSwish": StepWork(5),
+    "Sigmoid": StepWork(2, 1, 1),
+    "Swish": StepWork(4, 1, 1),
+    "Softplus": StepWork(5, 0, 2),
+    "Softsign": StepWork(2, 1, 0),
+    "Mish": StepWork(6, 0, 3),
+    "Gelu": StepWork(4, 0, 1),
+    "Elu": StepWork(6, 0, 1),
+    "Selu": StepWork(6, 0, 1),
+    "Celu": StepWork(7, 0, 1),
+}  # docs/core-programs.md; those that are not there are one operation
+
+
+def work_of(step: ChainStep) -> StepWork:
+    """What a step takes for each element; of several operands one operation for each after the first."""
+    if step.operator == "Gelu" and step.attributes.get("approximate") == "tanh":
+        return StepWork(8, 0, 1)
+    operands = sum(map(bool, step.inputs))
+    return _FORMULAS.get(step.operator, StepWork(max(1, operands - 1)))
 
 
 def make_elementwise(nodes: Sequence[ir.Node]) -> LoopNest:
@@ -97,8 +127,8 @@ def _chain_work(nest: LoopNest, steps: Sequence[ChainStep]) -> Work:
     loops = tuple(m.loop for m in nest.outputs[0].maps if m.loop)
     return Work(
         loops=loops,
-        operations=sum(max(1, sum(map(bool, step.inputs)) - 1) for step in steps),  # of two operands each
-        divisions=sum(step.operator in DIVIDING for step in steps),
-        transcendentals=sum(step.operator in TRANSCENDENTAL for step in steps),
+        operations=sum(work_of(step).operations for step in steps),
+        divisions=sum(work_of(step).divisions for step in steps),
+        transcendentals=sum(work_of(step).transcendentals for step in steps),
         dtype=nest.outputs[0].dtype,
     )

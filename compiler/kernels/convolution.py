@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -110,7 +109,10 @@ def _contraction(
     output = operand(
         "result", operator.output, (follows(n), follows(g), follows(k), *map(follows, loops.outer))
     )
-    taps = math.prod(window.sizes) / (math.prod(window.strides) if kind == "transposed_convolution" else 1)
+    result = (n, g, k, *loops.outer)
+    names = tuple(loop.name for loop in result)
+    places_of = names[3:]
+    dense = all(size == stride == 1 for size, stride in zip(window.sizes, window.strides, strict=True))
     return LoopNest(
         kind=kind,
         operators=(operator.name,) if dequantized is None else (operator.name, dequantized.name),
@@ -125,12 +127,17 @@ def _contraction(
         },
         work=Work(
             tuple(loop.name for loop in loops.all()),
-            operations=taps,
+            operations=1,
             dtype=inputs[0].dtype,
-            vectors=(("n", *(loop.name for loop in loops.outer)), ("k",)),
+            walks=(("n",), ("g",), ("k",), *([places_of] if dense else ((name,) for name in places_of))),
+            summed=(("c",),),
+            taps=window.sizes,
             partial_bytes=ACCUMULATOR_BYTES if is_integer(operator) else 0,
         ),
-        further_work=dequantization(dequantized, inputs[1])
-        + requantization(operator, (n, g, k, *loops.outer)),
+        further_work=(
+            Work(names, operations=1 + any(item.role == "bias" for item in inputs), dtype=output.dtype),
+            *dequantization(dequantized, inputs[1]),
+            *requantization(operator, result),
+        ),
         output_groups=((0,), (1, 2), *((3 + i,) for i in range(len(loops.outer)))),
     )

@@ -101,12 +101,16 @@ class Work:
 
     Attributes:
         loops: The loops whose points are counted.
-        operations: Multiply-adds or other single-cycle operations a point.
-        divisions: Divisions and square roots a point.
-        transcendentals: exp, log, tanh, erf ... a point.
+        operations: Multiply-adds or other operations that take a cycle an element, each a pass over all points.
+        divisions: Divisions and square roots, likewise.
+        transcendentals: exp, log, tanh, erf ..., likewise.
         dtype: Element type that decides the lanes.
         collectives: Statistics that are all-reduced over the collective loops.
-        vectors: Sets of loops that one vector instruction may run over; the best is taken. Empty: all loops at once.
+        walks: Loops that instructions walk through one by one, those together that lie dense in all operands. Empty: all
+            loops together.
+        summed: Those of its loops that are summed, in their order and together likewise; taps come behind them.
+        taps: Extents of loops over a window, which are not cut.
+        scalar: Whether each element is an instruction of its own.
         serial: True where one core does all of it.
         weight_reads: How often a serial core reads the weights, which other cores hold; everything else it reads once.
         gathered: Loops of a state that cores gather from each other along the collective loops, so that each has all.
@@ -125,7 +129,10 @@ class Work:
     transcendentals: float = 0
     dtype: str = "float32"
     collectives: int = 0
-    vectors: tuple[tuple[str, ...], ...] = ()
+    walks: tuple[tuple[str, ...], ...] = ()
+    summed: tuple[tuple[str, ...], ...] = ()
+    taps: tuple[int, ...] = ()
+    scalar: bool = False
     serial: bool = False
     weight_reads: int = 1
     gathered: tuple[str, ...] = ()
@@ -236,7 +243,8 @@ class LoopNest:
 
     def points(self, work: Work) -> int:
         """Points of the whole kernel for which `work` counts."""
-        return math.prod(self.loops[self.position(name)].extent for name in work.loops)
+        inside = math.prod(work.taps)
+        return inside * math.prod(self.loops[self.position(name)].extent for name in work.loops)
 
     def turn_loop(self) -> str:
         """The loop that a kernel may walk in several turns, to work on less of its blocks at once; empty for none.

@@ -50,16 +50,29 @@ def make_matmul(operator: OperatorView) -> LoopNest:
             tuple(loop.name for loop in loops),
             operations=1,
             dtype=inputs[0].dtype,
-            vectors=(("m",), ("n",), ("k",)),
+            walks=_walks(batch, batch_b),
+            summed=(("k",),),
             partial_bytes=ACCUMULATOR_BYTES if is_integer(operator) else 0,
         ),
-        further_work=dequantization(weights, inputs[1]) + requantization(operator, (*batch, m, n)),
+        further_work=(
+            Work(tuple(loop.name for loop in (*batch, m, n)), operations=1, dtype=output.dtype),  # zeros
+            *dequantization(weights, inputs[1]),
+            *requantization(operator, (*batch, m, n)),
+        ),
         output_groups=(
             *((i,) for i in range(rank)),
             *(((rank,),) if len(a) > 1 else ()),
             *(((rank + 1,),) if len(b) > 1 else ()),
         ),
     )
+
+
+def _walks(batch: tuple[Loop, ...], of_b: tuple[int, ...]) -> tuple[tuple[str, ...], ...]:
+    """Rows lie behind each other over a batch that all share one matrix; else matrices do."""
+    names = tuple(loop.name for loop in batch)
+    if all(extent == 1 for extent in of_b):
+        return ((*names, "m"), ("n",))
+    return (*((names,) if names else ()), ("m",), ("n",))
 
 
 def _padded(extents: tuple[int, ...], rank: int) -> tuple[int, ...]:

@@ -85,21 +85,26 @@ def make_recurrent(operator: OperatorView) -> LoopNest:
             ("d", "b", "t", "h", "j"),
             operations=cell.gates,
             dtype=inputs[0].dtype,
-            vectors=(("j",), ("h",)),
+            walks=(("d",), ("b",), ("t",), ("h",)),
+            summed=(("j",),),
             gathered=("d", "b", "h"),
             gathers=steps * exchanged,
             partials=cell.gates,
         ),
         further_work=(
             Work(
-                ("d", "b", "t", "h", "i"), cell.gates, dtype=inputs[0].dtype, vectors=(("i",), ("t",), ("h",))
+                ("d", "b", "t", "h", "i"),
+                operations=cell.gates,
+                dtype=inputs[0].dtype,
+                walks=(("d",), ("b",), ("t",), ("h",)),
+                summed=(("i",),),
             ),
             Work(
                 ("d", "b", "t", "h"),
                 operations=cell.operations,
                 transcendentals=cell.transcendentals,
                 dtype=inputs[0].dtype,
-                vectors=(("h",), ("b",)),
+                walks=(("d",), ("b",), ("t",), ("h",)),
             ),
         ),
     )

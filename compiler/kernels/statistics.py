@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import groupby
 
 from wsec.compiler.kernels.loop_nest import Loop, LoopNest, LoopRole, Operand, Work, fixed, follows
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, operand, shape_of
@@ -21,6 +22,9 @@ _REDUCTIONS = {
     "ReduceSumSquare": "sum_square",
 }
 
+_PASSES = {"l1": 2, "log_sum_exp": 3}
+"""Operations on every element, where they are several."""
+
 
 def make_pooling(operator: OperatorView) -> LoopNest:
     """The loop nest of a MaxPool or AveragePool node."""
@@ -31,6 +35,7 @@ def make_pooling(operator: OperatorView) -> LoopNest:
     n, c = Loop("n", x[0]), Loop("c", x[1])
     outer = tuple(Loop(f"d{i}", extent) for i, extent in enumerate(output[2:]))
     result = operand("result", operator.output, (follows(n), follows(c), *map(follows, outer)))
+    names = ("n", "c", *(loop.name for loop in outer))
     return LoopNest(
         kind="pooling",
         operators=(operator.name,),
@@ -47,8 +52,13 @@ def make_pooling(operator: OperatorView) -> LoopNest:
             "count_include_pad": bool(operator.integer("count_include_pad", 0)),
         },
         work=Work(
-            ("n", "c", *(loop.name for loop in outer)), operations=math.prod(window.sizes), dtype=result.dtype
+            names,
+            operations=1,
+            dtype=result.dtype,
+            walks=(("n", "c"), *((loop.name,) for loop in outer)),
+            taps=window.sizes,
         ),
+        further_work=(Work(names, operations=1 if operator.op_type == "MaxPool" else 2, dtype=result.dtype),),
     )
 
 
@@ -88,12 +98,29 @@ def make_reduction(operator: OperatorView) -> LoopNest:
         },
         work=Work(
             tuple(loop.name for loop in loops),
-            operations=1,
+            operations=_PASSES.get(operation, 1),
             transcendentals=1 if operation == "log_sum_exp" else 0,
             collectives=1 if operation == "log_sum_exp" else 0,  # the maximum that is taken off
             dtype=result.dtype,
+            walks=_runs(loops, LoopRole.PARALLEL) or ((),),
+            summed=_runs(loops, LoopRole.REDUCTION),
+        ),
+        further_work=(
+            Work(
+                tuple(loop.name for loop in loops if loop.role is LoopRole.PARALLEL),
+                operations={"mean": 2, "log_sum_exp": 3}.get(operation, 1),
+                divisions=operation == "l2",
+                transcendentals=operation in {"log_sum", "log_sum_exp"},
+                dtype=result.dtype,
+            ),
         ),
     )
+
+
+def _runs(loops: tuple[Loop, ...], role: LoopRole) -> tuple[tuple[str, ...], ...]:
+    """Loops of that role, neighbours together: they lie dense."""
+    found = groupby(loops, lambda loop: loop.role is role)
+    return tuple(tuple(loop.name for loop in run) for of_role, run in found if of_role)
 
 
 def make_softmax(operator: OperatorView) -> LoopNest:
@@ -109,7 +136,29 @@ def make_softmax(operator: OperatorView) -> LoopNest:
         inputs=(operator.operand("x", 0, tuple(map(follows, loops))),),
         outputs=(result,),
         arguments={"axis": axis, "log": operator.op_type == "LogSoftmax"},
-        work=Work(tuple(loop.name for loop in loops), 3, 0, 1, result.dtype, collectives=2),
+        work=Work(
+            tuple(loop.name for loop in loops),
+            operations=2,  # maximum and sum
+            dtype=result.dtype,
+            collectives=2,
+            walks=_runs(loops, LoopRole.PARALLEL) or ((),),
+            summed=_runs(loops, LoopRole.COLLECTIVE),
+        ),
+        further_work=_beside_statistics(loops, result.dtype, (2, 1), (2, 1)),
+    )
+
+
+def _beside_statistics(
+    loops: tuple[Loop, ...], dtype: str, of_all: tuple[int, int], of_each: tuple[int, int]
+) -> tuple[Work, ...]:
+    """Operations on all elements with a statistic, and series on them; operations on the statistics, and divisions of them."""
+    names = tuple(loop.name for loop in loops)
+    kept = tuple(loop.name for loop in loops if loop.role is LoopRole.PARALLEL)
+    runs = (*_runs(loops, LoopRole.PARALLEL), *_runs(loops, LoopRole.COLLECTIVE))
+    return (
+        Work(names, operations=of_all[0], dtype=dtype, walks=runs),
+        Work(names, operations=0, transcendentals=of_all[1], dtype=dtype),
+        Work(kept, operations=of_each[0], divisions=of_each[1], dtype=dtype),
     )
 
 
@@ -132,6 +181,7 @@ def make_normalization(operator: OperatorView) -> LoopNest:
     loops = _collective_loops(view, axes)
     result = operand("result", operator.output, tuple(map(follows, loops)))
     inputs = [operator.operand("x", 0, tuple(map(follows, loops)))]
+    centred = operator.op_type != "RMSNormalization"
     for index, role in ((1, "scale"), (2, "bias")):
         if operator.has_input(index):
             inputs.append(_parameter(operator, role, index, loops, groups))
@@ -144,10 +194,20 @@ def make_normalization(operator: OperatorView) -> LoopNest:
         arguments={
             "axes": axes,
             "epsilon": operator.real("epsilon", 1e-5),
-            "centred": operator.op_type != "RMSNormalization",
+            "centred": centred,
             "count": math.prod(view[axis] for axis in axes),
         },
-        work=Work(tuple(loop.name for loop in loops), 6, dtype=result.dtype, collectives=2),
+        work=Work(
+            tuple(loop.name for loop in loops),
+            operations=1 + centred,  # sums of the elements and of their squares
+            dtype=result.dtype,
+            collectives=2,
+            walks=_runs(loops, LoopRole.PARALLEL) or ((),),
+            summed=_runs(loops, LoopRole.COLLECTIVE),
+        ),
+        further_work=_beside_statistics(
+            loops, result.dtype, (centred + len(inputs), 0), (3 + 2 * centred, 2)
+        ),
         output_groups=((0,), (1, 2), *((3 + i,) for i in range(len(x) - 2))) if groups else (),
     )
 

@@ -31,7 +31,7 @@ def product(m: int, n: int, k: int) -> LoopNest:
             Operand("result", "c", "float32", 4, constant=False, maps=(follows(rows), follows(columns))),
         ),
         arguments={},
-        work=Work(("m", "n", "k"), operations=1, vectors=(("m",), ("n",))),
+        work=Work(("m", "n", "k"), operations=1, walks=(("m",), ("n",)), summed=(("k",),)),
     )
 
 

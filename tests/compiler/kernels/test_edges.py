@@ -18,7 +18,7 @@ COPY = LoopNest(
     inputs=(Operand("x", "x", "float32", 4, constant=False, maps=(follows(ROWS),)),),
     outputs=(Operand("result", "y", "float32", 4, constant=False, maps=(follows(ROWS),)),),
     arguments={},
-    work=Work(("i",), operations=1, vectors=(("i",),)),
+    work=Work(("i",), operations=1),
 )
 
 

@@ -53,7 +53,7 @@ def _product(reads: str, writes: str, m: int, n: int, k: int) -> LoopNest:
         inputs=(_operand("a", reads, rows, inner), _operand("b", "weights", inner, columns, constant=True)),
         outputs=(_operand("result", writes, rows, columns),),
         arguments={},
-        work=Work(("m", "n", "k"), operations=1, vectors=(("m",), ("n",))),
+        work=Work(("m", "n", "k"), operations=1, walks=(("m",), ("n",)), summed=(("k",),)),
     )
 
 

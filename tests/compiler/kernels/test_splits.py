@@ -41,7 +41,7 @@ def matmul_nest(m: int, n: int, k: int, slots: int = 1) -> LoopNest:
             Operand("result", "c", "float32", 4, constant=False, maps=(follows(rows), follows(columns))),
         ),
         arguments={},
-        work=Work(("m", "n", "k"), operations=1, vectors=(("m",), ("n",))),
+        work=Work(("m", "n", "k"), operations=1, walks=(("m",), ("n",)), summed=(("k",),)),
         words_in=m * k,
         words_out=m * n,
     )
