@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.int32]
 
 NOWHERE = -1
-MOST_SHARES = 4  # times its share of a stream is what a core gets at most by one rule
+MOST_SHARES = 2  # times its share of a stream is what a core gets at most by one rule
 _FEW = 4  # members that are looked at one by one
 _WORDS, _SEEN, _CORES, _BEGIN = range(4)  # what is counted of blocks and lines while the words of a lane land
 

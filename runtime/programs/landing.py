@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from wsec.runtime.programs.words import Owners
 
 NOWHERE = -1
-MOST_SHARES = 4
+MOST_SHARES = 2
 """Times its share of a stream that a core may get by one of the first three rules."""
 
 

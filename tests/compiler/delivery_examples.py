@@ -151,7 +151,7 @@ SPREAD_EVENLY = DeliveryExample(
     sent=({(0, 0): (6, 7), (0, 1): (8,), (0, 2): (1, 2, 3, 4, 5)},),
 )
 
-# The stream of lane 0 is all of block 0, of which one core of its group is an owner: 12 words are more than 4 times a share of
+# The stream of lane 0 is all of block 0, of which one core of its group is an owner: 12 words are more than twice a share of
 # 12 over 6 cores. Column 0, across, has one core as well. Of lane 1 each owner takes its 12 words, of 60 over 6 cores.
 _BLOCKS = range(1, 6)
 CROWDED = DeliveryExample(

@@ -92,7 +92,7 @@ class DeliveryReference:
             group = [core for core in self.blocks if groups[core[0]][core[1]] == lane]
             place: dict[int, Core] = {}
             left = [word for word in stream if self.owners(word)]
-            most = 4 * -(-len(left) // max(len(group), 1))
+            most = 2 * -(-len(left) // max(len(group), 1))
             for cores_of in (self.owners, self._on(1 - side), self._on(side), lambda _: list(self.blocks)):
                 same: dict[tuple[Core, ...], list[int]] = defaultdict(list)
                 for word in left:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.int32]
 
 
-_MOST_SHARES = 4
+_MOST_SHARES = 2
 """Times its even share of a stream that a core may be dealt by being near."""
 
 MOST_EXCHANGES = 6
