@@ -7,7 +7,7 @@ the order of the transfers.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from wsec.runtime.programs.ragged import Ragged
     from wsec.runtime.programs.settings import Settings
+
+_COLOURS: Final = 256
 
 
 @dataclass(slots=True)
@@ -66,16 +68,25 @@ class Transfers:
         ]
         self.filters.append(np.concatenate(runs))
 
-    def switch_turns(self) -> SwitchTurns:
-        """All turns, by core and colour."""
-        return SwitchTurns(*_sorted(self.turns))
+    def switch_turns(self, circuits: Sequence[Settings]) -> SwitchTurns:
+        """All turns, by core and colour; switches of circuits that no word comes by stay at their first position."""
+        core, colour, position, words = _sorted(self.turns)
+        moving = np.unique(_keys(core, colour))
+        idle = [_keys(each.core[each.several], each.colour) for each in circuits]
+        still = np.setdiff1d(np.concatenate([*idle, np.zeros(0, np.int64)]), moving)
+        stay = np.stack([still // _COLOURS, still % _COLOURS, np.zeros_like(still), np.ones_like(still)], 1)
+        return SwitchTurns(*_sorted([np.stack([core, colour, position, words], 1), stay]))
 
     def ramp_filters(self) -> RampFilters:
         """All filters, by core and colour; none for cores that take all that passes."""
         core, colour, skip, take = _sorted(self.filters)
-        key = core * 256 + colour
+        key = _keys(core, colour)
         dropping = np.isin(key, key[skip > 0])
         return RampFilters(core[dropping], colour[dropping], skip[dropping], take[dropping])
+
+
+def _keys(core: NDArray[np.int64], colour: NDArray[np.int64] | int) -> NDArray[np.int64]:
+    return core * _COLOURS + colour
 
 
 def _sorted(rows: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], ...]:

@@ -213,7 +213,7 @@ def load(
         height=programs.height,
         fabric=fabric_timing(plan.target),
         engines=engine_timing(plan.target),
-        turns=programs.transfers.switch_turns(),
+        turns=programs.transfers.switch_turns(programs.settings),
         filters=programs.transfers.ramp_filters(),
         threads=threads,
         limit_bytes=limit_bytes,
