@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnx
+
 from simulated_kernels import CONFIGURATIONS
 from simulated_models import SIMULATED_MODELS
-
 from wsec.compiler.errors import WsecError
 from wsec.driver import Options, Plan, compile_model
 

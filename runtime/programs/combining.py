@@ -12,7 +12,14 @@ from wsec.runtime.programs.links import grid_cores
 from wsec.runtime.programs.settings import broken
 from wsec.runtime.programs.unsupported import not_simulated
 from wsec.runtime.programs.words import at_index_zero
-from wsec.runtime.simulator.instructions import Receive, ReceiveCombine, ReceiveCombineSend, Send
+from wsec.runtime.simulator.instructions import (
+    Join,
+    Receive,
+    ReceiveCombine,
+    ReceiveCombineSend,
+    Send,
+    Start,
+)
 from wsec.runtime.simulator.routes import Port
 
 if TYPE_CHECKING:
@@ -63,9 +70,73 @@ class CombineStep:
         for settings, words in zip(self.circuits, self.words, strict=True):
             transfers.pass_words(settings, words * count)
 
-    def instructions(self, part: int, combine: Combine) -> list[Instruction]:
+    def instructions(self, part: int, combine: Combine, _first_task: int) -> list[Instruction]:
         """What a core with this part does."""
         return _instructions(self.parts[part], combine)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RingStep:
+    """A reduction to one part of the words on each core, and a gather of these: each part goes twice around a ring.
+
+    A core sends in tasks of their own, one for each step, as all send and receive at once.
+
+    Attributes:
+        colours: For each core of the ring, on which it receives and on which it sends.
+        part: int64 [cores], the number of each core in the ring.
+        circuits: The settings that it uses.
+        passed: For each of them and each core of the ring 1 where what it sends passes, int64 [entries, 4, ring].
+    """
+
+    colours: tuple[tuple[int, int], ...]
+    part: NDArray[np.int64]
+    circuits: tuple[Settings, ...]
+    passed: tuple[NDArray[np.int64], ...]
+
+    @property
+    def steps(self) -> int:
+        """Twice as many as there are other cores."""
+        return 2 * (len(self.colours) - 1)
+
+    def transfer(self, count: int, transfers: Transfers) -> None:
+        """The turns of the routers when each core has `count` words; a core sends every part but two, twice."""
+        ring = len(self.colours)
+        sent = [
+            sum(self._span(count, self._sent(number, step))[1] for step in range(self.steps))
+            for number in range(ring)
+        ]
+        for settings, passed in zip(self.circuits, self.passed, strict=True):
+            transfers.pass_words(settings, passed @ np.array(sent))
+
+    def instructions(self, number: int, combine: Combine, first_task: int) -> list[Instruction]:
+        """What a core of the ring does; `first_task` and those behind it send, a step each."""
+        colour = self.colours[number][0]
+        steps: list[Instruction] = []
+        for step in range(self.steps):
+            start, words = self._span(combine.count, self._sent(number - 1, step))
+            address = combine.address + start
+            steps.append(Start(first_task + step))
+            if words and step < len(self.colours) - 1:
+                steps.append(ReceiveCombine(combine.operation, colour, words, address))
+            elif words:
+                steps.append(Receive(colour, words, address))
+            steps.append(Join(first_task + step))
+        return steps
+
+    def sends(self, number: int, combine: Combine, step: int) -> list[Instruction]:
+        """What a core of the ring sends in a step."""
+        start, words = self._span(combine.count, self._sent(number, step))
+        return [Send(self.colours[number][1], words, combine.address + start)] if words else []
+
+    def _sent(self, number: int, step: int) -> int:
+        """The part that a core sends: first those that are summed up, beginning behind their owners, then whole ones."""
+        ring = len(self.colours)
+        return (number - 1 - step if step < ring - 1 else number - (step - ring + 1)) % ring
+
+    def _span(self, count: int, part: int) -> tuple[int, int]:
+        """Where a part begins, and its words."""
+        size = -(-count // len(self.colours))
+        return part * size, max(0, min(size, count - part * size))
 
 
 def _instructions(part: Part, combine: Combine) -> list[Instruction]:
@@ -90,7 +161,7 @@ def combine_steps(
     broadcasts: dict[str, list[Settings]],
     *,
     everywhere: bool,
-) -> list[CombineStep]:
+) -> list[CombineStep | RingStep]:
     """The steps by which partial results are combined along axes of a kernel's mesh.
 
     Args:
@@ -104,7 +175,10 @@ def combine_steps(
         WsecError: WSEC591 the circuits do not carry them, WSEC596 an algorithm cannot be simulated.
     """
     mesh = kernel.mesh
-    steps, done = [], list[str]()
+    steps: list[CombineStep | RingStep] = []
+    done: list[str] = []
+    if any(_algorithm(kernel, name).algorithm == "ring" for name in axes):
+        return [_ring(kernel, axes, reduces.get(_along(mesh.axes[mesh.index(axes[0])].side), []))]
     for name in reversed(axes):
         steps.append(_reduce(kernel, name, done, reduces.get(_along(mesh.axes[mesh.index(name)].side), [])))
         done.append(name)
@@ -153,15 +227,6 @@ def parents(algorithm: str, cores: int, group: int) -> list[int]:
     return found
 
 
-def _children(parent: Sequence[int]) -> list[list[int]]:
-    """The children of each core, in the order in which they are added: by rising index, as groups follow their own."""
-    children: list[list[int]] = [[] for _ in parent]
-    for index, above in enumerate(parent):
-        if above >= 0:
-            children[above].append(index)
-    return children
-
-
 def _reduce(kernel: Kernel, axis: str, done: Sequence[str], circuits: Sequence[Settings]) -> CombineStep:
     """Partial results go to index 0 of an axis, among the cores at index 0 of the axes that are done."""
     mesh = kernel.mesh
@@ -170,73 +235,93 @@ def _reduce(kernel: Kernel, axis: str, done: Sequence[str], circuits: Sequence[S
         parent = parents(collective.algorithm, mesh.size(axis), collective.group)
     except ValueError:
         where = f"kernel {kernel.name}, axis {axis}"
-        raise not_simulated(
-            where, f"the algorithm {collective.algorithm}", "compile with `--collective chain`"
-        ) from None
+        raise not_simulated(where, f"the algorithm {collective.algorithm}") from None
     index = np.broadcast_to(mesh.coordinate(axis), (mesh.height, mesh.width)).reshape(-1)
     taking_part = at_index_zero(mesh, done)
-    on_columns = mesh.axes[mesh.index(axis)].side == "columns"
-    tree = _Tree(kernel, circuits, on_columns=on_columns)
+    lines = _Lines(kernel, circuits, on_columns=mesh.axes[mesh.index(axis)].side == "columns")
+    sends = np.full(index.size, -1, np.int64)
+    received: list[list[int]] = [[] for _ in range(index.size)]
     stride = mesh.spacing(axis)
-    sends: dict[int, int] = {}
-    for child in range(1, len(parent)):
+    for child in range(1, len(parent)):  # by rising index, which is the order in which children are added
         cores = np.flatnonzero((index == child) & taking_part)
-        sends[child] = tree.join(
-            cores, (child - parent[child]) * stride, f"{collective.algorithm} along {axis}"
-        )
-    parts = [Part()]
-    part = np.zeros(index.size, np.int64)
-    for number, children in enumerate(_children(parent)):
-        parts.append(Part(tuple(sends[child] for child in children), sends.get(number, -1)))
-        part[(index == number) & taking_part] = number + 1
-    return CombineStep(tuple(parts), part, tuple(circuits), tuple(tree.words))
+        distance = (child - parent[child]) * stride
+        sends[cores] = lines.join(cores, distance, f"{collective.algorithm} along {axis}")
+        for core in cores.tolist():
+            received[core - distance * lines.stride].append(int(sends[core]))
+    parts = [Part(tuple(colours), sent) for colours, sent in zip(received, sends.tolist(), strict=True)]
+    numbers = {part: number for number, part in enumerate(dict.fromkeys(parts))}
+    part = np.array([numbers[each] for each in parts], np.int64)
+    return CombineStep(tuple(numbers), part, tuple(circuits), tuple(lines.words))
 
 
-class _Tree:
-    """Counts the messages of a tree that pass each position of the circuits along one side, in words of one each."""
+def _ring(kernel: Kernel, axes: Sequence[str], circuits: Sequence[Settings]) -> RingStep:
+    """A ring over the cores of the only axis of a kernel."""
+    mesh = kernel.mesh
+    cores = mesh.height * mesh.width
+    if len(axes) > 1 or mesh.size(axes[0]) != cores:
+        where = f"kernel {kernel.name}, axes {', '.join(axes)}"
+        raise not_simulated(where, "a ring over some axes of several")
+    lines = _Lines(kernel, circuits, on_columns=mesh.height == 1)
+    colours, passed = [], []
+    for core in range(cores):
+        before = [words.copy() for words in lines.words]
+        back = core if core == cores - 1 else -1
+        colours.append(int(lines.join(np.array([core]), back, f"ring along {axes[0]}")[0]))
+        passed.append([words - old for words, old in zip(lines.words, before, strict=True)])
+    received = [colours[core - 1] for core in range(cores)]
+    return RingStep(
+        tuple(zip(received, colours, strict=True)),
+        np.arange(cores),
+        tuple(circuits),
+        tuple(np.stack([each[number] for each in passed], axis=-1) for number in range(len(circuits))),
+    )
+
+
+class _Lines:
+    """Counts the messages that pass each position of the circuits along one side, in words of one each."""
 
     def __init__(self, kernel: Kernel, circuits: Sequence[Settings], *, on_columns: bool) -> None:
         self.kernel, self.circuits = kernel, circuits
-        self.towards, self.back = (Port.WEST, Port.EAST) if on_columns else (Port.NORTH, Port.SOUTH)
+        self.lower, self.upper = (Port.WEST, Port.EAST) if on_columns else (Port.NORTH, Port.SOUTH)
         self.words = [np.zeros((each.core.size, 4), np.int64) for each in circuits]
         wide = circuits[0].width if circuits else 0
         self.cores = grid_cores(kernel.rectangle, wide)
         self.step = 1 if on_columns else wide
+        self.stride = 1 if on_columns else kernel.mesh.width
 
-    def join(self, cores: NDArray[np.int64], distance: int, what: str) -> int:
-        """The colour on which these cores send to those at a distance before them."""
-        ways = [
-            (Port.RAMP, self.towards),
-            *[(self.back, self.towards)] * (distance - 1),
-            (self.back, Port.RAMP),
-        ]
+    def join(self, cores: NDArray[np.int64], distance: int, what: str) -> NDArray[np.int64]:
+        """The colour on which each of these cores sends to the one at a distance before it, behind it where negative."""
+        towards, back = (self.lower, self.upper) if distance > 0 else (self.upper, self.lower)
+        hops = abs(distance)
+        ways = [(Port.RAMP, towards), *[(back, towards)] * (hops - 1), (back, Port.RAMP)]
+        colour = np.full(cores.size, -1, np.int64)
+        step = self.step if distance > 0 else -self.step
         for number, settings in enumerate(self.circuits):
             places = [
-                _position(settings, self.cores[cores] - self.step * hop, *way) for hop, way in enumerate(ways)
+                _position(settings, self.cores[cores] - step * hop, *way) for hop, way in enumerate(ways)
             ]
-            if all(place is not None for place in places):
-                for place in places:
-                    if place is not None:
-                        self.words[number][place] += 1
-                return settings.colour
-        y, x = divmod(int(cores[0]), self.kernel.mesh.width)
-        raise broken(
-            f"kernel {self.kernel.name}, {what}",
-            f"a circuit from column {x}, row {y} to the core {distance} before it",
-            f"none of {len(self.circuits)} circuits has the settings",
-        )
+            mine = (colour < 0) & np.logical_and.reduce([found for _, _, found in places])
+            for entry, position, _ in places:
+                np.add.at(self.words[number], (entry[mine], position[mine]), 1)
+            colour[mine] = settings.colour
+        if (colour < 0).any():
+            y, x = divmod(int(cores[colour < 0][0]), self.kernel.mesh.width)
+            raise broken(
+                f"kernel {self.kernel.name}, {what}",
+                f"a circuit from column {x}, row {y} over {hops} hops to the {towards.name.lower()}",
+                f"none of {len(self.circuits)} circuits has the settings",
+            )
+        return colour
 
 
 def _position(
     settings: Settings, cores: NDArray[np.int64], source: Port, output: Port
-) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """Entries and positions through which words of these cores pass from one port to another; None where one cannot."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Entries and positions through which words of these cores pass from one port to another, and whether there is one."""
     entry = settings.find(cores)
     only = (settings.source == source) & settings.outputs[:, :, output] & (settings.outputs.sum(axis=2) == 1)
     found = only[entry] & (entry >= 0)[:, None]
-    if not found.any(axis=1).all():
-        return None
-    return entry, found.argmax(axis=1)
+    return entry, found.argmax(axis=1), found.any(axis=1)
 
 
 def _broadcast(

@@ -31,7 +31,6 @@ class ExchangeWords:
         sent: Elements that each core sends in its turn.
         taken: Elements that each core takes, in the order in which they pass.
         index: For each of these, how many words of others pass before it.
-        early: int64 [cores], how many of them pass before the core's own turn.
         passing: int64 [cores], words of all others of its segment.
     """
 
@@ -40,7 +39,6 @@ class ExchangeWords:
     sent: Ragged
     taken: Ragged
     index: Ragged
-    early: NDArray[np.int64]
     passing: NDArray[np.int64]
 
 
@@ -141,9 +139,8 @@ def _exchange(
     index = before[source] + rank - np.where(behind[source] > behind[target], sent.lengths[target], 0)
     order = np.lexsort((index, target))
     taken = ragged(target[order], element[order], cores)
-    first = np.bincount(target, weights=behind[source] < behind[target], minlength=cores).astype(np.int64)
     passing = _of_segment(sent.lengths, mesh, exchange) - sent.lengths
-    return ExchangeWords(exchange, late, sent, taken, taken.with_values(index[order]), first, passing)
+    return ExchangeWords(exchange, late, sent, taken, taken.with_values(index[order]), passing)
 
 
 def _segments(mesh: Mesh, exchange: Exchange) -> NDArray[np.int64]:

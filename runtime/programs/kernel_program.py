@@ -7,16 +7,16 @@ pipeline has its own tasks, so that words of later samples arrive beside the wor
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from wsec.runtime.programs.combining import combine_steps
+from wsec.runtime.programs.combining import RingStep, combine_steps
 from wsec.runtime.programs.context import Block, Combine, KernelContext
 from wsec.runtime.programs.flow import make_flow, words_of_positions
 from wsec.runtime.programs.links import grid_cores
 from wsec.runtime.programs.settings import broken, rectangles
-from wsec.runtime.programs.storage import as_lists, make_storage, split
+from wsec.runtime.programs.storage import as_lists, make_storage
 from wsec.runtime.simulator.instructions import (
     CopyListed,
     CoreProgram,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from wsec.runtime.simulator.instructions import Instruction
 
     Compute = Callable[[KernelContext], list[Instruction]]
+    _Step: TypeAlias = "Instruction | _OnColour | _Exchange | _RingSend"
 
 MARKS = ("arrived", "exchanged", "computed", "sent")
 """What the marks of a sample on a core say: all its words came, its blocks are whole, its result is made, it is sent."""
@@ -91,6 +92,25 @@ class _OnColour:
     feature: int
     list: int
     sends: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """Stands for an exchange: a task sends, so that its words stand at the router when the core's turn comes."""
+
+    feature: int
+    task: int
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
+class _RingSend:
+    """Stands for what a core sends in one step around a ring."""
+
+    feature: int
+    ring: RingStep
+    combine: Combine
+    step: int
 
 
 @dataclass(slots=True)
@@ -165,9 +185,13 @@ class _Builder:
     outgoing: list[tuple[LinkWords, int]] = field(default_factory=list)
     outputs: dict[tuple[str, int], int] = field(default_factory=dict)
     features: list[NDArray[np.int64]] = field(default_factory=list)
-    combines: dict[tuple[tuple[str, ...], bool], list[tuple[CombineStep, int]]] = field(default_factory=dict)
-    main: list[Instruction | _OnColour] = field(default_factory=list)
-    tasks: list[list[Instruction | _OnColour]] = field(default_factory=list)
+    combines: dict[tuple[tuple[str, ...], bool], list[tuple[CombineStep | RingStep, int]]] = field(
+        default_factory=dict
+    )
+    main: list[_Step] = field(default_factory=list)
+    tasks: list[list[_Step]] = field(default_factory=list)
+    ready: list[tuple[list[int], int]] = field(default_factory=list)
+    rings: dict[tuple[int, Combine], int] = field(default_factory=dict)
 
     def lay_out(self, incoming: Sequence[tuple[str, LinkWords]], outgoing: Sequence[LinkWords]) -> None:
         """Blocks, buffers and output blocks, by slot."""
@@ -207,14 +231,16 @@ class _Builder:
     def _cores(self) -> NDArray[np.int64]:
         return grid_cores(self.kernel.rectangle, self.wide)
 
-    def _task(self, body: list[Instruction | _OnColour]) -> int:
+    def _task(self, body: list[_Step]) -> int:
         self.tasks.append(body)
         return len(self.tasks)
 
     def write(self) -> None:
         """The main task and all others."""
         base = self.context.words
-        ready = [self._arrival_tasks(sample) for sample in range(self.samples)]
+        for number in range(self.samples):
+            self.ready.append(self._arrival_tasks(number))
+        ready = self.ready
         sends: dict[tuple[int, int], int] = {}
         for sample in range(self.samples):
             if sample == 0:
@@ -280,31 +306,17 @@ class _Builder:
                 if item.buffers
                 else (item.storage.in_block(arriving.taken, block.address))
             )
-            before: list[Instruction | _OnColour] = (
-                [Join(self._arrival(sample - 1, number))] if sample else []
-            )
+            before: list[_Step] = [Join(self.ready[-1][0][number])] if sample else []
             arrivals.append(
                 self._task([*before, _OnColour(item.feature, self.context.word_list(lists), sends=False)])
             )
-        each = self._tasks_of_a_sample()
-        across: list[Instruction | _OnColour] = [Join(len(self.tasks) + 1 - each)] if sample else []
+        if not any(not each.late for item in self.incoming for each in item.exchanges):
+            return arrivals, 0
+        across: list[_Step] = [Join(self.ready[-1][1])] if sample else []
         for number, item in enumerate(self.incoming):
-            steps = [
-                step
-                for each in item.exchanges
-                if not each.late
-                for step in self._exchange(item, each, sample)
-            ]
-            across += [Join(arrivals[number]), *steps]
-        return arrivals, self._task(across) if each > len(arrivals) else 0
-
-    def _tasks_of_a_sample(self) -> int:
-        """One for each link, and one where there are exchanges across."""
-        return len(self.incoming) + any(not each.late for item in self.incoming for each in item.exchanges)
-
-    def _arrival(self, sample: int, number: int) -> int:
-        """The number of a task that `_arrival_tasks` made: they are made sample by sample."""
-        return sample * self._tasks_of_a_sample() + number + 1
+            across.append(Join(arrivals[number]))
+            across += [self._exchange(item, each, sample) for each in item.exchanges if not each.late]
+        return arrivals, self._task(across)
 
     def _take_turn(self, item: _Incoming, sample: int) -> None:
         """Bring the block of an input together from what waits at the cores."""
@@ -319,41 +331,36 @@ class _Builder:
             self.main.append(CopyListed(first, second))
         for each in item.exchanges:
             if each.late:
-                self.main += self._exchange(item, each, sample)
+                self.main.append(self._exchange(item, each, sample))
 
-    def _exchange(self, item: _Incoming, words: ExchangeWords, sample: int) -> list[Instruction | _OnColour]:
-        """Receive from the cores whose turn is before, send, receive from the others."""
+    def _exchange(self, item: _Incoming, words: ExchangeWords, sample: int) -> _Exchange:
+        """The part of the cores in an exchange; those in segments of one core have none."""
         exchange = words.exchange
         settings = self.circuits.exchanges.get((exchange.along, exchange.segment, exchange.offset))
-        if settings is None:
-            if not words.sent.values.size:
-                return []
+        colour = np.full(self._cores().size, -1, np.int64)
+        if settings is not None:
+            colour[settings.find(self._cores()) >= 0] = settings.colour
+        if (colour[words.sent.rows] < 0).any():
             raise broken(
                 f"kernel {self.kernel.name}",
                 f"a circuit for exchanges along {exchange.along}, segment {exchange.segment}, offset {exchange.offset}",
-                "none",
+                "none at cores that send",
             )
-        entry = settings.find(self._cores())
-        colour = np.where(entry >= 0, settings.colour, -1)
-        if sample == 0:
+        if sample == 0 and settings is not None:
             sent = np.zeros(settings.core.size, np.int64)
-            sent[entry[entry >= 0]] = words.sent.lengths[entry >= 0]
+            sent[settings.find(self._cores()[colour >= 0])] = words.sent.lengths[colour >= 0]
             self.transfers.pass_words(settings, words_of_positions(make_flow(settings), sent))
             self.transfers.take(self._cores(), colour, words.index, words.passing)
         block, buffer = item.block(sample).address, item.buffer(sample)
-        place = item.storage.in_block if words.late else None
-        taken = [
-            item.storage.waiting(each, block, buffer) if place is None else place(each, block)
-            for each in split(words.taken, words.early)
-        ]
+        taken = (
+            item.storage.in_block(words.taken, block)
+            if words.late
+            else item.storage.waiting(words.taken, block, buffer)
+        )
         feature = self._feature(colour)
-        received = [self.context.word_list(each) for each in taken]
-        sent_list = self.context.word_list(item.storage.waiting(words.sent, block, buffer))
-        return [
-            _OnColour(feature, received[0], sends=False),
-            _OnColour(feature, sent_list, sends=True),
-            _OnColour(feature, received[1], sends=False),
-        ]
+        sends = self.context.word_list(item.storage.waiting(words.sent, block, buffer))
+        task = self._task([_OnColour(feature, sends, sends=True)])
+        return _Exchange(feature, task, self.context.word_list(taken))
 
     def _compute(self, sample: int, base: int) -> None:
         context = KernelContext(
@@ -376,11 +383,15 @@ class _Builder:
                 for _ in range(step.count if transfer and _combines(step.body) else 1):
                     self._follow(step.body, transfer=transfer)
             elif (combine := _combine(step)) is not None:
-                for each, _ in self._steps_of(combine):
+                for each, feature in self._steps_of(combine):
                     if transfer:
                         each.transfer(combine.count, self.transfers)
+                    if isinstance(each, RingStep) and (feature, combine) not in self.rings:
+                        self.rings[feature, combine] = len(self.tasks) + 1
+                        for number in range(each.steps):
+                            self._task([_RingSend(feature, each, combine, number)])
 
-    def _steps_of(self, combine: Combine) -> list[tuple[CombineStep, int]]:
+    def _steps_of(self, combine: Combine) -> list[tuple[CombineStep | RingStep, int]]:
         """The steps of a collective, each with the feature that says a core's part in it."""
         key = (combine.axes, combine.everywhere)
         if key not in self.combines:
@@ -398,7 +409,7 @@ class _Builder:
         if words.sending is None:
             raise ValueError(f"link {words.link.name} comes from the host")
         lists = as_lists(words.sending.places.with_values(words.sending.places.values + address))
-        first: list[Instruction | _OnColour] = [] if before is None else [Join(before)]
+        first: list[_Step] = [] if before is None else [Join(before)]
         number = self.context.word_list(lists)
         return self._task([*first, _OnColour(feature, number, sends=True), Mark(4 * sample + 3)])
 
@@ -427,21 +438,18 @@ class _Builder:
             self._resolved(self.main, row), tuple(self._resolved(task, row) for task in self.tasks)
         )
 
-    def _resolved(
-        self, body: Sequence[Instruction | _OnColour], row: NDArray[np.int64]
-    ) -> tuple[Instruction, ...]:
+    def _resolved(self, body: Sequence[_Step], row: NDArray[np.int64]) -> tuple[Instruction, ...]:
         """The instructions of cores with these features."""
         steps: list[Instruction] = []
         for step in body:
-            if isinstance(step, _OnColour):
-                colour = int(row[step.feature])
-                if colour >= 0:
-                    steps.append(
-                        SendListed(colour, step.list) if step.sends else ReceiveListed(colour, step.list)
-                    )
+            if isinstance(step, _OnColour | _Exchange):
+                steps += _on_colour(step, int(row[step.feature]))
+            elif isinstance(step, _RingSend):
+                steps += step.ring.sends(int(row[step.feature]), step.combine, step.step)
             elif (combine := _combine(step)) is not None:
                 for each, feature in self._steps_of(combine):
-                    steps += each.instructions(int(row[feature]), combine)
+                    first_task = self.rings.get((feature, combine), 0)
+                    steps += each.instructions(int(row[feature]), combine, first_task)
             elif isinstance(step, Loop) and _combines(step.body):
                 steps.append(Loop(step.count, self._resolved(step.body, row)))
             else:
@@ -459,6 +467,15 @@ class _Builder:
             shape = (mesh.height, mesh.width, values.shape[2])
             memory[:, address : address + shape[2]] = np.broadcast_to(values, shape).reshape(-1, shape[2])
         return memory
+
+
+def _on_colour(step: _OnColour | _Exchange, colour: int) -> list[Instruction]:
+    """What cores do that have this colour there; nothing without one."""
+    if colour < 0:
+        return []
+    if isinstance(step, _Exchange):
+        return [Start(step.task), ReceiveListed(colour, step.received), Join(step.task)]
+    return [SendListed(colour, step.list) if step.sends else ReceiveListed(colour, step.list)]
 
 
 def _combines(body: Sequence[Instruction]) -> bool:

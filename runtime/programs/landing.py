@@ -37,7 +37,7 @@ def land(
     block = owners.of_element[stream]
     landed = np.full(stream.size, NOWHERE, np.int64)
     left = block >= 0
-    most = MOST_SHARES * -(-np.count_nonzero(left) // max(1, group.size))
+    most = MOST_SHARES * -(-int(np.count_nonzero(left)) // max(1, group.size))
     _to_owners((landed, left, block), group, owners, most)
     for lines in (across, line):
         if left.any():

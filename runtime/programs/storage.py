@@ -82,14 +82,6 @@ def as_lists(addresses: Ragged) -> WordLists:
     return WordLists(addresses.starts, addresses.values.astype(np.int32))
 
 
-def split(words: Ragged, first: NDArray[np.int64]) -> tuple[Ragged, Ragged]:
-    """The first so many words of each row, and the rest."""
-    rows = words.rows
-    early = rank_in_row(rows) < first[rows]
-    count = words.starts.size - 1
-    return ragged(rows[early], words.values[early], count), ragged(rows[~early], words.values[~early], count)
-
-
 def _find(keys: NDArray[np.int64], words: Ragged, total: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Where the words stand in ascending keys, and whether they are there."""
     wanted = words.rows * total + words.values
