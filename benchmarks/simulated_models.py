@@ -149,7 +149,7 @@ def decode_step(
     maker = Maker()
     maker.inputs["token"] = np.array([7], np.int32)
     x = maker.apply("Gather", maker.weight(vocabulary, width), "token")
-    caches = []
+    caches: list[str] = []
     for layer in range(layers):
         x = _decoder_layer(maker, x, layer, (context, width, heads), caches)
     x = maker.apply("RMSNormalization", x, maker.weight(width), axis=-1)

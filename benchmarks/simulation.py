@@ -3,9 +3,9 @@
     python benchmarks/simulation.py [--only NAME] [--json FILE] [--effort 0.1]
 
 Each model is compiled for its region of a target; every word of its plan moves through the simulated routers. The numbers of
-every kernel, as they lie in its cores, are compared with the executor's in ordered arithmetic, bit for bit. Cycles are those
-of a kernel from the last word that comes to any of its cores to its last result; the plan says what it takes on its busiest
-core. Errors are (plan - simulated) / simulated.
+every kernel, as they lie in its cores, are compared with the executor's in ordered arithmetic, bit for bit. Cycles of a kernel are
+what a sample takes there: a cycle for each word that its busiest core takes from lanes or sends into them, and from when the
+last core has its words to the last core's result. Errors are (plan - simulated) / simulated.
 """
 
 from __future__ import annotations

@@ -255,23 +255,28 @@ def _reduce(kernel: Kernel, axis: str, done: Sequence[str], circuits: Sequence[S
 
 
 def _ring(kernel: Kernel, axes: Sequence[str], circuits: Sequence[Settings]) -> RingStep:
-    """A ring over the cores of the only axis of a kernel."""
+    """Rings over the cores of the only axis that is combined, one for each line or segment of it."""
     mesh = kernel.mesh
-    cores = mesh.height * mesh.width
-    if len(axes) > 1 or mesh.size(axes[0]) != cores:
+    if len(axes) > 1:
         where = f"kernel {kernel.name}, axes {', '.join(axes)}"
-        raise not_simulated(where, "a ring over some axes of several")
-    lines = _Lines(kernel, circuits, on_columns=mesh.height == 1)
+        raise not_simulated(where, "a ring over several axes", "compile with `--collective chain`")
+    axis, size, stride = axes[0], mesh.size(axes[0]), mesh.spacing(axes[0])
+    index = np.broadcast_to(mesh.coordinate(axis), (mesh.height, mesh.width)).reshape(-1)
+    lines = _Lines(kernel, circuits, on_columns=mesh.axes[mesh.index(axis)].side == "columns")
     colours, passed = [], []
-    for core in range(cores):
+    for number in range(size):
         before = [words.copy() for words in lines.words]
-        back = core if core == cores - 1 else -1
-        colours.append(int(lines.join(np.array([core]), back, f"ring along {axes[0]}")[0]))
+        distance = (size - 1 if number == size - 1 else -1) * stride
+        used = np.unique(lines.join(np.flatnonzero(index == number), distance, f"ring along {axis}"))
+        if used.size > 1:
+            where = f"kernel {kernel.name}, ring along {axis}"
+            raise broken(where, f"one colour for the words of cores {number}", f"{used.size}")
+        colours.append(int(used[0]))
         passed.append([words - old for words, old in zip(lines.words, before, strict=True)])
-    received = [colours[core - 1] for core in range(cores)]
+    received = [colours[number - 1] for number in range(size)]
     return RingStep(
         tuple(zip(received, colours, strict=True)),
-        np.arange(cores),
+        index,
         tuple(circuits),
         tuple(np.stack([each[number] for each in passed], axis=-1) for number in range(len(circuits))),
     )

@@ -76,6 +76,8 @@ class KernelPrograms:
         rows: For each area the cores of the kernel that it has, by row and column of the area.
         memory: float32 [cores, words], before the first cycle.
         outputs: Of each output and slot the address of the block.
+        received: int64 [cores], words of a sample that each takes from lanes.
+        sent: int64 [cores], words of a sample that each sends into lanes.
     """
 
     kernel: Kernel
@@ -83,6 +85,8 @@ class KernelPrograms:
     rows: tuple[NDArray[np.int64], ...]
     memory: NDArray[np.float32]
     outputs: dict[tuple[str, int], int]
+    received: NDArray[np.int64]
+    sent: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,7 +435,14 @@ class _Builder:
                 ProgramArea(place.x + 1 + x, place.y + y, width, height, programs[value], words, lists)
             )
             rows.append(mine)
-        return KernelPrograms(self.kernel, tuple(areas), tuple(rows), self._memory(fills), self.outputs)
+        received, sent = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
+        for item in self.incoming:
+            received += 0 if item.words.arriving is None else item.words.arriving.taken.lengths
+        for words_of, _ in self.outgoing:
+            sent += 0 if words_of.sending is None else words_of.sending.elements.lengths
+        return KernelPrograms(
+            self.kernel, tuple(areas), tuple(rows), self._memory(fills), self.outputs, received, sent
+        )
 
     def _program(self, row: NDArray[np.int64]) -> CoreProgram:
         return CoreProgram(

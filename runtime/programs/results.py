@@ -64,7 +64,9 @@ class KernelResult:
         samples: When it worked on each.
         exchange_cycles: From when a core has its words of the first sample to when it has its blocks, of the slowest core.
         compute_cycles: From there to its result, collectives included, of the slowest core.
-        cycles: From the last word of the first sample that comes to any core to the last core's result.
+        ramp_words: Words that the busiest core takes from lanes and sends into them for a sample, a cycle each.
+        cycles: What a sample takes, to be compared with the estimate: `ramp_words`, and from when the last core has its words of
+            the first sample to the last core's result.
         estimated_cycles: What the plan says for a sample.
         input_stalls: Cycles in which a core waited for words, mean over cores.
         output_stalls: Cycles in which a core waited to send, mean over cores.
@@ -76,6 +78,7 @@ class KernelResult:
     samples: tuple[SampleTimes, ...]
     exchange_cycles: int
     compute_cycles: int
+    ramp_words: int
     cycles: int
     estimated_cycles: int
     input_stalls: float
@@ -212,6 +215,7 @@ def _kernel(programs: KernelPrograms, result: SimulationResult, samples: int) ->
     place = kernel.rectangle
     section = (slice(place.y, place.y + place.height), slice(place.x + 1, place.x + 1 + place.width))
     marks = result.marks[(slice(None), *section)].reshape(-1, place.height * place.width)
+    ramp_words = int((programs.received + programs.sent).max())
     times = [_times(marks[4 * sample : 4 * sample + len(MARKS)]) for sample in range(samples)]
     return KernelResult(
         name=kernel.name,
@@ -220,7 +224,8 @@ def _kernel(programs: KernelPrograms, result: SimulationResult, samples: int) ->
         samples=tuple(times),
         exchange_cycles=int((marks[1] - marks[0]).max()),
         compute_cycles=int((marks[2] - marks[1]).max()),
-        cycles=times[0].computed[1] - times[0].arrived[1],
+        ramp_words=ramp_words,
+        cycles=ramp_words + times[0].computed[1] - times[0].arrived[1],
         estimated_cycles=kernel.cycles.total,
         input_stalls=float(result.input_stalls[section].mean()),
         output_stalls=float(result.output_stalls[section].mean()),

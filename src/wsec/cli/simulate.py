@@ -32,6 +32,7 @@ _COLUMNS = (
     Column("kind", from_width=80, elastic=True),
     Column("cores", right=True, from_width=100),
     Column("arrived", right=True, from_width=60),
+    Column("ramp", right=True, from_width=100),
     Column("exchange", right=True, from_width=90),
     Column("compute", right=True, from_width=90),
     Column("cycles", right=True),
@@ -47,8 +48,8 @@ Examples:
   wsec simulate model.plan
   wsec simulate model.plan --trace trace.json
 
-Cycles of a kernel are from the last word that comes to its last result. Exit status 1 where a number differs from
-the executor's.""",
+Cycles of a kernel are what a sample takes there: words through the ramps of its busiest core, exchanges, arithmetic and
+collectives. Exit status 1 where a number differs from the executor's.""",
 )
 @plan_argument
 @click.option(
@@ -162,6 +163,7 @@ def _row(kernel: KernelResult) -> tuple[str, ...]:
         kernel.kind,
         count(kernel.cores),
         count(kernel.samples[0].arrived[1]),
+        count(kernel.ramp_words),
         count(kernel.exchange_cycles),
         count(kernel.compute_cycles),
         count(kernel.cycles),
