@@ -160,7 +160,8 @@ def gather(context: KernelContext, result: Block) -> list[Instruction]:
     given = row_major(indices.address, {"i": indices.words})
     first = table(context, starts(sharding_of(kernel, "x").dimensions[axis], kernel.mesh), ())
     tables, count = math.prod(x.shape[:axis]), indices.words
-    walks = ((tables, (count * length, rows * length, 0)), (count, (length, 0, 1)))
+    walks = [(tables, (count * length, rows * length, 0)), (count, (length, 0, 1))]
+    walks.sort(key=lambda walk: walk[0])  # the longer loop is innermost, around the look-up alone
     steps = tuple(moves for size, moves in walks if size != 1)
     look_up: Instruction = LookUp(result.address, x.address, own.address, 0, rows, length, steps)
     for size, _ in reversed(walks):
