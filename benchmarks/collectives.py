@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,15 +18,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from line_programs import broadcast_line, exchange_line, reduce_line, ring_line
+from path_programs import (
+    broadcast_square,
+    gather_line,
+    reduce_square,
+    scatter_line,
+    shift_line,
+    snake_square,
+)
 from wsec.compiler.cost.collective_uses import TREES
 from wsec.compiler.cost.collectives import (
     all_gather,
     all_reduce_ring,
     best_group,
     broadcast,
+    broadcast_2d,
+    gather,
     halo_exchange_cycles,
+    interleaved_shift,
     lower_bound_cycles,
+    reduce_2d_cycles,
     reduction,
+    scatter,
+    shift,
+    snake_reduce,
 )
 from wsec.compiler.fabric.line_trees import group_of
 from wsec.compiler.plan import Exchange
@@ -92,6 +108,48 @@ def measure(cores: int, words: int, target: Target) -> Iterator[Row]:
             yield Row(f"halo of {reach}", cores, words, 0, float(formula), run.cycles)
 
 
+def measure_moves(cores: int, words: int, target: Target) -> Iterator[Row]:
+    """The same of what goes along other paths; rectangles have `cores` cores, half as high as wide or so.
+
+    Raises:
+        AssertionError: A word is not where it must be, or a sum is wrong.
+    """
+    fabric, numbers = target.fabric, np.random.default_rng(0)
+    several = numbers.integers(-9, 9, (cores, cores * words)).astype(np.float32)
+    run = scatter_line(cores, several, target)
+    np.testing.assert_array_equal(run.memory[1:, :words], several[0].reshape(cores, words)[1:])
+    yield Row("scatter", cores, words, 0, float(scatter(words, cores).cycles(fabric)), run.cycles)
+    run = gather_line(cores, several, target)
+    np.testing.assert_array_equal(run.memory[0].reshape(cores, words), several[:, :words])
+    yield Row("gather", cores, words, 0, float(gather(words, cores).cycles(fabric)), run.cycles)
+    held = numbers.integers(-9, 9, (cores, 2 * words)).astype(np.float32)
+    out = range(0, cores, 2)
+    for name, cost, order in (
+        ("shift", shift, list(range(cores))),
+        ("shift, two hops", interleaved_shift, [*out, *sorted(set(range(cores)) - set(out), reverse=True)]),
+    ):
+        run = shift_line(order, held, target)
+        np.testing.assert_array_equal(run.memory[np.roll(order, -1), words:], held[order, :words])
+        yield Row(name, cores, words, 0, float(cost(words, cores).cycles(fabric)), run.cycles)
+    width = 2 ** math.ceil(math.log2(cores) / 2)
+    height = cores // width
+    if height > 1 and width * height == cores:
+        held = held[:, :words].copy()
+        total = held.sum(axis=0)
+        run = broadcast_square(width, height, held, target)
+        np.testing.assert_array_equal(run.memory, np.broadcast_to(held[0], held.shape))
+        formula = float(broadcast_2d(words, width, height).cycles(fabric))
+        yield Row("broadcast 2D", cores, words, 0, formula, run.cycles)
+        run = reduce_square(width, height, held, target)
+        np.testing.assert_array_equal(run.memory[0], total)
+        formula = float(reduce_2d_cycles("chain", words, width, height, fabric))
+        yield Row("reduce 2D chains", cores, words, 0, formula, run.cycles)
+        run = snake_square(width, height, held, target)
+        np.testing.assert_array_equal(run.memory[0], total)
+        formula = float(snake_reduce(words, width, height).cycles(fabric))
+        yield Row("reduce 2D snake", cores, words, 0, formula, run.cycles)
+
+
 def _check_exchanged(memory: NDArray[np.float32], held: NDArray[np.float32], reach: int) -> None:
     """Every core has the words of all others within reach."""
     cores, words = held.shape
@@ -114,7 +172,10 @@ def main() -> None:
     arguments = parser.parse_args()
     target = load_target(arguments.target)
     rows = [
-        row for cores in arguments.cores for words in arguments.words for row in measure(cores, words, target)
+        row
+        for cores in arguments.cores
+        for words in arguments.words
+        for row in (*measure(cores, words, target), *measure_moves(cores, words, target))
     ]
     print(f"{'collective':18}{'cores':>6}{'words':>6}{'bound':>9}{'formula':>9}{'simulated':>10}{'error':>8}")
     for row in rows:

@@ -255,25 +255,21 @@ def halo_exchange_cycles(words: Values, reach: Values, fabric: Fabric, spacing: 
 
 
 def shift(words: Values, cores: Values) -> CollectiveCost:
-    """Each core to the next, the last one back to the first, as in Cannon's algorithm: B + P - 1 + 2 T_R + 1."""
+    """Each core to the next, the last one back to the first, as in Cannon's algorithm: B + P - 1 + 2 T_R + 1.
+
+    A core sends and receives every word, two instructions on one datapath: 2 B + P - 2 where that takes longer.
+    """
     hops = np.asarray(cores) - 1.0
-    return _cost(cores, contention=words, energy=words * 2 * hops, links=2 * hops, distance=hops, depth=1)
+    return replace(_way(cores, words, hops, 1), other=_way(cores, 2 * np.asarray(words), hops - 1, 0))
 
 
 def interleaved_shift(words: Values, cores: Values) -> CollectiveCost:
-    """The same on a ring that goes out over every other core and back over those between: B + 2 + 2 T_R + 1.
+    """The same on a ring that goes out over every other core and back over those between: B + 2 + 2 T_R + 1, or 2 B.
 
     No core is more than two hops from the next (WaferLLM, arXiv 2502.04563).
     """
-    hops = np.asarray(cores) - 1.0
-    return _cost(
-        cores,
-        contention=words,
-        energy=words * 2 * hops,
-        links=2 * hops,
-        distance=np.minimum(2, hops),
-        depth=1,
-    )
+    hops = np.minimum(2, np.asarray(cores) - 1.0)
+    return replace(_way(cores, words, hops, 1), other=_way(cores, 2 * np.asarray(words), 0, 0))
 
 
 def best_group(words: float, cores: int, spacing: float, fabric: Fabric) -> int:

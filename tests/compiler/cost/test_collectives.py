@@ -61,9 +61,11 @@ def test_the_published_table() -> None:
 def test_words_that_move_without_sums() -> None:
     """Shifts, scatters, gathers and exchanges, worked out by hand for hops of one cycle."""
     b, p = 10, 9
-    assert shift(b, p).cycles(FABRIC) == b + p - 1 + 2 * RAMP + 1
-    assert interleaved_shift(b, p).cycles(FABRIC) == b + 2 + 2 * RAMP + 1
-    assert interleaved_shift(b, 2).cycles(FABRIC) == b + 1 + 2 * RAMP + 1
+    assert shift(4, p).cycles(FABRIC) == 4 + p - 1 + 2 * RAMP + 1
+    assert shift(b, p).cycles(FABRIC) == 2 * b + p - 2  # sent and received by one datapath
+    assert interleaved_shift(4, p).cycles(FABRIC) == 4 + 2 + 2 * RAMP + 1
+    assert interleaved_shift(4, 2).cycles(FABRIC) == 4 + 1 + 2 * RAMP + 1
+    assert interleaved_shift(b, p).cycles(FABRIC) == 2 * b
     assert multicast(b, 6).cycles(FABRIC) == b + 6 + 2 * RAMP + 1
     assert scatter(b, p).cycles(FABRIC) == gather(b, p).cycles(FABRIC) == b * (p - 1) + 1 + 2 * RAMP + 1
     assert all_gather(b, p).cycles(FABRIC) == b * p + 2 * (p - 1) + 2 * RAMP + 1
