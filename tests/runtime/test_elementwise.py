@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +24,8 @@ from plan_records import (
 
 from wsec.compiler.operators import ELEMENTWISE
 from wsec.compiler.plan import ChainStep
+from wsec.runtime.ordered import elementwise
+from wsec.runtime.programs.kinds import formulas
 
 if TYPE_CHECKING:
     from plan_records import Array
@@ -153,6 +157,29 @@ def test_operator(operator: str, arrays: list[Array], attributes: dict[str, Argu
 def test_every_elementwise_operator_is_tried() -> None:
     """An operator that the compiler may put in a chain is one that the runtime computes."""
     assert {operator for operator, _, _ in CASES} == ELEMENTWISE - NOT_IN_ONNXRUNTIME
+
+
+def test_programs_and_ordered_arithmetic_have_the_same_operators() -> None:
+    """Both say the formulas of docs/core-programs.md; the tests above hold them against each other."""
+    assert set(formulas.FORMULAS) == set(elementwise.FORMULAS)
+    page = (Path(__file__).parents[2] / "docs" / "core-programs.md").read_text()
+    engine = {
+        "Abs",
+        "Add",
+        "Ceil",
+        "Cos",
+        "Div",
+        "Equal",
+        "Erf",
+        "Exp",
+        "Floor",
+        "Greater",
+        "GreaterOrEqual",
+        "Identity",
+    }
+    engine |= {"IsNaN", "Log", "Mul", "Neg", "Pow", "Round", "Sign", "Sin", "Sqrt", "Sub", "Tanh"}
+    written = set(re.findall(r"\w+", page))
+    assert set(elementwise.FORMULAS) - engine <= written
 
 
 @given(st.data())
