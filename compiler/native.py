@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
-from numba.core import event
+from numba.core import event, types
+from numba.extending import intrinsic
+from numba.np import arrayobj
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 Compiled = TypeVar("Compiled", bound="Callable[..., object]")
 
@@ -31,11 +36,6 @@ def compiled_without_allocation(function: Compiled) -> Compiled:
     return _compiled(function, _nrt=False, error_model="numpy")
 
 
-def compiled_in_parallel(function: Compiled) -> Compiled:
-    """The same for a function whose loops over `parallel_range` are shared between threads."""
-    return _compiled(function, parallel=True)
-
-
 def inlined(function: Compiled) -> Compiled:
     """For a function that allocates nothing: its body takes the place of every call in a compiled function.
 
@@ -45,19 +45,60 @@ def inlined(function: Compiled) -> Compiled:
     return jit(function, nogil=True, forceinline=True, _nrt=False, error_model="numpy")  # type: ignore[no-any-return]
 
 
-parallel_range = numba.prange
+def _element(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """The address of an element of the array that comes first, by the index that comes next."""
+    array_type, index_type = signature.args[:2]
+    array = arrayobj.make_array(array_type)(context, builder, arguments[0])  # type: ignore[no-untyped-call]
+    place: Any = arrayobj.basic_indexing
+    return place(context, builder, array_type, array, (index_type,), arguments[1:2])[0]
 
 
-@contextlib.contextmanager
-def thread_limit(threads: int) -> Iterator[None]:
-    """Let loops over `parallel_range` take that many threads, as far as the machine has them."""
-    config: Any = numba.config
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
+def _load_shared(_typing: Any, array: Any, _index: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load_atomic(_element(context, builder, signature, arguments), "acquire", 8)
+
+    return types.int64(array, types.intp), generate
+
+
+def _store_shared(_typing: Any, array: Any, _index: Any, _value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.store_atomic(arguments[2], _element(context, builder, signature, arguments), "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.int64), generate
+
+
+def _add_shared(_typing: Any, array: Any, _index: Any, _value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _element(context, builder, signature, arguments)
+        return builder.atomic_rmw("add", place, arguments[2], "acq_rel")
+
+    return types.int64(array, types.intp, types.int64), generate
+
+
+def _replace_shared(_typing: Any, array: Any, _index: Any, _expected: Any, _value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _element(context, builder, signature, arguments)
+        pair = builder.cmpxchg(place, arguments[2], arguments[3], "acq_rel", "acquire")
+        return builder.extract_value(pair, 1)
+
+    return types.boolean(array, types.intp, types.int64, types.int64), generate
+
+
+_intrinsic: Any = intrinsic
+
+# Elements of flat arrays of int64 that several threads read and write: whoever sees one sees what was written before it.
+load_shared: Callable[[NDArray[np.int64], int], int] = _intrinsic(_load_shared)
+"""The element."""
+store_shared: Callable[[NDArray[np.int64], int, int], None] = _intrinsic(_store_shared)
+"""Write the element."""
+add_shared: Callable[[NDArray[np.int64], int, int], int] = _intrinsic(_add_shared)
+"""Add to the element; what it was before."""
+replace_shared: Callable[[NDArray[np.int64], int, int, int], bool] = _intrinsic(_replace_shared)
+"""Write the last argument if the element is the one before it; whether it was. Of several threads one succeeds."""
+
+yield_processor: Any = types.ExternalFunction("sched_yield", types.int32())
+"""Let another thread have the processor for a while."""
 
 
 def _compiled(function: Compiled, **options: bool | str) -> Compiled:

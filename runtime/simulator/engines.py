@@ -130,13 +130,12 @@ def run_engines(routers: Routers, engines: Engines, cycle: int, band: int) -> in
 
 
 @compiled_without_allocation
-def next_wake(engines: Engines) -> int:
-    """The first cycle in which an engine looks again; `NEVER` if none will by itself."""
+def next_wake(engines: Engines, band: int) -> int:
+    """The first cycle in which an engine of a band looks again; `NEVER` if none will by itself."""
     earliest = NEVER
-    for band in range(engines.band_start.size - 1):
-        start = engines.band_start[band]
-        for at in range(start, start + engines.live_count[band, 0]):
-            earliest = min(earliest, engines.wake[engines.live[at]])
+    start = engines.band_start[band]
+    for at in range(start, start + engines.live_count[band, 0]):
+        earliest = min(earliest, engines.wake[engines.live[at]])
     return earliest
 
 

@@ -254,10 +254,10 @@ def _move_word(routers: Routers, cycle: int, entry: int, wake: NDArray[np.int32]
 
 
 @compiled_without_allocation
-def next_arrival(routers: Routers, cycle: int) -> int:
-    """The first cycle after this one in which a front word that is still on its way arrives; `NEVER` if there is none."""
+def next_arrival(routers: Routers, cycle: int, band: int) -> int:
+    """The first cycle after this one in which a front word on its way in a band arrives; `NEVER` if there is none."""
     earliest = NEVER
-    for core in range(routers.active.size):
+    for core in range(routers.band_start[band], routers.band_start[band + 1]):
         if not routers.active[core]:
             continue
         for entry in range(routers.first_entry[core], routers.first_entry[core + 1]):

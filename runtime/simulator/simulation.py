@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from wsec.compiler.native import thread_limit
-from wsec.runtime.simulator.cycles import run_cycles, run_cycles_in_threads
+from wsec.runtime.simulator.cycles import run_cycles
 from wsec.runtime.simulator.engine_building import build_engines
 from wsec.runtime.simulator.engines import TICKS, WAITS_FOR_INPUT, WAITS_FOR_OUTPUT
 from wsec.runtime.simulator.program_placement import place_programs
@@ -41,6 +40,10 @@ if TYPE_CHECKING:
 
 MAX_CYCLES: Final = 2**30
 """The longest simulation: cycles are 32-bit numbers."""
+
+
+_BANDS_OF_A_THREAD: Final = 4
+"""So that a thread that is late has less to be waited for."""
 
 
 class Outcome(enum.Enum):
@@ -100,7 +103,7 @@ class Simulation:
         engines: What instructions take.
         turns: When switches of several positions go on.
         filters: Which words cores take; all where there is no filter.
-        threads: Divide the grid in as many bands of rows; the result is the same for any number.
+        threads: That share the work; the result is the same for any number.
         limit_bytes: The most memory to take.
 
     Raises:
@@ -133,7 +136,7 @@ class Simulation:
             self.table,
             self.placement,
             fabric,
-            threads,
+            1 if threads == 1 else _BANDS_OF_A_THREAD * threads,
             switches=lay_out_switches(self.table, turns),
             filters=lay_out_filters(self.table, filters),
         )
@@ -141,6 +144,7 @@ class Simulation:
             self.table, programs, self.placement, engines or EngineTiming(), self.routers.band_start
         )
         self.cycle = 0
+        self._threads = threads
         self._memory_words = np.array([area.memory_words for area in programs], np.int64)
 
     @property
@@ -167,12 +171,7 @@ class Simulation:
     def run(self, max_cycles: int = MAX_CYCLES) -> SimulationResult:
         """Run until all is done or stuck, at most to the cycle `max_cycles`; a further call goes on from there."""
         end = max(self.cycle, min(max_cycles, MAX_CYCLES))
-        threads = self.routers.band_start.size - 1
-        if threads == 1:
-            reached = int(run_cycles(self.routers, self.engines, self.cycle, end))
-        else:
-            with thread_limit(threads):
-                reached = int(run_cycles_in_threads(self.routers, self.engines, self.cycle, end))
+        reached = run_cycles(self.routers, self.engines, self.cycle, end, threads=self._threads)
         self.cycle = self._settled_cycle() if reached == NEVER else min(reached, end)
         return self._result(settled=reached == NEVER)
 
