@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from wsec.compiler.fabric.strips import divide, source_strips, target_strips
+from wsec.compiler.fabric.strips import divide, prefix_sums, source_strips, target_strips
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +77,30 @@ def spread_fan(routes: Sequence[Route], rectangle: Rectangle, active: NDArray[np
     cores = np.ones((rectangle.height, rectangle.width), np.int64)
     lanes = np.ones(sum(route.lanes for route in routes), np.bool_) if active is None else active
     return _fan(target_strips(routes, rectangle), cores, lanes)
+
+
+def range_words(strips: Sequence[Strip], sums: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    """Words of the lanes of each strip, about, [lanes]: what the rows of each range hold, without what lies on the way.
+
+    Args:
+        strips: Of one rectangle.
+        sums: By `prefix_sums`, of what every core holds.
+    """
+    parts = divide(strips, sums)
+    return tuple(_range_words(strip, part, sums) for strip, part in zip(strips, parts, strict=True))
+
+
+def _range_words(strip: Strip, part: Part, sums: NDArray[np.int64]) -> NDArray[np.int64]:
+    top, bottom, left, right = part.top, part.bottom, part.left, part.right
+    if strip.side in "EW":
+        before = sums[top : bottom + 1, right] - sums[top : bottom + 1, left]
+        first, width = strip.y - top, right - left
+    else:
+        before = sums[bottom, left : right + 1] - sums[top, left : right + 1]
+        first, width = strip.x - left, bottom - top
+    bounds = row_bounds(np.diff(before), first + np.arange(strip.lanes), width)
+    words = np.diff(before[bounds])
+    return words if strip.numbers.step > 0 else words[::-1]
 
 
 def subtree_words(fan: Fan, words: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -176,7 +200,7 @@ def _fan(strips: Sequence[Strip], words: NDArray[np.int64], active: NDArray[np.b
     parent, side = (np.full(words.shape, -1, np.int8) for _ in range(2))
     fan = Fan(lane, order, end, parent, side, depth)
     used = [strip for strip in strips if active[strip.numbers].any()]
-    for strip, part in zip(used, divide(used, weights), strict=True):
+    for strip, part in zip(used, divide(used, prefix_sums(weights)), strict=True):
         _Frame(strip, part, fan).paint(weights, active)
     return fan
 

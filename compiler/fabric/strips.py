@@ -97,20 +97,26 @@ def target_strips(routes: Sequence[Route], rectangle: Rectangle) -> tuple[Strip,
     return tuple(strips)
 
 
-def divide(strips: Sequence[Strip], words: NDArray[np.int64]) -> tuple[Part, ...]:
-    """The part of each strip: disjoint, together the rectangle.
-
-    Args:
-        strips: Of one rectangle; no core is in two of them.
-        words: [height, width], what every core weighs.
-
-    Raises:
-        ValueError: No straight cuts keep every strip on the boundary of its part.
-    """
+def prefix_sums(words: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What lies above and left of every corner of the cores: [height + 1, width + 1]."""
     height, width = words.shape
     sums = np.zeros((height + 1, width + 1), np.int64)
     np.cumsum(words, axis=0, out=sums[1:, 1:])
     np.cumsum(sums[1:, 1:], axis=1, out=sums[1:, 1:])
+    return sums
+
+
+def divide(strips: Sequence[Strip], sums: NDArray[np.int64]) -> tuple[Part, ...]:
+    """The part of each strip: disjoint, together the rectangle.
+
+    Args:
+        strips: Of one rectangle; no core is in two of them.
+        sums: By `prefix_sums`, of what every core weighs.
+
+    Raises:
+        ValueError: No straight cuts keep every strip on the boundary of its part.
+    """
+    height, width = sums.shape[0] - 1, sums.shape[1] - 1
     found = _best(tuple(range(len(strips))), Part(0, 0, width, height), strips, sums)
     if found is None:
         raise ValueError(f"no straight cuts divide {width} x {height} cores between {list(strips)}")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _MOST_SPLITS = 60_000
 _TURNS = (2, 4, 8, 16, 32, 64)
+_COLUMNS_SHARE = 4  # expected: lanes leave on two sides, and take words from beyond both ends of each strip
 _EDGE_SHARE = 4  # expected: a quarter of the edge carries them, the rest faces neighbours and passing routes
 _SLOWER_THAN_BEST = 1.3  # a split this much slower than the best with as few cores is not worth its shape
 
@@ -198,6 +199,7 @@ def _arranged(
     words = max(nest.words_in, nest.words_out)
     least = np.maximum(work, -(-words // perimeters))  # a word a cycle and core of the edge, each way
     expected = np.maximum(work, -(-_EDGE_SHARE * words // perimeters))
+    expected = np.maximum(expected, _gather_cycles(nest, np.minimum(all_widths, all_heights)))
     return SplitTable(
         nest=nest,
         parts=parts[index].astype(np.int64),
@@ -207,6 +209,16 @@ def _arranged(
         shapes=ShapeOptions(all_widths, all_heights, expected),
         least=ShapeOptions(all_widths, all_heights, least),
     )
+
+
+def _gather_cycles(nest: LoopNest, depths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cycles in which what a kernel makes comes to its lanes, by the shorter side of its rectangle.
+
+    A strip of lanes takes words from beyond its ends over as many columns as the rectangle is deep behind it (docs/routing.md).
+    Where no arrangement has less, this is not counted: lanes along the whole side may do.
+    """
+    cycles = -(-nest.words_out // (_COLUMNS_SHARE * depths))
+    return np.where(cycles > cycles.min(initial=cycles.max(initial=0)), cycles, 0)
 
 
 def _options(table: SplitTable, keep: NDArray[np.int64]) -> SplitTable:

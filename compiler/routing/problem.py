@@ -42,12 +42,19 @@ class RoutingLink:
         """The rectangles of the kernels that it joins."""
         return tuple(end for end in (self.source, self.target) if end is not None)
 
+    @property
+    def weights(self) -> NDArray[np.int64]:
+        """Words that each core of the source sends, [height, width]."""
+        if self.source is None:
+            raise ValueError(f"link {self.name}: the host has no cores")
+        if self.held is not None:
+            return self.held
+        height, width = self.source.height, self.source.width
+        return np.full((height, width), -(-self.words // (height * width)))
+
     def fans(self, routes: Sequence[Route]) -> LinkFans:
         """The fans at both ends for these routes."""
-        held = self.held
-        if held is None and self.source is not None:
-            cores = self.source.width * self.source.height
-            held = np.full((self.source.height, self.source.width), -(-self.words // cores))
+        held = None if self.source is None else self.weights
         return link_fans(routes, self.source, self.target, held)
 
 

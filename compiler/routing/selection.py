@@ -6,9 +6,14 @@ again, as long as that lowers their load.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from wsec.compiler.cost.collectives import flight_cycles
+from wsec.compiler.fabric.fans import range_words
+from wsec.compiler.fabric.strips import prefix_sums, source_strips
 from wsec.compiler.plan import Rectangle
 from wsec.compiler.routing.bundles import Demand, all_bundles, first_bundles, single_passages
 from wsec.compiler.routing.fitting import fit
@@ -20,13 +25,18 @@ from wsec.compiler.routing.traffic import Traffic
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from wsec.compiler.plan import Route
     from wsec.compiler.routing.problem import RoutingLink
     from wsec.compiler.target import Fabric
 
+    Words = int | NDArray[np.int64]
+
 NARROWEST = 3  # 0 wide, 1 half an interval, 2 a whole interval, 3 one lane
 _SMALL_PART = 32  # a link that takes 1/32 of the interval gains nothing from more lanes
-_MOST_ROUNDS = 4
+_MOST_ROUNDS = 1
+_ALL_LANES = 1 << 20  # more than any side has room for
 _MOST_FITS = 1000  # bounds the time where hundreds of links exceed the interval whatever they do
 # By narrowness: 1 / the part of the interval that a lane's own words may take, in the order in which they are tried.
 _INTERVAL_PARTS = ((2, 4, 8, 1), (2, 1), (1,), ())
@@ -49,6 +59,13 @@ class Selection:
             tuple[Route, tuple[Rectangle, ...]], tuple[int, int]
         ] = {}  # of routes asked about since the traffic last changed
         self._words = [link.words for link in links]
+        self._sources = [
+            (link.source, None if link.source is None else prefix_sums(link.weights)) for link in links
+        ]
+        coming = Counter(link.target for link in links if link.target is not None)
+        # Streams of all links to a kernel pass the ramps of its cores.
+        self._shares = [1 if link.target is None else coming[link.target] for link in links]
+        self._gathered: dict[tuple[int, tuple[Route, ...]], tuple[Words, ...]] = {}
         self._fabric = fabric
         self._interval = max(interval, 1)
         west, east = Rectangle(0, 0, 1, height), Rectangle(width - 1, 0, 1, height)
@@ -82,18 +99,16 @@ class Selection:
 
     def settle(self, number: int, routes: tuple[Route, ...]) -> None:
         """Give the link these routes."""
-        share = words_per_lane(self._words[number], routes)
-        for route in routes:
-            self.traffic.add(route, share, self.grounds[number].rectangles)
+        for route, words in zip(routes, self._lane_words(number, routes), strict=True):
+            self.traffic.add(route, words, self.grounds[number].rectangles)
         self._peaks.clear()
         self.chosen[number] = routes
 
     def withdraw(self, number: int) -> None:
         """Take the link's routes away."""
         routes = self.chosen[number]
-        share = words_per_lane(self._words[number], routes)
-        for route in routes:
-            self.traffic.remove(route, share, self.grounds[number].rectangles)
+        for route, words in zip(routes, self._lane_words(number, routes), strict=True):
+            self.traffic.remove(route, words, self.grounds[number].rectangles)
         self._peaks.clear()
         self.chosen[number] = ()
 
@@ -134,8 +149,11 @@ class Selection:
         narrowness = self.narrowness[number]
         best = first_bundles(ways, self._demand(number, narrowness))
         yield best
-        if min(self._cost(number, each)[0] for each in best) > 0:
-            yield all_bundles(ways, self._demand(number, narrowness))  # some may pass crowded kernels by
+        yield all_bundles(ways, self._demand(number, narrowness))  # some may pass crowded kernels by
+        if narrowness == 0:
+            widest = Demand(wanted=_ALL_LANES, enough=_ALL_LANES, packed=True)
+            yield all_bundles(ways, widest)
+            yield single_passages(self._detours[number], widest)
         for parts in _INTERVAL_PARTS[narrowness]:
             if self._fits_left == 0:
                 return
@@ -146,6 +164,15 @@ class Selection:
             routes = fit(self.traffic, (*ways, *self._detours[number]), lanes=lanes, words=words, most=most)
             if routes:
                 yield [routes]
+
+    def _lane_words(self, number: int, routes: tuple[Route, ...]) -> tuple[Words, ...]:
+        """Words on the lanes of each route, about: what each gathers, or an even share of what the host sends."""
+        source, sums = self._sources[number]
+        if source is None or sums is None:
+            return (words_per_lane(self._words[number], routes),) * len(routes)
+        if (number, routes) not in self._gathered:
+            self._gathered[number, routes] = range_words(source_strips(routes, source), sums)
+        return self._gathered[number, routes]
 
     def _demand(self, number: int, narrowness: int) -> Demand:
         if narrowness == NARROWEST:
@@ -165,21 +192,23 @@ class Selection:
     def _cost(self, number: int, routes: tuple[Route, ...]) -> Cost:
         """Colours over budget, cycles over the interval, cycles, colours: the least is best, in this order."""
         peaks = [self._peak(route, self.grounds[number].rectangles) for route in routes]
-        words = words_per_lane(self._words[number], routes) + max(words for words, _ in peaks)
+        own = self._lane_words(number, routes)
+        words = max(int((mine + others).max()) for mine, (others, _) in zip(own, peaks, strict=True))
         colours = 1 + max(routes for _, routes in peaks)
         cycles = self._cycles(words)
+        together = self._cycles(self._shares[number] * max(int(np.max(mine)) for mine in own))
         return (
             max(0, colours - self._fabric.link_colours),
-            max(0, cycles - self._interval),
+            max(0, cycles - self._interval, together - self._interval),
             cycles + self.flight_cycles(routes),
             colours,
         )
 
-    def _peak(self, route: Route, ground: tuple[Rectangle, ...]) -> tuple[int, int]:
-        """Words through the busiest port of the route, and routes through its busiest core."""
+    def _peak(self, route: Route, ground: tuple[Rectangle, ...]) -> tuple[NDArray[np.int64], int]:
+        """Words through the busiest port of each lane, and routes through the busiest core."""
         key = route, ground
         if key not in self._peaks:
-            self._peaks[key] = self.traffic.peak_words(route), self.traffic.peak_routes(route, ground)
+            self._peaks[key] = self.traffic.lane_peaks(route), self.traffic.peak_routes(route, ground)
         return self._peaks[key]
 
     def _peak_words(self, number: int) -> int:

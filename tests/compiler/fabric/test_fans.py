@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from wsec.compiler.fabric.fans import PORTS, Fan, gather_fan, row_bounds, spread_fan
 from wsec.compiler.fabric.holdings import held_elements, held_words
-from wsec.compiler.fabric.strips import divide, source_strips, target_strips
+from wsec.compiler.fabric.strips import divide, prefix_sums, source_strips, target_strips
 from wsec.compiler.plan import KernelOutput, Rectangle, Route
 from wsec.compiler.sharding import Mesh, MeshAxis, Sharding, cut, whole
 
@@ -145,7 +145,7 @@ def test_a_tree_has_no_branch_that_a_switch_has_no_position_for(case: Case) -> N
 def test_parts_of_several_routes_are_disjoint_and_have_their_strip_on_their_boundary(case: Case) -> None:
     """Straight cuts divide the rectangle, whatever the strips."""
     strips = source_strips(case.routes, case.rectangle)
-    parts = divide(strips, case.words)
+    parts = divide(strips, prefix_sums(case.words))
     painted = np.zeros_like(case.words)
     for strip, part in zip(strips, parts, strict=True):
         painted[part.top : part.bottom, part.left : part.right] += 1
