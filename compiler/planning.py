@@ -19,6 +19,7 @@ from wsec.compiler.cost.collective_uses import AUTO
 from wsec.compiler.cost.host_clock import HostClock, host_link_cycles, host_words
 from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.fabric.circuits import phase_circuits
+from wsec.compiler.fabric.queues import check_queues
 from wsec.compiler.kernel_placement import NO_RELIEF, Relief, kernels_bound, place_kernels
 from wsec.compiler.kernels.graph import FULL_PIPELINE, KernelGraph, build_kernel_graph
 from wsec.compiler.kernels.layout_choice import share_layouts
@@ -235,6 +236,7 @@ class Planner:
             try:
                 with self.stage("kernels"):
                     graph = source(samples, unsplit).with_collective(self.collective)
+                    check_queues(graph, self.target.fabric)
                     tables = split_tables(graph, self.target, self.tables)
                 return decide(graph, tables)
             except WsecError as error:

@@ -22,6 +22,7 @@ from wsec.compiler.kernels.custom import custom_kinds
 from wsec.compiler.kernels.operator_view import OperatorView
 from wsec.compiler.operators import ANCHORS, KERNEL_KEY, KIND_KEY, is_elementwise
 from wsec.passes.base import Pass, PassResult
+from wsec.passes.rewriting import constant_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -34,11 +35,13 @@ class FuseElementwise(Pass):
     Attributes:
         branch_limit: How many nodes a branch may have before it closes again.
         group_limit: How many nodes a group may have.
+        input_limit: How many activations a group may read once it has taken in others: a core has a queue for each.
     """
 
     name: ClassVar[str] = "fuse-elementwise"
     branch_limit: int = 16
     group_limit: int = 64
+    input_limit: int = 6
 
     def run(self, model: ir.Model) -> PassResult:
         """Annotate from scratch; earlier annotations are replaced, but for nodes that `wsec.kind` keeps together."""
@@ -74,7 +77,7 @@ class FuseElementwise(Pass):
         while len(group) < self.group_limit:
             budget = min(self.branch_limit, self.group_limit - len(group))
             extension = _extension(group[-1].outputs[0], positions, taken, budget)
-            if not extension:
+            if not extension or _activations([*group, *extension]) > self.input_limit:
                 break
             group += extension
         return group
@@ -99,6 +102,19 @@ def _may_start(node: ir.Node) -> bool:
     if is_elementwise(node.domain, node.op_type) or (node.domain == "" and node.op_type in ANCHORS):
         return True
     return OperatorView(node).qualified_name in custom_kinds()
+
+
+def _activations(group: list[ir.Node]) -> int:
+    """Activations that a group reads: of its first operator each operand, of all others each value once."""
+    made = {value for node in group for value in node.outputs}
+    first = [value for value in group[0].inputs if value is not None and constant_of(value) is None]
+    rest = {
+        value
+        for node in group[1:]
+        for value in node.inputs
+        if value is not None and value not in made and constant_of(value) is None
+    }
+    return len(first) + len(rest)
 
 
 class _Frontier:

@@ -40,6 +40,7 @@ PIPELINE: tuple[tuple[str, str], ...] = (
     ("fuse-attention", "one kernel keeps the scores where they are computed, a few rows at a time"),
     ("fuse-dequantization", "weights of few bits stay so in core memory"),
     ("fuse-elementwise", "a chain behind an operator costs no transport when its kernel computes it"),
+    ("limit-connections", "a core has a queue for each tensor that comes or leaves, and few of them"),
 )
 """Name of the pass and why it stands there."""
 
@@ -80,6 +81,7 @@ ORDER: tuple[tuple[str, str, str], ...] = (
     ("name-nodes", "fuse-attention", "a group is called after its first node"),
     ("fuse-attention", "fuse-elementwise", "a chain would take the scaling or the mask away from the scores"),
     ("name-nodes", "fuse-elementwise", "a group is called after its first node"),
+    ("fuse-elementwise", "limit-connections", "tensors inside of a kernel need no queue"),
 )
 """(a, b, why): the last b stands after some a. Checked by `check_order`."""
 

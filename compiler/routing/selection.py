@@ -55,9 +55,8 @@ class Selection:
         self.order = sorted(range(len(links)), key=lambda number: (-links[number].words, number))
         self.traffic = Traffic(width, height)
         self._fits_left = _MOST_FITS
-        self._peaks: dict[
-            tuple[Route, tuple[Rectangle, ...]], tuple[int, int]
-        ] = {}  # of routes asked about since the traffic last changed
+        # Of routes asked about since the traffic last changed.
+        self._peaks: dict[tuple[Route, tuple[Rectangle, ...]], tuple[NDArray[np.int64], int]] = {}
         self._words = [link.words for link in links]
         self._sources = [
             (link.source, None if link.source is None else prefix_sums(link.weights)) for link in links

@@ -97,6 +97,16 @@ def test_an_operator_with_two_used_outputs_is_no_anchor(apply: Apply) -> None:
     assert _groups(model) == [["b", "d"]]
 
 
+def test_a_group_reads_no_more_than_its_core_has_queues_for(apply: Apply) -> None:
+    """The seventh activation begins another kernel."""
+    inputs = ", ".join(f"float[2] x{index}" for index in range(9))
+    sums = " ".join(f"[a{index}] s{index + 1} = Add(s{index}, x{index + 1})" for index in range(7))
+    model = apply(
+        FuseElementwise(), f"g ({inputs}) => (float[] y) {{ [a] s0 = Neg(x0) {sums} [z] y = Add(s7, x8) }}"
+    )
+    assert [len(group) for group in _groups(model)] == [6, 3]
+
+
 def test_stale_annotations_are_replaced(build: Callable[[str], ir.Model]) -> None:
     """A model that was compiled before may be compiled again."""
     model = build("g (float[2] x) => (float[] y) { [a] p = Neg(x) [b] q = Transpose(p) [d] y = Neg(q) }")
