@@ -19,7 +19,7 @@ import msgspec
 from wsec.compiler.errors import WsecError
 from wsec.compiler.plan import PLAN_FORMAT, Plan
 from wsec.compiler.plan_files import write_file_list
-from wsec.compiler.record_json import SchemaViolationError, from_plain, json_schema, to_plain
+from wsec.compiler.record_json import SchemaViolationError, from_plain, json_schema, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,8 +112,8 @@ def load_plan(folder: Path) -> LoadedPlan:
 
 
 def encode_plan(plan: Plan) -> bytes:
-    """The bytes of plan.json: keys sorted, one value a line, a newline at the end."""
-    return msgspec.json.format(msgspec.json.encode(to_plain(plan)), indent=1) + b"\n"
+    """The bytes of plan.json: keys sorted, one value or one area of routers a line, a newline at the end."""
+    return f"{to_text(plan)}\n".encode()
 
 
 def decode_plan(data: bytes, source: str = PLAN_FILE) -> Plan:

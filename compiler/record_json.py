@@ -17,13 +17,14 @@ import types
 import typing
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import msgspec
-
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SCALARS = {bool: "boolean", int: "integer", float: "number", str: "string"}
+_MANY = 32  # records in a row from which they are read together
 _INTEGER_LIMIT = 1 << 63  # what arrays of integers hold
 _NON_FINITE = ("inf", "-inf", "nan")
 
@@ -57,6 +58,50 @@ def to_plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not a plain value: {value!r}")
 
 
+def to_text(value: object) -> str:
+    """The JSON text of a record: keys sorted, one value a line; a flat record, `is_flat`, takes one line.
+
+    Raises:
+        TypeError: As `to_plain`.
+    """
+    parts: list[str] = []
+    _write(value, "\n", parts)
+    return "".join(parts)
+
+
+def _write(value: object, margin: str, parts: list[str]) -> None:
+    """Append the text of a value; `margin` begins the line that it stands on."""
+    inner = margin + " "
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        if is_flat(type(value)):
+            parts.append(_encoded(to_plain(value)))
+            return
+        fields = sorted(field.name for field in dataclasses.fields(value))
+        items = [(name, getattr(value, name)) for name in fields]
+    elif type(value) is dict:
+        items = sorted(value.items())
+    elif type(value) is tuple and value:
+        for number, item in enumerate(value):
+            parts.append(("," if number else "[") + inner)
+            _write(item, inner, parts)
+        parts.append(margin + "]")
+        return
+    else:
+        plain = to_plain(value)
+        if type(plain) is not dict:
+            parts.append(_encoded(plain))
+            return
+        items = list(plain.items())  # a number that JSON has none for
+    for number, (name, item) in enumerate(items):
+        parts.append(f"{',' if number else '{'}{inner}{_encoded(name)}: ")
+        _write(item, inner, parts)
+    parts.append(margin + "}" if items else "{}")
+
+
+def _encoded(plain: object) -> str:
+    return msgspec.json.encode(plain).decode()
+
+
 def from_plain(value: object, hint: Any, path: str = "$") -> Any:
     """The record, or scalar, of type `hint` that `value` describes.
 
@@ -71,8 +116,7 @@ def from_plain(value: object, hint: Any, path: str = "$") -> Any:
     if origin in {types.UnionType, typing.Union}:
         return _any_of(value, hint, path)
     if origin is tuple:
-        items = _typed(value, list, hint, path)
-        return tuple(from_plain(item, hint.__args__[0], f"{path}[{i}]") for i, item in enumerate(items))
+        return _items(value, hint, path)
     if origin is dict:
         table = _typed(value, dict, hint, path)
         return {key: from_plain(item, hint.__args__[1], f"{path}.{key}") for key, item in table.items()}
@@ -102,6 +146,47 @@ def _record(value: object, kind: Any, path: str) -> Any:
         if name not in table:
             raise SchemaViolationError(f"{path}.{name}", _words(hints[name]), "nothing")
     return kind(**{name: from_plain(item, hints[name], f"{path}.{name}") for name, item in table.items()})
+
+
+def _items(value: object, hint: Any, path: str) -> tuple[Any, ...]:
+    items, kind = _typed(value, list, hint, path), hint.__args__[0]
+    found = _flat_records(items, kind)
+    if found is not None:
+        return found
+    return tuple(from_plain(item, kind, f"{path}[{i}]") for i, item in enumerate(items))
+
+
+def _flat_records(items: list[Any], kind: Any) -> tuple[Any, ...] | None:
+    """Many records of whole numbers and tuples of text, a column at a time; None where one has to be looked at by itself."""
+    if len(items) < _MANY or not is_flat(kind):
+        return None
+    hints = _hints(kind)
+    if set(map(type, items)) != {dict} or set(map(len, items)) != {len(hints)}:
+        return None
+    columns = []
+    for name, hint in hints.items():
+        column = [item.get(name) for item in items]
+        if hint is int:
+            if set(map(type, column)) != {int} or max(map(abs, column)) >= _INTEGER_LIMIT:
+                return None
+        else:
+            if set(map(type, column)) != {list} or any(
+                type(text) is not str for row in column for text in row
+            ):
+                return None
+            column = list(map(tuple, column))
+        columns.append(column)
+    return tuple(map(kind, *columns))
+
+
+@functools.cache
+def is_flat(kind: Any) -> bool:
+    """Whether a type is a record of nothing but whole numbers and tuples of text, without a default."""
+    return (
+        dataclasses.is_dataclass(kind)
+        and all(hint in (int, tuple[str, ...]) for hint in _hints(typing.cast("type", kind)).values())
+        and len(_required(typing.cast("type", kind))) == len(_hints(typing.cast("type", kind)))
+    )
 
 
 def _any_of(value: object, hint: Any, path: str) -> Any:

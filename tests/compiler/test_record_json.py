@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
@@ -13,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsec.compiler.plan import ChainStep
-from wsec.compiler.record_json import SchemaViolationError, from_plain, json_schema, to_plain
+from wsec.compiler.plan import ChainStep, RouterArea
+from wsec.compiler.record_json import SchemaViolationError, from_plain, json_schema, to_plain, to_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +150,51 @@ def test_only_plain_values_are_written(value: object) -> None:
     """A numpy scalar or a list in a record is a mistake of the compiler, found where it would be written."""
     with pytest.raises(TypeError, match="is not a plain value"):
         to_plain(replace(OUTER, anything=value))  # type: ignore[arg-type] # the mistake
+
+
+@given(st.lists(st.builds(RouterArea, *[st.integers(-5, 2**63 - 1)] * 4, st.lists(st.text()).map(tuple))))
+def test_flat_records_take_a_line_each_and_are_read_as_others(areas: list[RouterArea]) -> None:
+    """Few are read one by one, many together: both ways give them back, from one line each."""
+    many = tuple(areas * 40)
+    text = to_text(many)
+    assert text.count("\n") == (len(many) + 1 if many else 0)
+    assert json.loads(text) == to_plain(many)
+    hint = tuple[RouterArea, ...]
+    assert from_plain(json.loads(text), hint) == many
+    assert from_plain(json.loads(to_text(tuple(areas))), hint) == tuple(areas)
+
+
+def test_text_is_what_msgspec_formats() -> None:
+    """But for flat records, which take one line."""
+    plain = msgspec.json.format(msgspec.json.encode(to_plain(OUTER)), indent=1)
+    assert to_text(OUTER) == plain.decode()
+    empty = replace(OUTER, table={}, anything=())
+    assert to_text(empty) == msgspec.json.format(msgspec.json.encode(to_plain(empty)), indent=1).decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("x", True), ("x", 1.0), ("y", 2**63), ("width", "1"), ("positions", ["W>E", 1]), ("positions", "W>E")],
+)
+def test_a_wrong_value_among_many_records_is_refused_with_its_path(name: str, value: object) -> None:
+    """Reading many together is as strict as reading one."""
+    plain = [to_plain(RouterArea(1, 2, 3, 4, ("W>E",))) for _ in range(50)]
+    plain[17] = {**plain[17], name: value}  # type: ignore[dict-item] # a dictionary
+    with pytest.raises(SchemaViolationError) as caught:
+        from_plain(plain, tuple[RouterArea, ...])
+    assert caught.value.path.startswith(f"$[17].{name}")
+
+
+@pytest.mark.parametrize("change", ["missing", "unknown"])
+def test_a_wrong_key_among_many_records_is_refused_with_its_path(change: str) -> None:
+    """A missing key is not filled in, an unknown one not passed over."""
+    plain: list[dict[str, object]] = [
+        {"x": 1, "y": 2, "width": 3, "height": 4, "positions": ["W>E"]} for _ in range(50)
+    ]
+    if change == "missing":
+        del plain[3]["x"]
+    else:
+        plain[3]["z"] = plain[3].pop("x")
+    with pytest.raises(SchemaViolationError) as caught:
+        from_plain(plain, tuple[RouterArea, ...])
+    assert caught.value.path in {"$[3].x", "$[3].z"}
