@@ -201,7 +201,7 @@ def make_normalization(operator: OperatorView) -> LoopNest:
             tuple(loop.name for loop in loops),
             operations=1 + centred,  # sums of the elements and of their squares
             dtype=result.dtype,
-            collectives=2,
+            collectives=1 + centred,
             walks=_runs(loops, LoopRole.PARALLEL) or ((),),
             summed=_runs(loops, LoopRole.COLLECTIVE),
         ),

@@ -32,7 +32,8 @@ What it checks, by code:
 * WSEC553 phases: weights, words and cycles that a phase takes besides its work; intervals and bounds of each phase, and
   that their sum is in that of the plan.
 * WSEC554 circuits: areas inside the region, with positions that mean something, one setting of a colour on a core; colours of
-  the target; each link, exchange and collective has its circuit; no setting leads to nobody.
+  the target; each link, exchange and collective has its circuit; no setting leads to nobody; partial results and statistics
+  are combined along every axis that cuts them.
 * WSEC555 streams: those of a link begin at exactly the cores that hold the tensor, run as its lanes, and end at every core of
   the consumer.
 * WSEC556 deliveries: each core ends with every element that it needs, out of its stream, dealt or through exchanges.
@@ -54,6 +55,7 @@ from wsec.compiler.plan_checker.cycles import check_cycles
 from wsec.compiler.plan_checker.dataflow import check_dataflow
 from wsec.compiler.plan_checker.defects import check_defects
 from wsec.compiler.plan_checker.fabric import check_fabric
+from wsec.compiler.plan_checker.fabric.collectives import check_collectives
 from wsec.compiler.plan_checker.findings import Finding
 from wsec.compiler.plan_checker.header import check_header
 from wsec.compiler.plan_checker.memory import check_memory
@@ -94,6 +96,7 @@ def check_plan(plan: Plan, lowered: onnx_ir.Model | Path | None = None) -> tuple
         *check_constraints(plan),
     ]
     sound = set()
+    routed = any(phase.circuits for wafer in plan.wafers for phase in wafer.phases)
     for kernel in plan.kernels():
         of_kernel = check_kernel_shardings(kernel, model)
         if not of_kernel:
@@ -101,6 +104,7 @@ def check_plan(plan: Plan, lowered: onnx_ir.Model | Path | None = None) -> tuple
             of_kernel = [
                 *check_memory(kernel, plan.target),
                 *check_cycles(kernel, plan.target),
+                *(check_collectives(kernel, plan.target.fabric) if routed else ()),
                 *([] if model is None else check_operators(kernel, model)),
             ]
         findings += of_kernel
