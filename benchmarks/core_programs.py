@@ -91,7 +91,11 @@ class Count:
 
 def count(instructions: Sequence[Instruction], context: KernelContext, lanes: float) -> Count:
     """Of all instructions; collectives are left out."""
-    return sum((_count_one(step, context, lanes) for step in instructions), Count())
+    copies = [
+        np.diff(context.lists[step.list_from].starts) for step in instructions if isinstance(step, CopyListed)
+    ]
+    listed = Count(issues=len(copies), listed=int(np.sum(copies, axis=0).max())) if copies else Count()
+    return sum((_count_one(step, context, lanes) for step in instructions), listed)
 
 
 def _count_one(step: Instruction, context: KernelContext, lanes: float) -> Count:
@@ -99,8 +103,6 @@ def _count_one(step: Instruction, context: KernelContext, lanes: float) -> Count
         single = len(step.body) == 1 and not isinstance(step.body[0], Loop)
         inside = count(step.body, context, lanes)
         return inside.times(step.count) + Count(iterations=0 if single else step.count)
-    if isinstance(step, CopyListed):
-        return Count(issues=1, listed=int(np.diff(context.lists[step.list_from].starts).max()))
     if isinstance(step, Vector) and step.operation in DIVIDING:
         return Count(issues=1, divided=step.length)
     if isinstance(step, Vector) and step.operation in SERIES:
