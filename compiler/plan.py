@@ -128,16 +128,29 @@ class MemoryLedger:
 
 @dataclass(frozen=True, slots=True)
 class Cycles:
-    """Cycles of one sample on the busiest core: arithmetic, words through ramps and links, SRAM ports."""
+    """Cycles of one sample on the busiest core.
+
+    Attributes:
+        compute: Arithmetic.
+        communication: Exchanges and collectives between the cores of the kernel, once a sample has come.
+        memory: SRAM ports.
+        transfer: Words that links bring and take, through the ramp, beside the work on other samples.
+    """
 
     compute: int
     communication: int
     memory: int
+    transfer: int = 0
+
+    @property
+    def work(self) -> int:
+        """From a sample that has come to its result: arithmetic overlaps the SRAM ports that feed it, communication nothing."""
+        return max(self.compute, self.memory) + self.communication
 
     @property
     def total(self) -> int:
-        """Arithmetic overlaps the SRAM ports that feed it; communication does not overlap."""
-        return max(self.compute, self.memory) + self.communication
+        """Between two samples: a core does one thing at a time, and words that links bring or take are one."""
+        return self.work + self.transfer
 
 
 @dataclass(frozen=True, slots=True)

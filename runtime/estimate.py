@@ -44,8 +44,9 @@ class KernelEstimate:
         compute_cycles: Arithmetic.
         communication_cycles: Words between its cores.
         memory_cycles: SRAM ports.
+        transfer_cycles: Words that links bring and take, through the ramp of a core.
         total_cycles: What one sample takes; arithmetic and memory overlap.
-        bound_by: Which of the three is the largest part of it.
+        bound_by: Which of the four is the largest part of it.
         memory_bytes: In use on its fullest core.
     """
 
@@ -59,6 +60,7 @@ class KernelEstimate:
     compute_cycles: int
     communication_cycles: int
     memory_cycles: int
+    transfer_cycles: int
     total_cycles: int
     bound_by: str
     memory_bytes: int
@@ -236,7 +238,12 @@ def estimate(plan: Plan) -> Estimate:
 
 def _kernel_estimate(kernel: Kernel) -> KernelEstimate:
     cycles = kernel.cycles
-    parts = {"compute": cycles.compute, "communication": cycles.communication, "memory": cycles.memory}
+    parts = {
+        "compute": cycles.compute,
+        "communication": cycles.communication,
+        "memory": cycles.memory,
+        "transfer": cycles.transfer,
+    }
     return KernelEstimate(
         name=kernel.name,
         kind=kernel.kind,
@@ -248,6 +255,7 @@ def _kernel_estimate(kernel: Kernel) -> KernelEstimate:
         compute_cycles=cycles.compute,
         communication_cycles=cycles.communication,
         memory_cycles=cycles.memory,
+        transfer_cycles=cycles.transfer,
         total_cycles=cycles.total,
         bound_by=max(parts, key=lambda part: parts[part]),
         memory_bytes=kernel.memory.total,
@@ -365,7 +373,7 @@ def _kernel_bottleneck(kernel: Kernel) -> Bottleneck:
         "kernel",
         kernel.name,
         f"{cycles.compute:,} cycles of arithmetic, {cycles.memory:,} of memory, "
-        f"{cycles.communication:,} of communication",
+        f"{cycles.communication:,} of communication, {cycles.transfer:,} of words in and out",
     )
 
 

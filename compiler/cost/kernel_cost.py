@@ -45,6 +45,7 @@ class SplitCosts:
     compute: Array
     communication: Array
     memory: Array
+    transfer: Array
 
     @property
     def bytes(self) -> Array:
@@ -53,8 +54,8 @@ class SplitCosts:
 
     @property
     def cycles(self) -> Array:
-        """Cycles of a sample: arithmetic or SRAM, whichever takes longer, then communication."""
-        return np.maximum(self.compute, self.memory) + self.communication
+        """Cycles between two samples: arithmetic or SRAM, whichever takes longer, then communication, and words of links."""
+        return np.maximum(self.compute, self.memory) + self.communication + self.transfer
 
 
 def split_costs(
@@ -78,7 +79,7 @@ def split_costs(
     output = output_bytes(nest, blocks)
     at_work = output_bytes(nest, walked)
     weights = np.full(len(parts), nest.work.resident_bytes, dtype=np.float64)
-    held, moved = nest.output_slots * output, np.ceil(output / word)
+    held, moved, passed = nest.output_slots * output, np.ceil(output / word), np.zeros(len(parts))
     buffers = nest.chain_keeps_a_copy() * at_work + gathered_bytes(nest, blocks, parts)
     buffers = buffers + state_bytes(nest, blocks) * nest.work.partials + _interim_bytes(nest, walked)
     for operand in nest.inputs:
@@ -92,7 +93,8 @@ def split_costs(
         passed_around = copies > 1
         at_once = np.maximum(block_elements(operand, nest, walked), np.ceil(elements / turns))
         buffers = buffers + passed_around * at_once * operand.item_bytes
-        moved = moved + np.ceil(elements * operand.item_bytes / word) + passed_around * np.ceil(share / word)
+        moved = moved + np.ceil(share / word)
+        passed = passed + passed_around * np.ceil(elements * operand.item_bytes / word)
     reduced = _reduction_parts(nest, parts) > 1
     started = (turns - 1) * target.core.task_switch_cycles
     compute = sum((_compute(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))
@@ -102,11 +104,12 @@ def split_costs(
         buffers=buffers + reduced * at_work * widening(nest),
         compute=np.ceil(compute) + started,
         communication=np.ceil(
-            moved + collective_cycles(nest, parts, turns, target.fabric) + _gathers(nest, parts, target)
+            passed + collective_cycles(nest, parts, turns, target.fabric) + _gathers(nest, parts, target)
         ),
         memory=np.ceil(
             sum((_memory(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))
         ),
+        transfer=moved,
     )
 
 
@@ -143,7 +146,7 @@ def passing_cycles(
         groups_by_column, span_by_column = _line(operand, nest, parts, on_rows)
         on_links = np.maximum(groups_by_row, groups_by_column) * (received - share)
         distance = fabric.hop_cycles * (span_by_row + span_by_column) + 2 * fabric.ramp_cycles
-        beyond = np.maximum(0, on_links - received - share) + turns * distance
+        beyond = np.maximum(0, on_links - received) + turns * distance
         cycles = cycles + np.where(copies > 1, beyond, 0)
     return np.ceil(cycles)
 
@@ -200,6 +203,7 @@ def _serial_costs(nest: LoopNest, parts: Array, target: Target) -> SplitCosts:
         + np.ceil(target.fabric.hop_cycles * parts.sum(axis=1))
         + 2 * target.fabric.ramp_cycles,
         memory=np.ceil(_memory(nest.work, nest, blocks, target)),
+        transfer=np.zeros(len(parts)),
     )
 
 

@@ -329,7 +329,12 @@ def ledger_of(table: SplitTable, option: int, target: Target) -> MemoryLedger:
 def cycles_of(table: SplitTable, option: int) -> Cycles:
     """Cycles of a sample on the busiest core of an option."""
     costs = table.costs
-    return Cycles(int(costs.compute[option]), int(costs.communication[option]), int(costs.memory[option]))
+    return Cycles(
+        compute=int(costs.compute[option]),
+        communication=int(costs.communication[option]),
+        memory=int(costs.memory[option]),
+        transfer=int(costs.transfer[option]),
+    )
 
 
 def _does_not_fit(nest: LoopNest, parts: Array, costs: SplitCosts, target: Target) -> WsecError:

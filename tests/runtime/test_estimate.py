@@ -58,7 +58,10 @@ def test_a_pipeline_of_two_kernels(tmp_path: Path) -> None:
     assert result.interval_cycles == 450
     assert result.latency_cycles == 30 + 450 + 20 + 300 + 10
     assert (result.bottleneck.kind, result.bottleneck.name) == ("kernel", "first")
-    assert result.bottleneck.reason == "300 cycles of arithmetic, 400 of memory, 50 of communication"
+    assert (
+        result.bottleneck.reason
+        == "300 cycles of arithmetic, 400 of memory, 50 of communication, 0 of words in and out"
+    )
     assert result.utilisation == (300 * 6 + 200 * 4) / (450 * 16 * 16)
     assert (result.fullest_core_bytes, result.fullest_kernel, result.memory_bytes) == (
         1234,

@@ -34,6 +34,7 @@ _COLUMNS = (
     Column("compute", right=True, from_width=80),
     Column("communic.", right=True, from_width=80),
     Column("memory", right=True, from_width=80),
+    Column("in and out", right=True, from_width=90),
     Column("total", right=True),
     Column("bound by", from_width=40),
 )
@@ -45,7 +46,8 @@ _COLUMNS = (
 Example:
   wsec estimate model.plan --top 10
 
-Cycles are of one sample on the busiest core of a kernel. Arithmetic and memory overlap, communication does not.""",
+Cycles are of one sample on the busiest core of a kernel. Arithmetic and memory overlap, communication and the words that
+come in and go out do not.""",
 )
 @plan_argument
 @click.option("--top", type=click.IntRange(min=1), help="Show only so many kernels, the slowest first.")
@@ -79,6 +81,7 @@ def _row(kernel: KernelEstimate, rectangle: Rectangle) -> tuple[str, ...]:
         count(kernel.compute_cycles),
         count(kernel.communication_cycles),
         count(kernel.memory_cycles),
+        count(kernel.transfer_cycles),
         count(kernel.total_cycles),
         kernel.bound_by,
     )
