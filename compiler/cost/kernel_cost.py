@@ -241,14 +241,33 @@ def _walked(work: Work, nest: LoopNest, blocks: Array) -> Array:
         return np.stack([np.ones_like(points), points, np.zeros_like(points)], axis=1)
     summed_loops = {name for names in work.summed for name in names}
     together = work.walks or (tuple(name for name in work.loops if name not in summed_loops),)
-    loops = [*together, *work.summed]
-    sizes = np.ones((len(blocks), len(loops) + len(work.taps)), np.int64)
+    free, summed = (_sizes(loops, nest, blocks) for loops in (together, work.summed))
+    taps = np.tile(np.array(work.taps, np.int64), (len(blocks), 1))
+    inside = np.concatenate([taps, summed] if work.taps_first else [summed, taps], axis=1)
+    if work.taps_over:
+        _join_taps(inside, work, nest, blocks)
+    sizes = np.concatenate([free, inside], axis=1)
+    return walks(sizes, np.arange(sizes.shape[1]) >= len(together)).astype(np.float64)
+
+
+def _sizes(loops: tuple[tuple[str, ...], ...], nest: LoopNest, blocks: Array) -> NDArray[np.int64]:
+    sizes = np.ones((len(blocks), len(loops)), np.int64)
     for at, names in enumerate(loops):
         for name in names:
             sizes[:, at] *= blocks[:, nest.position(name)].astype(np.int64)
-    sizes[:, len(loops) :] = work.taps
-    summed = np.arange(sizes.shape[1]) >= len(together)
-    return walks(sizes, summed).astype(np.float64)
+    return sizes
+
+
+def _join_taps(inside: NDArray[np.int64], work: Work, nest: LoopNest, blocks: Array) -> None:
+    """Under one position of the window a core's block is the window: its rows lie dense, and so do the channels."""
+    first = inside.shape[1] - len(work.taps)
+    for tap in range(len(work.taps) - 1, -1, -1):
+        name, at = work.taps_over[tap], first + tap
+        if not name or at == 0:
+            continue
+        one = blocks[:, nest.position(name)] == 1
+        inside[one, at - 1] *= inside[one, at]
+        inside[one, at] = 1
 
 
 def _memory(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:

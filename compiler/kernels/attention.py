@@ -60,7 +60,7 @@ def make_attention(nodes: Sequence[ir.Node]) -> LoopNest:
         outputs=(result,),
         arguments={**labels, "out": out or ("",)},
         work=_product_work(space, "d", inputs[0]),
-        further_work=(_product_work(space, "n", inputs[2]), _score_work(space, steps, inputs[0])),
+        further_work=(_product_work(space, "n", inputs[2]), *_score_works(space, steps, inputs[0])),
         output_groups=groups,
         body=steps,
         turned="m",
@@ -270,14 +270,22 @@ def _product_work(space: _Space, inner: str, first: Operand) -> Work:
     )
 
 
-def _score_work(space: _Space, steps: Sequence[ChainStep], first: Operand) -> Work:
-    """Softmax, and the element-wise steps as if all were taken on the scores."""
-    return Work(
-        (*space.batch, "m", "t"),
-        operations=4 + sum(work_of(step).operations for step in steps if _counts(step)),
-        divisions=sum(work_of(step).divisions for step in steps if _counts(step)),
-        transcendentals=1 + sum(work_of(step).transcendentals for step in steps if _counts(step)),
-        dtype=first.dtype,
+def _score_works(space: _Space, steps: Sequence[ChainStep], first: Operand) -> tuple[Work, ...]:
+    """Softmax, the element-wise steps as if all were taken on the scores, and what sums begin with."""
+    rows = (*space.batch, "m")
+    counted = [work_of(step) for step in steps if _counts(step)]
+    return (
+        Work((*rows, "t"), operations=2, dtype=first.dtype, walks=(rows,), summed=(("t",),)),  # maximum, sum
+        Work((*rows, "t"), operations=2, dtype=first.dtype, walks=(rows, ("t",))),  # what each row shares
+        Work(
+            (*rows, "t"),
+            operations=1 + sum(each.operations for each in counted),
+            divisions=sum(each.divisions for each in counted),
+            transcendentals=1 + sum(each.transcendentals for each in counted),
+            dtype=first.dtype,
+        ),
+        Work((*rows, "n"), operations=1, dtype=first.dtype),
+        Work(rows, operations=2, divisions=1, dtype=first.dtype),
     )
 
 

@@ -106,8 +106,39 @@ def with_chain(nest: LoopNest, anchor: ir.Value | None, nodes: Sequence[ir.Node]
         inputs=(*nest.inputs, *extras),
         outputs=(operand(RESULT, nodes[-1].outputs[0], view),),
         chain=tuple(steps),
-        chain_work=_chain_work(nest, steps),
+        chain_work=_step_work(nest, [step for step in steps if len(_walks(step, view, extras)) < 2]),
+        further_work=(
+            *nest.further_work,
+            *(
+                replace(_step_work(nest, [step]), walks=_walks(step, view, extras))
+                for step in steps
+                if len(_walks(step, view, extras)) > 1
+            ),
+        ),
     )
+
+
+def _walks(
+    step: ChainStep, view: tuple[DimensionMap, ...], extras: Sequence[Operand]
+) -> tuple[tuple[str, ...], ...]:
+    """Loops of a step that lie dense together: neighbours along which the same of its operands are repeated."""
+    repeated = [
+        [not seen.loop for seen in operand.maps]
+        for operand in extras
+        if operand.role in step.inputs and any(seen.loop for seen in operand.maps)
+    ]
+    walks: list[tuple[str, ...]] = []
+    last: list[bool] | None = None
+    for index, dimension in enumerate(view):
+        if not dimension.loop:
+            continue
+        here = [each[index] for each in repeated]
+        if here == last:
+            walks[-1] = (*walks[-1], dimension.loop)
+        else:
+            walks.append((dimension.loop,))
+        last = here
+    return tuple(walks)
 
 
 def _broadcast_maps(
@@ -123,7 +154,7 @@ def _broadcast_maps(
     return tuple(maps)
 
 
-def _chain_work(nest: LoopNest, steps: Sequence[ChainStep]) -> Work:
+def _step_work(nest: LoopNest, steps: Sequence[ChainStep]) -> Work:
     loops = tuple(m.loop for m in nest.outputs[0].maps if m.loop)
     return Work(
         loops=loops,

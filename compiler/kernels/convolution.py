@@ -132,6 +132,13 @@ def _contraction(
             walks=(("n",), ("g",), ("k",), *([places_of] if dense else ((name,) for name in places_of))),
             summed=(("c",),),
             taps=window.sizes,
+            taps_over=tuple(
+                name if dilation == 1 else ""
+                for name, dilation in zip(places_of, window.dilations, strict=True)
+            )
+            if kind == "convolution"
+            else (),
+            taps_first=kind == "transposed_convolution",
             partial_bytes=ACCUMULATOR_BYTES if is_integer(operator) else 0,
         ),
         further_work=(

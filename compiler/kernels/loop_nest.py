@@ -110,6 +110,8 @@ class Work:
             loops together.
         summed: Those of its loops that are summed, in their order and together likewise; taps come behind them.
         taps: Extents of loops over a window, which are not cut.
+        taps_over: For each tap the loop whose positions the window slides over, where taps lie dense under one position; else empty.
+        taps_first: Whether taps come before the loops that are summed.
         scalar: Whether each element is an instruction of its own.
         serial: True where one core does all of it.
         weight_reads: How often a serial core reads the weights, which other cores hold; everything else it reads once.
@@ -132,6 +134,8 @@ class Work:
     walks: tuple[tuple[str, ...], ...] = ()
     summed: tuple[tuple[str, ...], ...] = ()
     taps: tuple[int, ...] = ()
+    taps_over: tuple[str, ...] = ()
+    taps_first: bool = False
     scalar: bool = False
     serial: bool = False
     weight_reads: int = 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from wsec.compiler.kernels.loop_nest import (
@@ -67,7 +69,13 @@ def make_gather(operator: OperatorView) -> LoopNest:
         ),
         outputs=(result,),
         arguments={"axis": axis, "extent": x[axis]},
-        work=Work(tuple(loop.name for loop in (*before, *inner, *after)), operations=1, dtype=result.dtype),
+        work=Work(
+            tuple(loop.name for loop in (*before, *inner, *after)),
+            operations=1,
+            dtype=result.dtype,
+            walks=tuple(tuple(loop.name for loop in part) for part in (before, inner, after) if part),
+        ),
+        further_work=(Work(tuple(loop.name for loop in inner), operations=4, dtype=result.dtype),),  # rows
     )
 
 
@@ -180,7 +188,10 @@ def make_expand(operator: OperatorView) -> LoopNest:
         follows(loop) if extent == loop.extent else fixed(1)
         for loop, extent in zip(loops, padded, strict=True)
     )
-    return _nest(operator, "expand", loops, (operator.operand("x", 0, maps),), {})
+    nest = _nest(operator, "expand", loops, (operator.operand("x", 0, maps),), {})
+    runs = groupby(zip(loops, maps, strict=True), lambda pair: bool(pair[1].loop))
+    walks = tuple(tuple(loop.name for loop, _ in run) for _, run in runs)
+    return replace(nest, work=replace(nest.work, walks=walks))
 
 
 def make_resize(operator: OperatorView) -> LoopNest:
@@ -216,7 +227,8 @@ def make_resize(operator: OperatorView) -> LoopNest:
         "input_shape": x,
         "output_shape": output,
     }
-    cost = 2 ** sum(1 for i in range(len(x)) if x[i] != output[i]) if mode == "linear" else 1
+    # of a linear one each dimension: two copies, two products and a sum
+    cost = 5 * sum(1 for i in range(len(x)) if x[i] != output[i]) if mode == "linear" else 1
     return _nest(
         operator, "resize", loops, (operator.operand("x", 0, tuple(maps)),), arguments, operations=cost
     )

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from wsec.compiler.kernels.loop_nest import Loop, LoopNest, LoopRole, Operand, Work, fixed, follows
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, operand, shape_of
-from wsec.compiler.kernels.window import sliding_window
+from wsec.compiler.kernels.window import Window, sliding_window
 
 _REDUCTIONS = {
     "ReduceSum": "sum",
@@ -55,11 +55,25 @@ def make_pooling(operator: OperatorView) -> LoopNest:
             names,
             operations=1,
             dtype=result.dtype,
-            walks=(("n", "c"), *((loop.name,) for loop in outer)),
+            walks=_pooled(window, outer),
             taps=window.sizes,
         ),
         further_work=(Work(names, operations=1 if operator.op_type == "MaxPool" else 2, dtype=result.dtype),),
     )
+
+
+def _pooled(window: Window, outer: tuple[Loop, ...]) -> tuple[tuple[str, ...], ...]:
+    """Windows side by side that leave nothing out lie dense behind what is outside of them."""
+    walks, step = [["n", "c"]], 1
+    for loop, size, stride, dilation in zip(
+        outer, window.sizes, window.strides, window.dilations, strict=True
+    ):
+        if size == stride and dilation == 1 and step == 1:
+            walks[-1].append(loop.name)
+        else:
+            walks.append([loop.name])
+        step = stride
+    return tuple(map(tuple, walks))
 
 
 def reduced_axes(operator: OperatorView, rank: int) -> tuple[int, ...]:
