@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 
+_LONGEST = 1 << 40  # a loop that is the vector in any case
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SplitCosts:
     """Bytes of the fullest core and cycles of the busiest one, an element a split."""
@@ -236,18 +239,28 @@ def _compute(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array
 
 def _walked(work: Work, nest: LoopNest, blocks: Array) -> Array:
     """Elements of a vector, vectors, and turns of loops of one operation, [splits, 3]."""
-    points = _points(work, nest, blocks) * math.prod(work.taps)
     if work.scalar:
+        points = _points(work, nest, blocks)
         return np.stack([np.ones_like(points), points, np.zeros_like(points)], axis=1)
     summed_loops = {name for names in work.summed for name in names}
     together = work.walks or (tuple(name for name in work.loops if name not in summed_loops),)
+    if work.every:
+        blocks = blocks.copy()
+        for name, count in work.every:
+            blocks[:, nest.position(name)] = np.ceil(blocks[:, nest.position(name)] / count)
     free, summed = (_sizes(loops, nest, blocks) for loops in (together, work.summed))
     taps = np.tile(np.array(work.taps, np.int64), (len(blocks), 1))
-    inside = np.concatenate([taps, summed] if work.taps_first else [summed, taps], axis=1)
+    inside = np.concatenate([summed, taps], axis=1)
     if work.taps_over:
         _join_taps(inside, work, nest, blocks)
     sizes = np.concatenate([free, inside], axis=1)
-    return walks(sizes, np.arange(sizes.shape[1]) >= len(together)).astype(np.float64)
+    if not work.row:
+        return walks(sizes, np.arange(sizes.shape[1]) >= len(together)).astype(np.float64)
+    length = free[:, -1].copy()
+    sizes[:, len(together) - 1] = _LONGEST
+    found = walks(sizes, np.arange(sizes.shape[1]) >= len(together))
+    found[:, 0] = length
+    return found.astype(np.float64)
 
 
 def _sizes(loops: tuple[tuple[str, ...], ...], nest: LoopNest, blocks: Array) -> NDArray[np.int64]:

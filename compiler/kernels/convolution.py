@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wsec.compiler.kernels.loop_nest import (
     DimensionMap,
@@ -86,6 +87,14 @@ def _loops(operator: OperatorView, group: int, *, outputs: int, inputs: int) -> 
     )
 
 
+def _taps(kind: str, places: tuple[str, ...], window: Window) -> dict[str, Any]:
+    """A convolution sums over its taps; a transposed one takes each tap by itself, at the outputs that it meets."""
+    if kind == "transposed_convolution":
+        return {"every": tuple(zip(places, window.strides, strict=True))}
+    over = (name if dilation == 1 else "" for name, dilation in zip(places, window.dilations, strict=True))
+    return {"taps": window.sizes, "taps_over": tuple(over)}
+
+
 def _contraction(
     operator: OperatorView,
     kind: str,
@@ -127,18 +136,11 @@ def _contraction(
         },
         work=Work(
             tuple(loop.name for loop in loops.all()),
-            operations=1,
+            operations=1 if kind == "convolution" else math.prod(window.sizes),
             dtype=inputs[0].dtype,
             walks=(("n",), ("g",), ("k",), *([places_of] if dense else ((name,) for name in places_of))),
             summed=(("c",),),
-            taps=window.sizes,
-            taps_over=tuple(
-                name if dilation == 1 else ""
-                for name, dilation in zip(places_of, window.dilations, strict=True)
-            )
-            if kind == "convolution"
-            else (),
-            taps_first=kind == "transposed_convolution",
+            **_taps(kind, places_of, window),
             partial_bytes=ACCUMULATOR_BYTES if is_integer(operator) else 0,
         ),
         further_work=(

@@ -111,7 +111,8 @@ class Work:
         summed: Those of its loops that are summed, in their order and together likewise; taps come behind them.
         taps: Extents of loops over a window, which are not cut.
         taps_over: For each tap the loop whose positions the window slides over, where taps lie dense under one position; else empty.
-        taps_first: Whether taps come before the loops that are summed.
+        every: Loops of which an operation takes only each so-manieth position, and how many.
+        row: Whether the last of `walks` is a row that one look-up copies, however long it is.
         scalar: Whether each element is an instruction of its own.
         serial: True where one core does all of it.
         weight_reads: How often a serial core reads the weights, which other cores hold; everything else it reads once.
@@ -135,7 +136,8 @@ class Work:
     summed: tuple[tuple[str, ...], ...] = ()
     taps: tuple[int, ...] = ()
     taps_over: tuple[str, ...] = ()
-    taps_first: bool = False
+    every: tuple[tuple[str, int], ...] = ()
+    row: bool = False
     scalar: bool = False
     serial: bool = False
     weight_reads: int = 1

@@ -73,7 +73,8 @@ def make_gather(operator: OperatorView) -> LoopNest:
             tuple(loop.name for loop in (*before, *inner, *after)),
             operations=1,
             dtype=result.dtype,
-            walks=tuple(tuple(loop.name for loop in part) for part in (before, inner, after) if part),
+            walks=tuple(tuple(loop.name for loop in part) for part in (before, inner, after)),
+            row=True,
         ),
         further_work=(Work(tuple(loop.name for loop in inner), operations=4, dtype=result.dtype),),  # rows
     )
@@ -87,7 +88,12 @@ def make_transpose(operator: OperatorView) -> LoopNest:
     perm = operator.integers("perm", tuple(reversed(range(rank))))
     loops = _output_loops(operator)
     maps = tuple(follows(loops[perm.index(i)]) for i in range(rank))
-    return _nest(operator, "transpose", loops, (operator.operand("x", 0, maps),), {"perm": perm})
+    nest = _nest(operator, "transpose", loops, (operator.operand("x", 0, maps),), {"perm": perm})
+    walks: list[tuple[str, ...]] = []
+    for index, loop in enumerate(loops):  # dimensions that stay neighbours lie dense in both
+        together = index > 0 and perm[index] == perm[index - 1] + 1
+        walks = [*walks[:-1], (*walks[-1], loop.name)] if together else [*walks, (loop.name,)]
+    return replace(nest, work=replace(nest.work, walks=tuple(walks)))
 
 
 def make_reshape(operator: OperatorView) -> LoopNest:
