@@ -19,6 +19,7 @@ from wsec.compiler.cost.host_clock import HostClock, host_link_cycles, host_word
 from wsec.compiler.cost.pipeline import Timing, buffered_interval, lifetime, result_interval, timing_of
 from wsec.compiler.layouts import LayoutShare, layout_share, straight_links
 from wsec.compiler.plan import HOST
+from wsec.runtime.known_errors import KnownError, known_error, known_errors
 from wsec.runtime.phase_estimate import PhaseEstimate, phase_estimate
 from wsec.runtime.schedule import kernels_in_order
 from wsec.runtime.wafer_estimate import WaferEstimate, host_bound, wafer_estimates
@@ -48,6 +49,7 @@ class KernelEstimate:
         total_cycles: What one sample takes; arithmetic and memory overlap.
         bound_by: Which of the four is the largest part of it.
         memory_bytes: In use on its fullest core.
+        known_error: How far estimates of such kernels were from the simulator; None where none was compared.
     """
 
     name: str
@@ -64,6 +66,7 @@ class KernelEstimate:
     total_cycles: int
     bound_by: str
     memory_bytes: int
+    known_error: KnownError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,8 @@ class Estimate:
         wafers: In the order of the plan.
         phases: In the order of the plan, where several take turns; else none.
         samples_per_phase: On how many samples each of them works in its turn.
+        known_errors: How far estimates were from what was simulated or measured, of the kinds among the kernels and of whole
+            programs.
     """
 
     interval_cycles: int
@@ -178,6 +183,7 @@ class Estimate:
     wafers: tuple[WaferEstimate, ...]
     phases: tuple[PhaseEstimate, ...]
     samples_per_phase: int
+    known_errors: tuple[tuple[str, KnownError], ...]
 
 
 def estimate(plan: Plan) -> Estimate:
@@ -233,6 +239,7 @@ def estimate(plan: Plan) -> Estimate:
         wafers=wafers,
         phases=phases,
         samples_per_phase=plan.samples_per_phase,
+        known_errors=known_errors(kernels),
     )
 
 
@@ -259,6 +266,7 @@ def _kernel_estimate(kernel: Kernel) -> KernelEstimate:
         total_cycles=cycles.total,
         bound_by=max(parts, key=lambda part: parts[part]),
         memory_bytes=kernel.memory.total,
+        known_error=known_error(kernel.kind),
     )
 
 

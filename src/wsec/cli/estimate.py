@@ -25,6 +25,7 @@ from wsec.cli.summary import host_share, layout_facts, phase_facts, split_share,
 if TYPE_CHECKING:
     from wsec.compiler.plan import Rectangle
     from wsec.runtime.estimate import Estimate, KernelEstimate
+    from wsec.runtime.known_errors import KnownError
 
 _COLUMNS = (
     Column("kernel", elastic=True),
@@ -37,6 +38,7 @@ _COLUMNS = (
     Column("in and out", right=True, from_width=90),
     Column("total", right=True),
     Column("bound by", from_width=40),
+    Column("error", right=True, from_width=100),
 )
 
 
@@ -84,6 +86,7 @@ def _row(kernel: KernelEstimate, rectangle: Rectangle) -> tuple[str, ...]:
         count(kernel.transfer_cycles),
         count(kernel.total_cycles),
         kernel.bound_by,
+        "-" if kernel.known_error is None else f"{percent(kernel.known_error.mean)}",
     )
 
 
@@ -99,4 +102,13 @@ def _facts(result: Estimate) -> list[tuple[str, str]]:
         *layout_facts(result.layouts),
         *([("on the host", host_share(result.host, result.split))] if result.host.operators else []),
         ("utilisation", f"{percent(result.utilisation)} of the cycles of all cores compute"),
+        ("known error", "; ".join(map(_known_error, result.known_errors))),
     ]
+
+
+def _known_error(subject: tuple[str, KnownError]) -> str:
+    what, error = subject
+    return (
+        f"{what} {percent(error.mean)}, at most {percent(error.worst)} "
+        f"({error.against}, {error.configurations} configurations, {error.date})"
+    )
