@@ -35,12 +35,15 @@ What it checks, by code:
   the target; each link, exchange and collective has its circuit; no setting leads to nobody; partial results and statistics
   are combined along every axis that cuts them.
 * WSEC555 streams: those of a link begin at exactly the cores that hold the tensor, run as its lanes, and end at every core of
-  the consumer.
+  the consumer; exchanges, reductions and broadcasts inside kernels go between the cores that docs/fabric.md names.
 * WSEC556 deliveries: each core ends with every element that it needs, out of its stream, dealt or through exchanges.
+* WSEC557 deadlocks: no circle of routers of a colour that wait for each other, the positions of their switches included.
+* WSEC558 queues: links and circuits of a kernel are no more than a core has queues for.
+* WSEC559 loads: the words through a port between routers are no more than it carries, by the interval of each link, and
+  by that of the plan.
 
 What it does not check yet: the values of weights and the digest of the original (the runtime does); cycles beyond
-those lower bounds and the interval that the slots allow; the chain's buffers; load of router links
-shared by several colours; positions of Resize where rounding decides; arguments that a kind does not define.
+those lower bounds and the interval that the slots allow; the chain's buffers; positions of Resize where rounding decides; arguments that a kind does not define.
 
 A kernel whose mesh or shardings are unsound gets no further findings of its own, as they would be noise.
 """

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wsec.compiler.plan_checker.fabric.areas import check_areas, flatten
+from wsec.compiler.plan_checker.fabric.deadlocks import Deadlocks
 from wsec.compiler.plan_checker.fabric.inner import KernelLine, check_inner, read_line
 from wsec.compiler.plan_checker.fabric.links import Flow, follow_link
 from wsec.compiler.plan_checker.fabric.purposes import check_purposes
 from wsec.compiler.plan_checker.fabric.routers import check_loose_ends, check_overlaps
 from wsec.compiler.plan_checker.fabric.streams import Streams, trace_link
+from wsec.compiler.plan_checker.fabric.traffic import check_loads, check_queues, measure
 from wsec.compiler.plan_checker.findings import DELIVERY, Finding
 
 if TYPE_CHECKING:
@@ -59,20 +61,24 @@ def _check_phase(phase: Phase, plan: Plan) -> list[Finding]:
     unsound = list(check_areas(phase, width, height))
     if unsound:  # nothing further can be said of routers that are nowhere, or hold nothing
         return reading.findings + unsound
-    areas = flatten(phase)
+    areas = flatten(phase, (height, width))
+    deadlocks = Deadlocks(areas)
     for colour in sorted({circuit.colour for circuit in phase.circuits}):
-        grid = np.full((height, width), -1, np.int32)
-        _read_colour(colour, phase, areas, grid, reading)
+        _read_colour(colour, phase, areas, deadlocks, reading)
     for kernel in phase.kernels:
         lines = reading.lines.get(kernel.name, [])
         sound = [line for line in lines if line is not None]
         if len(sound) == len(lines):
             reading.findings += check_inner(kernel, sound)
-    _follow(phase, width, reading)
+    flows = _follow(phase, width, reading)
+    reading.findings += check_queues(phase, plan.target.fabric)
+    traffic = measure(phase, flows, width, height)
+    reading.findings += check_loads(traffic, phase, flows, plan)
     return reading.findings
 
 
-def _read_colour(colour: int, phase: Phase, areas: Areas, grid: NDArray[np.int32], reading: _Reading) -> None:
+def _read_colour(colour: int, phase: Phase, areas: Areas, deadlocks: Deadlocks, reading: _Reading) -> None:
+    grid = np.full(areas.region, -1, np.int32)
     overlaps = check_overlaps(grid, areas, colour)
     loose = [] if overlaps else check_loose_ends(grid, areas, colour)
     reading.findings += [*overlaps, *(finding for _, finding in loose)]
@@ -84,10 +90,14 @@ def _read_colour(colour: int, phase: Phase, areas: Areas, grid: NDArray[np.int32
         if circuit.purpose == "link":
             streams, found = _streams(number, phase, areas, grid) if sound else (None, [])
             reading.streams.setdefault(circuit.name, []).append(streams)
+            proven = streams is not None
         else:
             line, found = _line(number, phase, areas, grid) if sound else (None, [])
             reading.lines.setdefault(circuit.name, []).append(line)
+            proven = False
         reading.findings += found
+        if sound:
+            reading.findings += deadlocks.check(number, grid, trees=proven)
 
 
 def _streams(

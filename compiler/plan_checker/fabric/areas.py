@@ -34,6 +34,7 @@ class Areas:
         setting: int32 [n].
         circuit: int32 [n].
         settings: What the numbers of settings mean.
+        region: Its rows and columns.
     """
 
     circuits: tuple[Circuit, ...]
@@ -42,6 +43,7 @@ class Areas:
     setting: Numbers
     circuit: Numbers
     settings: Settings
+    region: tuple[int, int]
 
     def of_colour(self, colour: int) -> Integers:
         """Numbers of the areas of a colour."""
@@ -86,8 +88,8 @@ def check_areas(phase: Phase, width: int, height: int) -> Iterator[Finding]:
                 yield Finding(CIRCUIT, rule, circuit_name(circuit), expected, found)
 
 
-def flatten(phase: Phase) -> Areas:
-    """The arrays of a phase in which `check_areas` finds nothing."""
+def flatten(phase: Phase, region: tuple[int, int]) -> Areas:
+    """The arrays of a phase in which `check_areas` finds nothing, on a region of so many rows and columns."""
     numbers: dict[tuple[str, ...], int] = {}
     areas = [area for circuit in phase.circuits for area in circuit.areas]
     sizes = np.array([len(circuit.areas) for circuit in phase.circuits], np.int64)
@@ -100,4 +102,5 @@ def flatten(phase: Phase) -> Areas:
         np.array(setting, np.int32),
         np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
         tabulate(list(numbers)),
+        region,
     )

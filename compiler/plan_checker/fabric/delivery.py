@@ -170,8 +170,8 @@ def _exchange(link: Link, mesh: Mesh, lane_words: Integers, landed: Numbers, fin
     early = [exchange for exchange in link.exchanges if exchange.along != final]
     late = [exchange for exchange in link.exchanges if exchange.along == final]
     other = "rows" if turned else "columns"
-    early_side = Sides(*line_needs(link.sharding, mesh, final), *_segments(early, lines))
-    late_side = Sides(*line_needs(link.sharding, mesh, other), *_segments(late, places))
+    early_side = Sides(*line_needs(link.sharding, mesh, final), *segments(early, lines))
+    late_side = Sides(*line_needs(link.sharding, mesh, other), *segments(late, places))
     early_sends = np.zeros((len(early), lines, places), np.int64)
     late_sends = np.zeros((len(late), lines, places), np.int64)
     missing = np.full(3, -1, np.int64)
@@ -222,7 +222,7 @@ def _sets(needs: Needs, final: str) -> tuple[Numbers, Numbers]:
     return core_sets.reshape(-1, 4).astype(np.int32), block_sets.astype(np.int32)
 
 
-def _segments(exchanges: list[Exchange], length: int) -> tuple[Integers, Integers]:
+def segments(exchanges: list[Exchange], length: int) -> tuple[Integers, Integers]:
     """For each exchange and place on a line, where its segment begins and ends."""
     at = np.arange(length)
     low, high = (np.zeros((len(exchanges), length), np.int64) for _ in range(2))

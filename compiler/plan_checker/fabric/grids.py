@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
     Numbers = NDArray[np.int32]
     Bits = NDArray[np.uint8]
+    Booleans = NDArray[np.bool_]
 
 RIGHT = np.array([0, 1, 0, -1], np.int64)
 """Columns from a router to its neighbour behind each port."""
@@ -131,3 +132,32 @@ def _note_loose(
                 found[total] = np.array([area, x, y, port, side])
             total += 1
     return total
+
+
+@compiled
+def neighbours(grid: Numbers, numbers: Integers, bounds: Integers, kind: Numbers, beside: Booleans) -> None:
+    """Which kinds of areas have neighbours of which kinds.
+
+    Args:
+        grid: Of `paint`.
+        numbers: Of the areas on it.
+        bounds: Of all areas.
+        kind: Of each area, -1 for those that are left out.
+        beside: Whether a router of one kind has one of another behind a port; written: [4, kinds, kinds].
+    """
+    height, width = grid.shape
+    for number in numbers:
+        x, y, wide, high = bounds[number]
+        own = kind[number]
+        if own < 0:
+            continue
+        for port in range(4):
+            if (wide if port % 2 else high) > 1:
+                beside[port, own, own] = True
+            for step in range(high if port % 2 else wide):
+                column = x + (wide if port == 1 else -1 if port == 3 else step)
+                row = y + (high if port == 2 else -1 if port == 0 else step)
+                if 0 <= column < width and 0 <= row < height and grid[row, column] >= 0:
+                    other = kind[grid[row, column]]
+                    if other >= 0:
+                        beside[port, own, other] = True
