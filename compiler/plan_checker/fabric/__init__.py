@@ -73,7 +73,8 @@ def _check_phase(phase: Phase, plan: Plan) -> list[Finding]:
     flows = _follow(phase, width, reading)
     reading.findings += check_queues(phase, plan.target.fabric)
     traffic = measure(phase, flows, width, height)
-    reading.findings += check_loads(traffic, phase, flows, plan)
+    if _delivers(phase):
+        reading.findings += check_loads(traffic, phase, flows, plan)
     return reading.findings
 
 
@@ -118,6 +119,11 @@ def _line(
     return (None, []) if kernel is None else read_line(number, kernel, areas, grid)
 
 
+def _delivers(phase: Phase) -> bool:
+    """Whether the phase was made since deliveries are decided."""
+    return any(link.direct or link.exchanges for link in phase.links)
+
+
 def _follow(phase: Phase, width: int, reading: _Reading) -> list[Flow]:
     """What links without faults move."""
     kernels = {kernel.name: kernel for kernel in phase.kernels}
@@ -129,8 +135,7 @@ def _follow(phase: Phase, width: int, reading: _Reading) -> list[Flow]:
             continue
         ends = (kernels.get(link.source), kernels.get(link.target))
         flow, found = follow_link(link, ends, sound, width)
-        if not any(each.direct or each.exchanges for each in phase.links):
-            # made before deliveries were decided
+        if not _delivers(phase):
             found = [finding for finding in found if finding.code != DELIVERY]
         reading.findings += found
         if flow is not None:
