@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,11 +35,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.plan import Circuit, CollectiveAlgorithm
-    from wsec.compiler.target import Target
+    from wsec.compiler.target import Fabric, Target
 
     Memory = NDArray[np.float32]
 
 _LETTERS = {"N": Port.NORTH, "E": Port.EAST, "S": Port.SOUTH, "W": Port.WEST, "R": Port.RAMP}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What runs: a target's fabric, and engines that by default take a word a cycle and nothing for an instruction."""
+
+    target: Target
+    engines: EngineTiming = field(default_factory=EngineTiming)
+
+    @property
+    def fabric(self) -> Fabric:
+        """Its cycles and colours."""
+        return self.target.fabric
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +92,12 @@ def line_kernel(cores: int, record: Collective | None = None) -> Kernel:
     )
 
 
-def reduce_line(algorithm: CollectiveAlgorithm, cores: int, group: int, held: Memory, target: Target) -> Run:
+def reduce_line(
+    algorithm: CollectiveAlgorithm, cores: int, group: int, held: Memory, machine: Machine
+) -> Run:
     """Sums to core 0. `held` is [cores, words], what every core has."""
     record = Collective("reduce", "a", algorithm, group, held.shape[1])
-    circuits = kernel_circuits(line_kernel(cores, record), (), target.fabric)
+    circuits = kernel_circuits(line_kernel(cores, record), (), machine.fabric)
     tree = children(algorithm, group, cores)
     words = held.shape[1]
     above = {child: core for core, below in enumerate(tree) for child in below}
@@ -101,25 +116,25 @@ def reduce_line(algorithm: CollectiveAlgorithm, cores: int, group: int, held: Me
         elif core in sends:
             instructions.append(Send(sends[core], words, 0))
         programs.append(instructions)
-    return simulate(circuits, transfers, programs, held, target)
+    return simulate(circuits, transfers, programs, held, machine)
 
 
-def broadcast_line(cores: int, held: Memory, target: Target) -> Run:
+def broadcast_line(cores: int, held: Memory, machine: Machine) -> Run:
     """What core 0 has, to all."""
     record = Collective("all_reduce", "a", "star", 0, held.shape[1])
     circuits = [
         item
-        for item in kernel_circuits(line_kernel(cores, record), (), target.fabric)
+        for item in kernel_circuits(line_kernel(cores, record), (), machine.fabric)
         if item.purpose == "broadcast"
     ]
     colour, words = circuits[0].colour, held.shape[1]
     programs: list[list[Instruction]] = [[Receive(colour, words, 0)] for _ in range(cores)]
     programs[0] = [Send(colour, words, 0)]
     transfers = [Transfer(colour, 0, tuple(range(1, cores)), words)]
-    return simulate(circuits, transfers, programs, held, target)
+    return simulate(circuits, transfers, programs, held, machine)
 
 
-def ring_line(cores: int, held: Memory, target: Target) -> Run:
+def ring_line(cores: int, held: Memory, machine: Machine) -> Run:
     """Sums to all cores: every part goes around to its owner, then the sum around to all.
 
     A task of its own sends each part, so that all cores can send and receive at the same time.
@@ -127,7 +142,7 @@ def ring_line(cores: int, held: Memory, target: Target) -> Run:
     words = held.shape[1]
     part = -(-words // cores)
     record = Collective("all_reduce", "a", "ring", 0, words)
-    circuits = kernel_circuits(line_kernel(cores, record), (), target.fabric)
+    circuits = kernel_circuits(line_kernel(cores, record), (), machine.fabric)
     sends = [_colour(circuits, core) for core in range(cores)]
     transfers, programs = [], []
 
@@ -153,17 +168,17 @@ def ring_line(cores: int, held: Memory, target: Target) -> Run:
                 main.append(Start(step + 1))
         programs.append(CoreProgram(tuple(main), tuple((task,) for task in tasks)))
         transfers.append(Transfer(on, core, ((core + 1) % cores,), sum(task.count for task in tasks)))
-    return simulate(circuits, transfers, programs, held, target)
+    return simulate(circuits, transfers, programs, held, machine)
 
 
-def exchange_line(cores: int, tilings: Sequence[Exchange], held: Memory, target: Target) -> Run:
+def exchange_line(cores: int, tilings: Sequence[Exchange], held: Memory, machine: Machine) -> Run:
     """Every core's words to all cores of its segment, one tiling after the other.
 
     Core `i` keeps the words of core `j` from `(j + 1) * words` on. A task of its own sends, so that a core's words wait at
     its router when its turn comes.
     """
     words = held.shape[1]
-    circuits = kernel_circuits(line_kernel(cores), tilings, target.fabric)
+    circuits = kernel_circuits(line_kernel(cores), tilings, machine.fabric)
     main: list[list[Instruction]] = [[] for _ in range(cores)]
     tasks: list[list[tuple[Send, ...]]] = [[] for _ in range(cores)]
     transfers = []
@@ -181,7 +196,7 @@ def exchange_line(cores: int, tilings: Sequence[Exchange], held: Memory, target:
     programs = [CoreProgram(tuple(steps), tuple(sends)) for steps, sends in zip(main, tasks, strict=True)]
     memory = np.zeros((cores, (cores + 1) * words), np.float32)
     memory[:, :words] = held
-    return simulate(circuits, transfers, programs, memory, target)
+    return simulate(circuits, transfers, programs, memory, machine)
 
 
 def _colour(circuits: Iterable[Circuit], core: int) -> int:
@@ -198,9 +213,9 @@ def simulate(
     transfers: Iterable[Transfer],
     programs: Sequence[CoreProgram | Sequence[Instruction]],
     held: Memory,
-    target: Target,
+    machine: Machine,
 ) -> Run:
-    """Run a program on each core of one row, on engines that take a word a cycle and nothing for an instruction."""
+    """Run a program on each core of one row."""
     positions = {
         (area.x + offset, circuit.colour): area.positions
         for circuit in circuits
@@ -220,8 +235,8 @@ def simulate(
         areas,
         width=len(programs),
         height=1,
-        fabric=fabric_timing(target),
-        engines=EngineTiming(),
+        fabric=fabric_timing(machine.target),
+        engines=machine.engines,
         turns=_turns(positions, transfers),
     )
     for core, words in enumerate(held):

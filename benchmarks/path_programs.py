@@ -29,13 +29,12 @@ from wsec.runtime.simulator.instructions import (
 from wsec.runtime.simulator.routes import Port, Route, SwitchPosition
 from wsec.runtime.simulator.simulation import Simulation
 from wsec.runtime.simulator.switching import SwitchTurns
-from wsec.runtime.simulator.timing import EngineTiming, fabric_timing
+from wsec.runtime.simulator.timing import fabric_timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from line_programs import Memory
-    from wsec.compiler.target import Target
+    from line_programs import Machine, Memory
 
     Core = tuple[int, int]
     Program = CoreProgram | Sequence[Instruction]
@@ -67,14 +66,14 @@ def line(start: Core, end: Core) -> tuple[Core, ...]:
     return tuple((start[0] + x * step, start[1] + y * step) for step in range(steps + 1))
 
 
-def broadcast_square(width: int, height: int, held: Memory, target: Target) -> Run:
+def broadcast_square(width: int, height: int, held: Memory, machine: Machine) -> Run:
     """What the first core has, to all, by one multicast along the first column and every row."""
     words = held.shape[1]
     cores = frozenset((x, y) for x in range(width) for y in range(height))
     ways = tuple((*line((0, 0), (0, y)), *line((0, y), (width - 1, y))[1:]) for y in range(height))
     programs: dict[Core, Program] = {core: [Receive(0, words, 0)] for core in cores}
     programs[0, 0] = [Send(0, words, 0)]
-    return run([Stream(0, words, ways, cores - {(0, 0)})], programs, held, width, target)
+    return run([Stream(0, words, ways, cores - {(0, 0)})], programs, held, width, machine)
 
 
 def reduce_along(
@@ -96,15 +95,15 @@ def reduce_along(
     return streams, steps
 
 
-def snake_square(width: int, height: int, held: Memory, target: Target) -> Run:
+def snake_square(width: int, height: int, held: Memory, machine: Machine) -> Run:
     """Sums to the first core along a snake through all."""
     order = [(x if y % 2 == 0 else width - 1 - x, y) for y in range(height) for x in range(width)]
     streams, steps = reduce_along(order, (0, 1), held.shape[1])
     programs: dict[Core, Program] = {core: [step] for core, step in zip(order, steps, strict=True)}
-    return run(streams, programs, held, width, target)
+    return run(streams, programs, held, width, machine)
 
 
-def reduce_square(width: int, height: int, held: Memory, target: Target) -> Run:
+def reduce_square(width: int, height: int, held: Memory, machine: Machine) -> Run:
     """Sums to the first core by chains: along every row, then along the first column."""
     programs: defaultdict[Core, list[Instruction]] = defaultdict(list)
     streams: list[Stream] = []
@@ -114,28 +113,28 @@ def reduce_square(width: int, height: int, held: Memory, target: Target) -> Run:
         streams += found
         for core, step in zip(order, steps, strict=True):
             programs[core].append(step)
-    return run(streams, programs, held, width, target)
+    return run(streams, programs, held, width, machine)
 
 
-def scatter_line(cores: int, held: Memory, target: Target) -> Run:
+def scatter_line(cores: int, held: Memory, machine: Machine) -> Run:
     """Core 0 has words for every other core, behind each other by their numbers; the farthest gets its own first."""
     words = held.shape[1] // cores
     streams = [straight(0, words, *line((0, 0), (core, 0))) for core in range(cores - 1, 0, -1)]
     programs: dict[Core, Program] = {(core, 0): [Receive(0, words, 0)] for core in range(1, cores)}
     programs[0, 0] = [Send(0, words, core * words) for core in range(cores - 1, 0, -1)]
-    return run(streams, programs, held, cores, target)
+    return run(streams, programs, held, cores, machine)
 
 
-def gather_line(cores: int, held: Memory, target: Target) -> Run:
+def gather_line(cores: int, held: Memory, machine: Machine) -> Run:
     """Core 0 gets the first words of every other core, behind each other by their numbers."""
     words = held.shape[1] // cores
     streams = [straight(0, words, *line((core, 0), (0, 0))) for core in range(1, cores)]
     programs: dict[Core, Program] = {(core, 0): [Send(0, words, 0)] for core in range(1, cores)}
     programs[0, 0] = [Receive(0, words, core * words) for core in range(1, cores)]
-    return run(streams, programs, held, cores, target)
+    return run(streams, programs, held, cores, machine)
 
 
-def shift_line(order: Sequence[int], held: Memory, target: Target) -> Run:
+def shift_line(order: Sequence[int], held: Memory, machine: Machine) -> Run:
     """Each core to the next in the order, the last one to the first; the words come in behind a core's own.
 
     A task of its own sends. Colours in alternation along the order; words to the west have colours of their own.
@@ -148,13 +147,13 @@ def shift_line(order: Sequence[int], held: Memory, target: Target) -> Run:
     for at, core in enumerate(order):
         received, sent = Receive(colours[at - 1], words, words), Send(colours[at], words, 0)
         programs[core, 0] = CoreProgram((Start(1), received, Join(1)), ((sent,),))
-    return run(streams, programs, held, cores, target)
+    return run(streams, programs, held, cores, machine)
 
 
 def run(
-    streams: Iterable[Stream], programs: Mapping[Core, Program], held: Memory, width: int, target: Target
+    streams: Iterable[Stream], programs: Mapping[Core, Program], held: Memory, width: int, machine: Machine
 ) -> Run:
-    """Simulate on engines that take a word a cycle and nothing for an instruction; memory by row and column."""
+    """Simulate; memory by row and column."""
     positions: dict[tuple[Core, int], list[SwitchPosition]] = {}
     turns: list[tuple[int, int, int, int]] = []
     for stream in streams:
@@ -182,8 +181,8 @@ def run(
         areas,
         width=width,
         height=len(held) // width,
-        fabric=fabric_timing(target),
-        engines=EngineTiming(),
+        fabric=fabric_timing(machine.target),
+        engines=machine.engines,
         turns=SwitchTurns(*(np.ascontiguousarray(column) for column in table.T)),
     )
     for number, words in enumerate(held):
