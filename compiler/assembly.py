@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wsec.compiler.fabric.collective_choice import choose_collectives
+from wsec.compiler.cost.collective_uses import collective_cycles
+from wsec.compiler.fabric.collective_choice import choose_collectives, chosen_cycles
 from wsec.compiler.fabric.holdings import held_words
 from wsec.compiler.kernels.graph import HOST_INDEX, slots_of
 from wsec.compiler.kernels.splits import cycles_of, ledger_of, mesh_of, sharding_of, split_of, turns_of
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from wsec.compiler.kernels.graph import GraphLink, KernelGraph
     from wsec.compiler.kernels.splits import SplitTable
     from wsec.compiler.placement.problem import Placement
+    from wsec.compiler.plan import Collective, Cycles
     from wsec.compiler.routing import RoutedLink
+    from wsec.compiler.sharding import Mesh
     from wsec.compiler.target import Target
 
 
@@ -39,6 +43,7 @@ def _kernel(table: SplitTable, option: int, x: int, y: int, target: Target) -> K
     nest = table.nest
     mesh = mesh_of(table, option)
     split, turns = split_of(table, option), int(table.turns[option])
+    collectives = choose_collectives(nest, split, turns, mesh, target.fabric)
     return Kernel(
         name=nest.name,
         kind=nest.kind,
@@ -70,10 +75,21 @@ def _kernel(table: SplitTable, option: int, x: int, y: int, target: Target) -> K
         ),
         chain=nest.chain,
         memory=ledger_of(table, option, target),
-        cycles=cycles_of(table, option),
+        cycles=_with_collectives(table, option, collectives, mesh, target),
         body=nest.body,
-        collectives=choose_collectives(nest, split, turns, mesh, target.fabric),
+        collectives=collectives,
     )
+
+
+def _with_collectives(
+    table: SplitTable, option: int, collectives: Sequence[Collective], mesh: Mesh, target: Target
+) -> Cycles:
+    """The cycles of the split, with the collectives that were chosen for its mesh in place of those that it expected."""
+    cycles, parts = cycles_of(table, option), table.parts[option : option + 1].astype(float)
+    turns = table.turns[option : option + 1]
+    expected = int(collective_cycles(table.nest, parts, turns, target.fabric)[0])
+    chosen = chosen_cycles(collectives, mesh, target.fabric)
+    return replace(cycles, communication=max(0, cycles.communication - expected) + chosen)
 
 
 def routing_links(graph: KernelGraph, kernels: Sequence[Kernel], word_bytes: int) -> list[RoutingLink]:

@@ -5,6 +5,7 @@ One algorithm for all collectives along an axis; all of a kernel together in the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,17 @@ def choose_collectives(
         axes = [_decided(axis, nest.collective, few, fabric, alone=False) for axis in axes]
     chosen = {axis.name: axis for axis in axes}
     return tuple(_record(use, chosen[nest.loops[use.loop].name]) for use in uses)
+
+
+def chosen_cycles(collectives: Sequence[Collective], mesh: Mesh, fabric: Fabric) -> int:
+    """Cycles of a sample in collectives that were chosen, their axes where the mesh has them."""
+    cycles = 0.0
+    for each in collectives:
+        line = Line(np.array([float(mesh.size(each.axis))]), np.array([float(mesh.spacing(each.axis))]))
+        words, times = np.array([float(each.words)]), np.array([float(each.times)])
+        use = CollectiveUse(each.kind, 0, words, times)
+        cycles += float(axis_cycles(each.algorithm, (use,), line, fabric, each.group)[0])
+    return math.ceil(cycles)
 
 
 def _axes(nest: LoopNest, uses: Sequence[CollectiveUse], mesh: Mesh) -> list[_Axis]:
