@@ -16,6 +16,7 @@ from wsec.runtime.lowered_model import LoweredModel
 from wsec.runtime.programs.naming import in_words_of_the_plan
 from wsec.runtime.programs.phase import as_tensor, load, made_by_kernel, phase_programs, taken_by_host
 from wsec.runtime.programs.results import PlanSimulation, compare, phase_result
+from wsec.runtime.programs.size import check_plan_size
 from wsec.runtime.simulator.simulation import MAX_CYCLES
 from wsec.runtime.simulator.size import MEMORY_LIMIT_BYTES
 
@@ -58,6 +59,7 @@ def simulate_plan(
     """
     plan, model = loaded.plan, LoweredModel(loaded.lowered_path)
     check_inputs(plan.inputs, inputs)
+    check_plan_size(plan, limit_bytes)
     tell = progress or (lambda _: None)
     tell("computing what is expected")
     expected: dict[str, Array] = {}
