@@ -2,7 +2,8 @@
 
 Kernels run as soon as their inputs are there. A sample of a link occupies a buffer of its consumer from the first word
 sent until the consumer is done with it, so a link with `n` buffers lets a sample through every `lifetime / n` cycles:
-the cycle-ratio bound of a dataflow graph with finite buffers.
+the cycle-ratio bound of a dataflow graph with finite buffers. Words of links pass the ramps of a kernel while it works on other
+samples: they count between two samples (`Cycles.total`), not on a sample's way (`Cycles.work`), where they are the link's.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def timing_of(
         to_host.setdefault(link.source, []).append(link)
     for kernel in kernels:
         start[kernel.name] = max(allowed.get(kernel.name, 0), *arrivals(kernel.name))
-        finish[kernel.name] = start[kernel.name] + kernel.cycles.total
+        finish[kernel.name] = start[kernel.name] + kernel.cycles.work
         for link in to_host.get(kernel.name, ()):
             host.receive(link.tensor, link.words, finish[kernel.name] + link.cycles)
     return Timing(start, finish, end=max([*arrivals(HOST), *finish.values()]))
@@ -95,7 +96,7 @@ def buffered_interval(link: Link, timing: Timing) -> int:
 
 def result_cycles(kernel: Kernel, sent: Sequence[Link]) -> int:
     """Cycles for which a sample occupies a buffer of the kernel's result: computed, then sent over the slowest link."""
-    return kernel.cycles.total + max((link.cycles for link in sent), default=0)
+    return kernel.cycles.work + max((link.cycles for link in sent), default=0)
 
 
 def result_interval(kernel: Kernel, sent: Sequence[Link]) -> int:
