@@ -372,7 +372,7 @@ class PlacementSummary:
 
     Attributes:
         interval: Cycles of a sample in the slowest kernel, or of its words across the edge of a rectangle where that
-            takes longer: placement expects a quarter of the edge to carry them. Of a plan on several wafers, also of its
+            takes longer: placement expects a quarter of the edge to carry them, and four lanes for each core of depth. Of a plan on several wafers, also of its
             words from one to the next. Of a plan of several phases, the sum over all, with a sample's share of the loads and
             with what crosses.
         interval_bound: Area lower bound: with fewer cycles, the kernels would need more cores than there are. It

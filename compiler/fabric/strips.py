@@ -124,6 +124,13 @@ def divide(strips: Sequence[Strip], sums: NDArray[np.int64]) -> tuple[Part, ...]
     return tuple(parts[number] for number in range(len(strips)))
 
 
+def divisible(strips: Sequence[Strip], rectangle: Rectangle) -> bool:
+    """Whether straight cuts divide the rectangle between the strips."""
+    sums = np.zeros((rectangle.height + 1, rectangle.width + 1), np.int64)
+    whole = Part(0, 0, rectangle.width, rectangle.height)
+    return _best(tuple(range(len(strips))), whole, strips, sums) is not None
+
+
 def lane_share(along: int, depth: int, first: int, lanes: int) -> float:
     """Part of the cores of a rectangle that its busiest lane serves, about.
 

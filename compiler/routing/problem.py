@@ -86,9 +86,9 @@ class RoutingSummary:
 
     Attributes:
         colours_used: Different colours.
-        colour_bound: Routes through the core that most routes use: no colouring of these routes needs fewer.
+        colour_bound: Routes through the core that most use, and links of its kernel: no colouring of these needs fewer.
         max_link_words: Words of one interval through the busiest port of a router, in one direction.
-        longest_path: Hops of the longest lane.
+        longest_path: Hops of a word on the longest way.
     """
 
     colours_used: int

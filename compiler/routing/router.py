@@ -18,9 +18,9 @@ from wsec.compiler.routing.candidates import UNCOLOURED
 from wsec.compiler.routing.colouring import ColouredRoutes, colour
 from wsec.compiler.routing.fan_traffic import FanTraffic, LoadedLink, loaded, longest_way
 from wsec.compiler.routing.footprints import Footprints
-from wsec.compiler.routing.geometry import bounding_box, longest_lane, overlap
+from wsec.compiler.routing.geometry import bounding_box, overlap
 from wsec.compiler.routing.problem import ColouringError, RoutedLink, RoutingSummary
-from wsec.compiler.routing.selection import NARROWEST, Selection, words_per_lane
+from wsec.compiler.routing.selection import NARROWEST, Selection
 from wsec.compiler.routing.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -72,17 +72,17 @@ def summarize_routing(
     links: Sequence[RoutingLink], routed: Sequence[RoutedLink], *, width: int, height: int
 ) -> RoutingSummary:
     """What the routes use together, computed from the routes alone."""
-    traffic = Traffic(width, height)
+    counts = Traffic(width, height)
     for link, result in zip(links, routed, strict=True):
-        traffic.claim(link.ends)
+        counts.claim(link.ends)
         for each in result.routes:
-            traffic.add(each, words_per_lane(link.words, result.routes), link.ends)
-    routes = [each for result in routed for each in result.routes]
+            counts.add(each, 0, link.ends)
+    carried = [loaded(link, result.routes) for link, result in zip(links, routed, strict=True)]
     return RoutingSummary(
-        colours_used=len({each.colour for each in routes}),
-        colour_bound=traffic.busiest_core()[2],
-        max_link_words=traffic.busiest_port()[2],
-        longest_path=max(map(longest_lane, routes), default=0),
+        colours_used=len({each.colour for result in routed for each in result.routes}),
+        colour_bound=counts.busiest_core()[2],
+        max_link_words=FanTraffic(carried, width=width, height=height).busiest_port(),
+        longest_path=max(map(longest_way, carried), default=0),
     )
 
 

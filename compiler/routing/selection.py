@@ -13,7 +13,7 @@ import numpy as np
 
 from wsec.compiler.cost.collectives import flight_cycles
 from wsec.compiler.fabric.fans import range_words
-from wsec.compiler.fabric.strips import prefix_sums, source_strips
+from wsec.compiler.fabric.strips import divisible, prefix_sums, source_strips, target_strips
 from wsec.compiler.plan import Rectangle
 from wsec.compiler.routing.bundles import Demand, all_bundles, first_bundles, single_passages
 from wsec.compiler.routing.fitting import fit
@@ -57,6 +57,7 @@ class Selection:
         self._fits_left = _MOST_FITS
         # Of routes asked about since the traffic last changed.
         self._peaks: dict[tuple[Route, tuple[Rectangle, ...]], tuple[NDArray[np.int64], int]] = {}
+        self._links = links
         self._words = [link.words for link in links]
         self._sources = [
             (link.source, None if link.source is None else prefix_sums(link.weights)) for link in links
@@ -94,7 +95,7 @@ class Selection:
         options = all_bundles(self._passages[number], demand)
         if narrowness == NARROWEST:
             options += single_passages(self._detours[number], demand)
-        return sorted(options, key=lambda each: self._cost(number, each))
+        return sorted(self._legal(number, options), key=lambda each: self._cost(number, each))
 
     def settle(self, number: int, routes: tuple[Route, ...]) -> None:
         """Give the link these routes."""
@@ -136,7 +137,10 @@ class Selection:
     def _cheapest(self, number: int) -> tuple[Route, ...]:
         """The cheapest routes among the simplest sets of which one overloads no port and no core, or among all."""
         best: tuple[Route, ...] = ()
-        for bundles in self._tiers(number):
+        for tier in self._tiers(number):
+            bundles = self._legal(number, tier)
+            if not bundles:
+                continue
             best = min([best, *bundles] if best else bundles, key=lambda each: self._cost(number, each))
             if self._cost(number, best)[:2] == (0, 0):
                 break
@@ -161,8 +165,7 @@ class Selection:
             words = -(-self._words[number] // lanes)
             most = self._interval * self._fabric.link_words_per_cycle
             routes = fit(self.traffic, (*ways, *self._detours[number]), lanes=lanes, words=words, most=most)
-            if routes:
-                yield [routes]
+            yield [routes[:count] for count in range(len(routes), 0, -1)]
 
     def _lane_words(self, number: int, routes: tuple[Route, ...]) -> tuple[Words, ...]:
         """Words on the lanes of each route, about: what each gathers, or an even share of what the host sends."""
@@ -172,6 +175,19 @@ class Selection:
         if (number, routes) not in self._gathered:
             self._gathered[number, routes] = range_words(source_strips(routes, source), sums)
         return self._gathered[number, routes]
+
+    def _legal(self, number: int, options: Sequence[tuple[Route, ...]]) -> list[tuple[Route, ...]]:
+        """Those whose fans can share the rectangles at both ends."""
+        link = self._links[number]
+        return [
+            routes
+            for routes in options
+            if len(routes) == 1
+            or (
+                (link.source is None or divisible(source_strips(routes, link.source), link.source))
+                and (link.target is None or divisible(target_strips(routes, link.target), link.target))
+            )
+        ]
 
     def _demand(self, number: int, narrowness: int) -> Demand:
         if narrowness == NARROWEST:

@@ -62,15 +62,12 @@ def test_lanes_to_each_quadrant_are_nested(x: int, y: int, strip: Rectangle, mir
     assert (result.target, result.mirrored, result.vertical_first) == (strip, mirrored, False)
 
 
-def test_a_second_route_adds_the_other_sides_without_another_colour() -> None:
-    """A diagonal neighbour is reached around both corners when one does not give lanes enough."""
-    link = RoutingLink("a", Rectangle(0, 0, 8, 8), Rectangle(8, 8, 8, 8), 150_000)
+def test_a_second_route_is_not_taken_where_it_gathers_no_more() -> None:
+    """Around both corners of a diagonal neighbour, straight cuts leave one of the two strips a single column."""
+    link = RoutingLink("a", Rectangle(0, 0, 8, 8), Rectangle(8, 8, 8, 8), 150_016)
     (routed,) = route([link], width=16, height=16, target=MESH, interval=10_000)
-    assert [(each.vertical_first, each.lanes, each.colour) for each in routed.routes] == [
-        (False, 8, 0),
-        (True, 7, 0),
-    ]
-    assert routed.interval == 10_000
+    assert [(each.vertical_first, each.lanes, each.colour) for each in routed.routes] == [(False, 8, 0)]
+    assert routed.interval == 150_016 // 8
 
 
 def test_host_links_run_straight_from_column_0_and_to_the_last_column() -> None:
@@ -80,8 +77,10 @@ def test_host_links_run_straight_from_column_0_and_to_the_last_column() -> None:
     entering, leaving = route(links, width=64, height=64, target=MESH, interval=6400)
     assert entering.routes == (Route(0, Rectangle(0, 10, 1, 40), Rectangle(20, 10, 1, 40)),)
     assert leaving.routes == (Route(1, Rectangle(29, 10, 1, 40), Rectangle(63, 10, 1, 40)),)
-    assert entering.cycles == 3200 + 20 + 2 * 2
-    assert leaving.cycles == 3200 + 34 + 2 * 2
+    # On each row words come and leave to the east, of which nine cores in ten send theirs past the busiest port.
+    assert entering.interval == leaving.interval == 3200 + 3200 * 9 // 10
+    assert entering.cycles == entering.interval + 20 + 9 + 2 * 2
+    assert leaving.cycles == leaving.interval + 34 + 9 + 2 * 2
 
 
 def test_a_kernel_at_the_edge_takes_its_input_without_a_hop() -> None:
@@ -98,8 +97,8 @@ def test_links_that_overload_a_port_spread_over_other_sides() -> None:
         RoutingLink("diagonal", source, Rectangle(24, 16, 8, 8), 7000),
     ]
     routed = route(links, width=64, height=64, target=MESH, interval=1000)
-    assert [each.vertical_first for each in routed[1].routes] == [True]
-    assert [result.interval for result in routed] == [1000, 1000]
+    assert any(each.vertical_first for each in routed[1].routes)
+    assert all(result.interval < (8000 + 7000) // 8 for result in routed)
 
 
 def test_an_overloaded_port_is_counted_in_every_link_that_uses_it() -> None:
@@ -108,9 +107,9 @@ def test_an_overloaded_port_is_counted_in_every_link_that_uses_it() -> None:
     links = [RoutingLink("near", b, c, 600), RoutingLink("far", a, c, 500)]
     near, far = route(links, width=12, height=1, target=MESH, interval=700)
     assert (near.interval, far.interval) == (1100, 1100)
-    assert (near.cycles, far.cycles) == (1100 + 1 + 4, 1100 + 5 + 4)
+    assert (near.cycles, far.cycles) == (1100 + 3 + 1 + 3 + 4, 1100 + 3 + 5 + 3 + 4)  # along the kernels too
     assert summarize_routing(links, (near, far), width=12, height=1) == RoutingSummary(
-        colours_used=2, colour_bound=2, max_link_words=1100, longest_path=5
+        colours_used=2, colour_bound=2, max_link_words=1100, longest_path=3 + 5 + 3
     )
 
 

@@ -11,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsec.compiler.errors import WsecError
+from wsec.compiler.fabric.fans import PORTS
 from wsec.compiler.plan import Rectangle, Route
 from wsec.compiler.routing import RoutedLink, RoutingLink, route, summarize_routing
 from wsec.compiler.target import load_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from wsec.compiler.fabric.fans import Fan
 
 Core = tuple[int, int]
 WSE2 = load_target("wse2")
@@ -103,25 +106,78 @@ def check_routes(
         assert max(counter.values()) == 1
 
 
-def ports(path: Sequence[Core]) -> Iterable[tuple[Core, Core | str]]:
-    """The directed links of a lane, its ramps included."""
-    yield path[0], "sent"
-    yield from itertools.pairwise(path)
-    yield path[-1], "received"
+Port = tuple[Core, Core | str]
 
 
-def port_words(
-    links: Sequence[RoutingLink], routed: Sequence[RoutedLink]
-) -> Counter[tuple[Core, Core | str]]:
-    """Words through every port of every router."""
-    words: Counter[tuple[Core, Core | str]] = Counter()
-    for link, result in zip(links, routed, strict=True):
-        share = -(-link.words // result.lanes)
-        for each in result.routes:
-            for path in lanes(each):
-                for port in ports(path):
-                    words[port] += share
-    return words
+def link_ports(link: RoutingLink, result: RoutedLink) -> Counter[Port]:
+    """Words of a link through every port, counted word by core: up the gather tree, along the lane, down the spread tree."""
+    found: Counter[Port] = Counter()
+    paths = [path for each in result.routes for path in lanes(each)]
+    gather, held, spread = result.fans.gather, result.fans.held, result.fans.spread
+    carried = [0] * len(paths)
+    if link.source is not None:
+        assert gather is not None
+        assert held is not None
+        for (x, y), words in zip(cores(link.source), held.T.ravel().tolist(), strict=True):
+            lane, path = climb(gather, link.source, (x, y))
+            assert path[-1] == paths[lane][0]
+            carried[lane] += words
+            count(found, [((x, y), "sent"), *itertools.pairwise(path)], words)
+    elif link.target is not None:
+        assert spread is not None
+        size = link.target.width * link.target.height
+        groups = Counter(spread.lane.ravel().tolist())
+        carried = [-(-link.words * groups[lane] // size) for lane in range(len(paths))]
+    else:
+        carried = [-(-link.words // len(paths))] * len(paths)
+    for path, words in zip(paths, carried, strict=True):
+        ways: list[Port] = list(itertools.pairwise(path))
+        ways += [(path[0], "from host")] if link.source is None else []
+        ways += [(path[-1], "to host")] if link.target is None else []
+        count(found, ways, words)
+    if link.target is not None:
+        assert spread is not None
+        for core in cores(link.target):
+            lane, path = climb(spread, link.target, core)
+            assert path[-1] == paths[lane][-1]
+            down: list[Port] = [(path[1], core)] if len(path) > 1 else []
+            count(found, [(core, "received"), *down], carried[lane])
+    return found
+
+
+def count(found: Counter[Port], ways: Iterable[Port], words: int) -> None:
+    """Add words to ports; a port without words is not used."""
+    for port in ways if words else ():
+        found[port] += words
+
+
+def climb(fan: Fan, place: Rectangle, core: Core) -> tuple[int, list[Core]]:
+    """The lane of a core, and the cores from it to the root."""
+    path = [core]
+    while True:
+        x, y = path[-1]
+        at = y - place.y, x - place.x
+        if fan.order[at] == 0:
+            return int(fan.lane[at]), path
+        right, down = {"N": (0, -1), "E": (1, 0), "S": (0, 1), "W": (-1, 0)}[PORTS[fan.parent[at]]]
+        path.append((x + right, y + down))
+
+
+def longest(link: RoutingLink, result: RoutedLink) -> int:
+    """Hops of the longest way of a word."""
+    paths = [path for each in result.routes for path in lanes(each)]
+    hops = [len(path) - 1 for path in paths]
+    for place, fan in ((link.source, result.fans.gather), (link.target, result.fans.spread)):
+        if place is not None and fan is not None:
+            sends = [True] * (place.width * place.height)
+            if place is link.source and result.fans.held is not None:
+                sends = (result.fans.held.T.ravel() > 0).tolist()
+            deepest = [0] * len(paths)
+            for core, used in zip(cores(place), sends, strict=True):
+                lane, path = climb(fan, place, core)
+                deepest[lane] = max(deepest[lane], used * (len(path) - 1))
+            hops = [there + here for there, here in zip(hops, deepest, strict=True)]
+    return max(hops)
 
 
 @st.composite
@@ -204,16 +260,16 @@ def test_scarce_colours_give_legal_routes_or_an_error(
 def test_cycles_and_intervals_are_those_of_the_busiest_port(
     problem: tuple[int, int, list[RoutingLink]], interval: int
 ) -> None:
-    """Cycles account for the ports shared with other links, for the longest lane and for both ramps."""
+    """Cycles account for the ports shared with other links, for the longest way and for both ramps."""
     width, height, links = problem
     routed = route(links, width=width, height=height, target=WSE3, interval=interval)
-    words = port_words(links, routed)
-    for result in routed:
-        paths = [path for each in result.routes for path in lanes(each)]
-        peak = max(words[port] for path in paths for port in ports(path))
-        hops = max(len(path) - 1 for path in paths)
+    uses = [link_ports(link, result) for link, result in zip(links, routed, strict=True)]
+    words = sum(uses, Counter())
+    for link, result, own in zip(links, routed, uses, strict=True):
+        peak = max((words[port] for port in own), default=0)
         assert result.interval == peak
-        assert result.cycles == peak + 2 * hops + 2 * 2  # a hop takes 2 cycles on WSE-3, and so does a ramp
+        # A hop takes 2 cycles on WSE-3, and so does a ramp.
+        assert result.cycles == peak + 2 * longest(link, result) + 2 * 2
 
 
 def used(link: RoutingLink, result: RoutedLink) -> list[tuple[int, int]]:
@@ -243,8 +299,10 @@ def test_summary_counts_what_the_lanes_use(
     assert summary.colours_used == len({each.colour for each in routes})
     assert summary.colour_bound == max(through.values(), default=0)
     assert summary.colour_bound <= summary.colours_used
-    assert summary.max_link_words == max(port_words(links, routed).values(), default=0)
-    assert summary.longest_path == max((len(path) - 1 for each in routes for path in lanes(each)), default=0)
+    words = sum((link_ports(link, result) for link, result in zip(links, routed, strict=True)), Counter())
+    assert summary.max_link_words == max(words.values(), default=0)
+    ways = [longest(link, result) for link, result in zip(links, routed, strict=True)]
+    assert summary.longest_path == max(ways, default=0)
 
 
 @settings(max_examples=30, deadline=None)
