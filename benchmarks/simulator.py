@@ -2,8 +2,9 @@
 
     .venv/bin/python benchmarks/simulator.py --sides 32 100 316 1000 --threads 1 2 --updates 2e7 --json results.json
 
-Two loads keep every router busy, on squares of up to 50 cores a side. `crossing`: a stream along every row and one along
-every column, programs on the edges. `broadcast`: one core sends to all, and all of them receive. A router update is a router with a word in it,
+Three loads keep routers busy, on squares of up to 50 cores a side. `crossing`: a stream along every row and one along every
+column, programs on the edges. `broadcast`: one core sends to all, and all of them receive. `turns`: switches gather what the
+cores of a row send in turns, filters deal a stream along every column out. A router update is a router with a word in it,
 looked at in a cycle with all its colours; idle routers are passed over and count nothing. One thread is measured in
 processor time, several by the clock.
 """
@@ -17,9 +18,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsec.runtime.simulator.instructions import CoreProgram, Instruction, Loop, ProgramArea, Receive, Send
+import numpy as np
+
+from wsec.runtime.simulator.instructions import (
+    CoreProgram,
+    Instruction,
+    Loop,
+    ProgramArea,
+    Receive,
+    Send,
+    Start,
+)
 from wsec.runtime.simulator.routes import Port, Route, SwitchPosition
 from wsec.runtime.simulator.simulation import Simulation
+from wsec.runtime.simulator.switching import RampFilters, SwitchTurns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +54,8 @@ class Speed:
 
 
 Load = tuple[tuple[Route, ...], tuple[ProgramArea, ...]]
+Square = tuple[int, int, int]
+"""Column and row of the first core, and the side."""
 
 
 def crossing(x: int, y: int, side: int) -> Load:
@@ -84,7 +98,61 @@ def broadcast(x: int, y: int, side: int) -> Load:
     return routes, programs
 
 
-LOADS: dict[str, Callable[[int, int, int], Load]] = {"crossing": crossing, "broadcast": broadcast}
+def turns(x: int, y: int, side: int) -> Load:
+    """Rows send to the east on colour 0, the first core of each column to all below it on colour 1."""
+    last, inner = side - 1, side - 2
+    own, others = SwitchPosition(Port.RAMP, (Port.EAST,)), SwitchPosition(Port.WEST, (Port.EAST,))
+    routes = (
+        _straight((x, y, 1, side), 0, Port.RAMP, Port.EAST),
+        Route(x + 1, y, inner, side, 0, (own, others)),
+        _straight((x + last, y, 1, side), 0, Port.WEST, Port.RAMP),
+        _straight((x, y, side, 1), 1, Port.RAMP, Port.SOUTH),
+        _straight((x, y + 1, side, inner), 1, Port.NORTH, Port.SOUTH, Port.RAMP),
+        _straight((x, y + last, side, 1), 1, Port.NORTH, Port.RAMP),
+    )
+    send, deal = _for_ever(Send(0, _BURST, 0)).main, _for_ever(Send(1, _BURST, 0)).main
+    take, gather = _for_ever(Receive(1, _BURST, 0)).main, _for_ever(Receive(0, _BURST, 0)).main
+    start = Start(1)
+    programs = (
+        ProgramArea(x, y, last, 1, CoreProgram((start, *deal), (send,)), _BURST),
+        ProgramArea(x + last, y, 1, 1, CoreProgram((start, *deal), (gather,)), _BURST),
+        ProgramArea(x, y + 1, last, last, CoreProgram((start, *take), (send,)), _BURST),
+        ProgramArea(x + last, y + 1, 1, last, CoreProgram((start, *take), (gather,)), _BURST),
+    )
+    return routes, programs
+
+
+def switches(squares: list[Square], width: int) -> SwitchTurns:
+    """A burst of its own and those of all cores west of it, for the inner cores of every row of `turns`."""
+    rows = [
+        (
+            np.repeat((y + np.arange(side))[:, None] * width + x + np.arange(1, side - 1), 2),
+            np.tile([0, 1], side * (side - 2)),
+            _BURST * np.tile(np.stack([np.ones(side - 2), np.arange(1, side - 1)], axis=1).reshape(-1), side),
+        )
+        for x, y, side in squares
+    ]
+    core, position, words = (np.concatenate(each).astype(np.int64) for each in zip(*rows, strict=True))
+    return SwitchTurns(core, np.zeros_like(core), position, words)
+
+
+def filters(squares: list[Square], width: int) -> RampFilters:
+    """A burst for each core of every column of `turns`, in turns."""
+    rows = []
+    for x, y, side in squares:
+        number = np.repeat(np.arange(side - 1), side)
+        core = (y + 1 + number) * width + x + np.tile(np.arange(side), side - 1)
+        rows.append((np.repeat(core, 2), np.stack([number, side - 2 - number], axis=1).reshape(-1)))
+    core, skip = (np.concatenate(each).astype(np.int64) for each in zip(*rows, strict=True))
+    take = np.tile([_BURST, 0], core.size // 2)
+    return RampFilters(core, np.ones_like(core), _BURST * skip, take)
+
+
+LOADS: dict[str, Callable[[int, int, int], Load]] = {
+    "crossing": crossing,
+    "broadcast": broadcast,
+    "turns": turns,
+}
 
 
 def _straight(area: tuple[int, int, int, int], colour: int, source: Port, *outputs: Port) -> Route:
@@ -95,20 +163,26 @@ def _for_ever(instruction: Instruction) -> CoreProgram:
     return CoreProgram((Loop(2**20, (instruction,)),))
 
 
-def fill(load: str, side: int) -> Load:
+def fill(load: str, side: int, threads: int) -> Simulation:
     """The load on every square of a grid: squares of up to 50 cores a side, so that all are busy after 100 cycles."""
     square = side // -(-side // 50)
     corners = range(0, side - square + 1, square)
-    loads = [LOADS[load](x, y, square) for y in corners for x in corners]
-    return tuple(route for routes, _ in loads for route in routes), tuple(
-        area for _, areas in loads for area in areas
+    squares = [(x, y, square) for y in corners for x in corners]
+    loads = [LOADS[load](*each) for each in squares]
+    return Simulation(
+        [route for routes, _ in loads for route in routes],
+        [area for _, areas in loads for area in areas],
+        width=side,
+        height=side,
+        turns=switches(squares, side) if load == "turns" else None,
+        filters=filters(squares, side) if load == "turns" else None,
+        threads=threads,
     )
 
 
 def measure(load: str, side: int, threads: int, updates: float) -> Speed:
     """Fill the fabric, then run for about `updates` router updates."""
-    routes, programs = fill(load, side)
-    simulation = Simulation(routes, programs, width=side, height=side, threads=threads)
+    simulation = fill(load, side, threads)
     filled = 2 * min(side, 50) + 16
     before = simulation.run(filled)
     clock = time.thread_time if threads == 1 else time.perf_counter
