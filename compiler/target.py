@@ -136,7 +136,7 @@ class Fabric:
         word_bytes: Payload of one wavelet.
         colours: Virtual channels of a router.
         reserved_colours: Those the host I/O keeps.
-        kernel_colours: Those kept for collectives inside kernels.
+        kernel_colours: Those kept for exchanges and collectives inside kernels.
         input_queues: Queues from router to core.
         output_queues: Queues from core to router.
         queue_words: Depth of a queue.
