@@ -125,6 +125,10 @@ def _follow(line: Line, senders: set[int], above: Sequence[int | None]) -> Itera
         taken: list[int] = []
         gone: list[int] = []
         for position in line[core]:
+            if position == _SENDS and len(taken) < len(children):
+                rule = "a core sends its part when it has those of its children"
+                yield rule, f"B>R before R>A at place {core}", shown(line[core])
+                return
             if position == _SENDS:
                 gone.append(core)
             elif position == _TAKES:
