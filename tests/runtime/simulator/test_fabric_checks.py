@@ -22,7 +22,7 @@ from wsec.runtime.simulator.instructions import (
     Start,
     Vector,
 )
-from wsec.runtime.simulator.routes import Port, Route
+from wsec.runtime.simulator.routes import Port, Route, SwitchPosition
 from wsec.runtime.simulator.simulation import Simulation
 from wsec.runtime.simulator.size import simulation_size
 from wsec.runtime.simulator.timing import EngineTiming, FabricTiming, engine_timing, fabric_timing
@@ -197,6 +197,30 @@ def test_a_fabric_of_parts_of_cycles_cannot_be_simulated() -> None:
         "  found:    1.02\n"
         "  try:      estimates take any value; for a simulation choose a target whose fabric has these"
     )
+
+
+def test_an_element_type_that_the_target_does_not_compute_cannot_be_simulated() -> None:
+    """The target says nothing of its lanes."""
+    with pytest.raises(WsecError) as raised:
+        engine_timing(load_target("wse2"), "float8")
+    assert raised.value.code == "WSEC592"
+    assert raised.value.where == "target wse2, core.lanes.float8"
+
+
+def test_positions_that_no_switch_has() -> None:
+    """Five of them, none, or one without an output."""
+    east = SwitchPosition(Port.RAMP, (Port.EAST,))
+    for positions, found in (
+        ((east,) * 5, "R>E, R>E, R>E, R>E, R>E"),
+        ((), "none"),
+        ((east, SwitchPosition(Port.WEST, ())), "R>E, W>"),
+    ):
+        assert refused(Route(0, 0, 1, 1, 0, positions)).splitlines()[:4] == [
+            "error[WSEC590]: a route lies outside the machine",
+            "  where:    the route of colour 0 at (0, 0)",
+            "  expected: 1 to 4 positions of the switch, each with an output",
+            f"  found:    {found}",
+        ]
 
 
 def test_timings_come_from_the_target() -> None:
