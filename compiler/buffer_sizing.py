@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from wsec.compiler.cost.pipeline import lifetime, result_cycles, timing_of
 from wsec.compiler.plan import HOST
-from wsec.compiler.sharding import share_elements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ def size_buffers(
     kernels: Sequence[Kernel],
     links: Sequence[Link],
     target: Target,
-    item_bytes: Mapping[str, float],
+    slot_bytes: Mapping[tuple[str, str], int],
     clock: HostClock | None = None,
 ) -> tuple[tuple[Kernel, ...], tuple[Link, ...]]:
     """The same kernels and links with more slots where samples live longer than the slots allow.
@@ -34,11 +33,12 @@ def size_buffers(
         kernels: In topological order.
         links: Between them.
         target: Gives the memory of a core.
-        item_bytes: Bytes of an element of each tensor, by name.
+        slot_bytes: Of a sample on the fullest core: of an input that waits, by kernel and role; of a kernel's result, by kernel and
+            name of the tensor.
         clock: Of the host, where it has operators.
     """
     wanted = _wanted_slots(kernels, links, clock)
-    sized = {kernel.name: _with_slots(kernel, wanted, target, item_bytes) for kernel in kernels}
+    sized = {kernel.name: _with_slots(kernel, wanted, target, slot_bytes) for kernel in kernels}
     held = {(kernel.name, item.role): item.slots for kernel in sized.values() for item in kernel.inputs}
     return tuple(sized.values()), tuple(
         link if link.target == HOST else replace(link, slots=held[link.target, link.role]) for link in links
@@ -60,29 +60,28 @@ def _wanted_slots(
 
 
 def _with_slots(
-    kernel: Kernel, wanted: Mapping[tuple[str, str], int], target: Target, item_bytes: Mapping[str, float]
+    kernel: Kernel,
+    wanted: Mapping[tuple[str, str], int],
+    target: Target,
+    slot_bytes: Mapping[tuple[str, str], int],
 ) -> Kernel:
     left, added = target.core.sram_bytes - kernel.memory.total, 0
 
-    def more(slots: int, key: str, elements: int, tensor: str) -> int:
+    def more(slots: int, key: str, size: int) -> int:
         """Slots for one tensor: as many as are wanted and fit beside those given before."""
         nonlocal added
-        size = int(elements * item_bytes[tensor])
         extra = max(0, min(wanted[kernel.name, key] - slots, (left - added) // max(size, 1)))
         added += extra * size
         return slots + extra
 
     outputs = tuple(
-        replace(item, slots=more(item.slots, "", item.sharding.block_elements, item.tensor))
+        replace(item, slots=more(item.slots, "", slot_bytes[kernel.name, item.tensor]))
         for item in kernel.outputs
     )
     inputs = tuple(
         item
         if item.constant
-        else replace(
-            item,
-            slots=more(item.slots, item.role, share_elements(item.sharding, kernel.mesh), item.tensor),
-        )
+        else replace(item, slots=more(item.slots, item.role, slot_bytes[kernel.name, item.role]))
         for item in kernel.inputs
     )
     memory = replace(kernel.memory, activations=kernel.memory.activations + added)

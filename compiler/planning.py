@@ -19,11 +19,13 @@ from wsec.compiler.cost.collective_uses import AUTO
 from wsec.compiler.cost.host_clock import HostClock, host_link_cycles, host_words
 from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.fabric.circuits import phase_circuits
+from wsec.compiler.fabric.delivery_choice import deliver
+from wsec.compiler.fabric.link_times import timed
 from wsec.compiler.fabric.queues import check_queues
 from wsec.compiler.kernel_placement import NO_RELIEF, Relief, kernels_bound, place_kernels
 from wsec.compiler.kernels.graph import FULL_PIPELINE, KernelGraph, build_kernel_graph
 from wsec.compiler.kernels.layout_choice import share_layouts
-from wsec.compiler.kernels.splits import SplitTable, enumerate_splits
+from wsec.compiler.kernels.splits import SplitTable, enumerate_splits, passing_of_kernels
 from wsec.compiler.operator_constraints import on_kernels
 from wsec.compiler.partition import host_operators_of
 from wsec.compiler.plan import Phase
@@ -269,22 +271,26 @@ class Planner:
     ) -> Decision:
         """Routes and buffers for a placement."""
         with self.stage("routing"):
-            kernels = assemble_kernels(*share_layouts(graph, tables, placement, self.target), self.target)
+            tables, placement = share_layouts(graph, tables, placement, self.target)
+            kernels = assemble_kernels(tables, placement, self.target)
+            wanted = routing_links(graph, kernels, self.target.fabric.word_bytes)
             routed = route(
-                routing_links(graph, kernels, self.target.fabric.word_bytes),
+                wanted,
                 width=self.target.grid.width,
                 height=self.target.grid.height,
                 target=self.target,
                 interval=placement.interval,
             )
             links = assemble_links(graph, kernels, routed)
-            sizes = {
-                item.tensor: item.item_bytes for nest in graph.nests for item in (*nest.inputs, *nest.outputs)
-            }
+            arrivals = list(zip(links, [each.fans for each in routed], strict=True))
+            passing = passing_of_kernels(tables, placement.option, self.target)
+            home = deliver(kernels, arrivals, passing, self.target, placement.interval)
+            links = timed(home, wanted, self.target)
             clock = self._clock(on_host, links)
-            sized = size_buffers(kernels, links, self.target, sizes, clock)
-            fans = [each.fans for each in routed]
-            phase = Phase(*sized, circuits=phase_circuits(kernels, links, fans, self.target.fabric))
+            sized = size_buffers(home.kernels, links, self.target, home.slot_bytes, clock)
+            phase = Phase(*sized, circuits=phase_circuits(*sized, home.fans, self.target.fabric))
+            slowest = max((kernel.cycles.total for kernel in phase.kernels), default=0)
+            placement = replace(placement, interval=max(placement.interval, slowest))
             return Decision(graph, placement, phase, relief)
 
 

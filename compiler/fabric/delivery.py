@@ -6,7 +6,7 @@ last side, each side in one tiling or two. `wsec.compiler.fabric.delivery_choice
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +26,7 @@ from wsec.compiler.fabric.needs import side_needs
 from wsec.compiler.plan import Exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.int32]
     Indices = NDArray[np.int64]
 
+Tiling = tuple[Exchange, ...]
 OTHER: Final[dict[Side, Side]] = {"rows": "columns", "columns": "rows"}
 
 
@@ -49,11 +50,20 @@ class ExchangeLoad:
         exchange: Which.
         elements: Sent in its busiest segment: what passes each of its wires.
         cores: Of its longest segment.
+        by_segment: Elements sent in each segment of each line across, [lines, segments].
     """
 
     exchange: Exchange
     elements: int
     cores: int
+    by_segment: Indices = field(compare=False, repr=False)
+
+    def seen(self, height: int, width: int) -> Indices:
+        """Elements that each core of the rectangle sees, [height, width]."""
+        count = width if self.exchange.along == "rows" else height
+        shift = (self.exchange.segment - self.exchange.offset) % self.exchange.segment
+        by_place = self.by_segment[:, (np.arange(count) + shift) // self.exchange.segment]
+        return by_place if self.exchange.along == "rows" else by_place.T
 
     def cycles(self, words_per_element: float, fabric: Fabric) -> int:
         """From the first word to the last: the segment's words one behind the other, then the way to its other end."""
@@ -61,6 +71,9 @@ class ExchangeLoad:
             return 0
         words = -(-self.elements * words_per_element // fabric.link_words_per_cycle)
         return int(words + np.ceil(fabric.hop_cycles * (self.cores - 1)) + 2 * fabric.ramp_cycles)
+
+
+Loads = tuple[ExchangeLoad, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +87,8 @@ class Delivery:
         lanes: In the stream of each lane, [lanes].
         landed: Dealt to the busiest core; of a direct link, what it takes.
         waiting: At the fullest core of a sample that waits.
+        farthest: Along each side, how far a word goes from where it is, in cores.
+        loads: What other tilings of a side would take, for sides along which words go.
     """
 
     direct: bool
@@ -82,6 +97,20 @@ class Delivery:
     lanes: Indices
     landed: int
     waiting: int
+    farthest: dict[Side, int] = field(default_factory=dict)
+    loads: dict[Side, Callable[[Tiling], Loads]] = field(default_factory=dict, repr=False)
+
+    def tiled(self, tilings: Mapping[Side, Tiling]) -> Delivery:
+        """The same with these tilings, which must reach as far as words go; the last side stays the last."""
+        early, late = (
+            tuple(
+                load
+                for side in dict.fromkeys(load.exchange.along for load in loads)
+                for load in (self.loads[side](tilings[side]) if side in self.loads else loads)
+            )
+            for loads in (self.early, self.late)
+        )
+        return replace(self, early=early, late=late)
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -213,15 +242,54 @@ def _dealt(
     # A word that moves along rows goes from column to column.
     within = _Moves(final, places[OTHER[final]], streams.classes[OTHER[final]], needs[OTHER[final]])
     across = _Moves(OTHER[final], places[final], streams.classes[final], needs[final])
-    early = _exchanges(across, partial(_by_place, across, within))
-    late = _exchanges(within, partial(_by_line, within, across))
-    if early and not late:
-        late = (ExchangeLoad(Exchange(final, 1), 0, 1),)  # says which side is the last
-    if not early and not late and final == "columns":
+    across_far, within_far = _farthest(across), _farthest(within)
+    if across_far and not within_far:
+        shape = across.needs.count, within.needs.count
+        # says which side is the last
+        late: Loads = (ExchangeLoad(Exchange(final, 1), 0, 1, np.zeros(shape, np.int64)),)
+    elif final == "columns" and not within_far:
         return []
-    dealt = np.bincount(landed[landed >= 0], minlength=width * needs["rows"].count).max()
-    waiting = _most_held(within, across) if early else dealt
-    return [Delivery(False, early, late, words, int(dealt), int(waiting))]  # noqa: FBT003
+    loads: dict[Side, Callable[[Tiling], Loads]] = {}
+    early: Loads = ()
+    if across_far:
+        loads[across.side] = partial(_by_place, across, within)
+        early = _best_tiling(across, across_far, loads[across.side])
+    if within_far:
+        loads[within.side] = partial(_by_line, within, across)
+        late = _best_tiling(within, within_far, loads[within.side])
+    elif not across_far:
+        late = ()
+    dealt = int(np.bincount(landed[landed >= 0], minlength=width * needs["rows"].count).max())
+    return [
+        Delivery(
+            direct=False,
+            early=early,
+            late=late,
+            lanes=words,
+            landed=dealt,
+            waiting=_most_held(within, across) if early else dealt,
+            farthest={across.side: across_far.cores, within.side: within_far.cores},
+            loads=loads,
+        )
+    ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reach:
+    """How far words go along a side, in cores, and how many cross the border before each core, [cores + 1]."""
+
+    cores: int
+    crossings: Indices
+
+    def __bool__(self) -> bool:
+        return self.cores > 0
+
+
+def _farthest(moves: _Moves) -> _Reach:
+    needs = moves.needs
+    crossings = np.zeros(needs.count + 1, np.int64)
+    _, farthest = reach(moves.places, moves.classes, needs.starts, needs.lines, crossings)
+    return _Reach(farthest, np.cumsum(crossings))
 
 
 def _most_held(within: _Moves, across: _Moves) -> int:
@@ -233,22 +301,18 @@ def _most_held(within: _Moves, across: _Moves) -> int:
     return int(gather_by_line(held, lines.line_starts, lines.line_classes).max())
 
 
-def _exchanges(
-    moves: _Moves, loads: Callable[[tuple[Exchange, ...]], tuple[ExchangeLoad, ...]]
-) -> tuple[ExchangeLoad, ...]:
-    """The cheapest tilings that bring words along a side to all who need them there; empty where all are there already."""
-    needs = moves.needs
-    crossings = np.zeros(needs.count + 1, np.int64)
-    going, farthest = reach(moves.places, moves.classes, needs.starts, needs.lines, crossings)
-    if not going:
-        return ()
-    segment = _least_segment(np.cumsum(crossings))
-    tilings: list[tuple[Exchange, ...]] = [(Exchange(moves.side, segment),)]
-    if 2 * farthest < segment:
-        second = Exchange(moves.side, 2 * farthest, farthest)
-        tilings.append((Exchange(moves.side, 2 * farthest), second))
-    found = [loads(tiling) for tiling in tilings]
-    return min(found, key=lambda each: sum(load.elements + load.cores for load in each))
+def _best_tiling(moves: _Moves, far: _Reach, loads: Callable[[Tiling], Loads]) -> Loads:
+    """The cheapest tilings that bring words along a side to all who need them there."""
+    segment = _least_segment(far.crossings)
+    tilings: list[Tiling] = [(Exchange(moves.side, segment),)]
+    if 2 * far.cores < segment:
+        tilings.append(two_tilings(moves.side, far.cores))
+    return min(map(loads, tilings), key=lambda each: sum(load.elements + load.cores for load in each))
+
+
+def two_tilings(side: Side, far: int) -> Tiling:
+    """Tilings that bring words to all cores not farther than that."""
+    return Exchange(side, 2 * far), Exchange(side, 2 * far, far)
 
 
 def _least_segment(crossings: Indices) -> int:
@@ -260,13 +324,13 @@ def _least_segment(crossings: Indices) -> int:
     return count
 
 
-def _by_place(moves: _Moves, within: _Moves, tiling: tuple[Exchange, ...]) -> tuple[ExchangeLoad, ...]:
+def _by_place(moves: _Moves, within: _Moves, tiling: Tiling) -> Loads:
     """Loads of exchanges that begin where words landed: one line across has each."""
     counts = _sent(moves, within.places, within.needs.count, tiling)
     return _busiest(tiling, counts, moves.needs.count)
 
 
-def _by_line(moves: _Moves, across: _Moves, tiling: tuple[Exchange, ...]) -> tuple[ExchangeLoad, ...]:
+def _by_line(moves: _Moves, across: _Moves, tiling: Tiling) -> Loads:
     """Loads of exchanges in all lines that have a word because they need it."""
     lines = across.needs
     counts = _sent(moves, across.classes, len(lines.owner), tiling)
@@ -274,7 +338,7 @@ def _by_line(moves: _Moves, across: _Moves, tiling: tuple[Exchange, ...]) -> tup
     return _busiest(tiling, by_line, moves.needs.count)
 
 
-def _sent(moves: _Moves, keys: Numbers, count: int, tiling: tuple[Exchange, ...]) -> Indices:
+def _sent(moves: _Moves, keys: Numbers, count: int, tiling: Tiling) -> Indices:
     """Words that each tiling sends, [tilings, keys, segments]."""
     segments = np.array([each.segment for each in tiling])
     offsets = np.array([each.offset for each in tiling])
@@ -284,8 +348,8 @@ def _sent(moves: _Moves, keys: Numbers, count: int, tiling: tuple[Exchange, ...]
     return counts
 
 
-def _busiest(tiling: tuple[Exchange, ...], counts: Iterable[Indices], cores: int) -> tuple[ExchangeLoad, ...]:
+def _busiest(tiling: Tiling, counts: Iterable[Indices], cores: int) -> Loads:
     return tuple(
-        ExchangeLoad(each, int(count.max()), min(each.segment, cores))
+        ExchangeLoad(each, int(count.max()), min(each.segment, cores), count)
         for each, count in zip(tiling, counts, strict=True)
     )

@@ -22,6 +22,8 @@ from wsec.compiler.plan import Cycles, MemoryLedger
 from wsec.compiler.sharding import Mesh, MeshAxis, Sharding, cut
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from wsec.compiler.kernels.loop_nest import LoopNest, Operand
@@ -193,11 +195,12 @@ def _arranged(
     all_widths = np.concatenate(widths).astype(np.int64)
     all_heights = np.concatenate(heights).astype(np.int64)
     laid = _select(costs, index)
+    alone = (laid.cycles - laid.transfer).astype(np.int64)  # at least, however links bring what cores need
     laid = replace(laid, communication=laid.communication + np.concatenate(passing))
     work = laid.cycles.astype(np.int64)
     perimeters = 2 * (all_widths + all_heights)
     words = max(nest.words_in, nest.words_out)
-    least = np.maximum(work, -(-words // perimeters))  # a word a cycle and core of the edge, each way
+    least = np.maximum(alone, -(-words // perimeters))  # a word a cycle and core of the edge, each way
     expected = np.maximum(work, -(-_EDGE_SHARE * words // perimeters))
     expected = np.maximum(expected, _gather_cycles(nest, np.minimum(all_widths, all_heights)))
     return SplitTable(
@@ -335,6 +338,19 @@ def cycles_of(table: SplitTable, option: int) -> Cycles:
         memory=int(costs.memory[option]),
         transfer=int(costs.transfer[option]),
     )
+
+
+def passing_of_kernels(
+    tables: Sequence[SplitTable], options: Sequence[int], target: Target
+) -> dict[str, int]:
+    """What each kernel's cycles count for passing blocks around, beyond the words through ramps; by name."""
+    found = {}
+    for table, option in zip(tables, options, strict=True):
+        chosen = slice(option, option + 1)
+        parts = table.parts[chosen].astype(np.float64)
+        cycles = passing_cycles(table.nest, parts, table.turns[chosen], table.on_rows[option], target)
+        found[table.nest.name] = int(cycles[0])
+    return found
 
 
 def _does_not_fit(nest: LoopNest, parts: Array, costs: SplitCosts, target: Target) -> WsecError:

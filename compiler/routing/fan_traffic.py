@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wsec.compiler.fabric.fans import Fan
     from wsec.compiler.plan import Rectangle, Route
     from wsec.compiler.routing.problem import RoutingLink
+    from wsec.compiler.sharding import Side
 
     _Use = tuple[int, NDArray[np.int64], NDArray[np.int64]]  # kind of port, which ones, words through each
 
@@ -71,6 +72,34 @@ class FanTraffic:
                 self._lanes.add(route, words)
             for kind, ports, words in self._uses(each):
                 self._loads[kind].reshape(-1)[ports] += words
+
+    def exchange(self, rectangle: Rectangle, along: Side, words: NDArray[np.int64]) -> None:
+        """Count words, [height, width], that every core of a rectangle sees in an exchange, and passes on both ways."""
+        for kind, seen in self._exchanged(along, words):
+            self._loads[kind].reshape(-1)[self._places(rectangle)] += seen
+
+    def busiest_exchange(self, rectangle: Rectangle, along: Side, words: NDArray[np.int64]) -> int:
+        """Words through the busiest port that words of such an exchange pass, all others included."""
+        ports = self._places(rectangle)
+        return max(
+            int((self._loads[kind].reshape(-1)[ports] * (seen > 0)).max())
+            for kind, seen in self._exchanged(along, words)
+        )
+
+    @staticmethod
+    def _exchanged(along: Side, words: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Words by kind of port: forwards at all cores but the last of a line, backwards at all but the first."""
+        forwards, backwards = words.copy(), words.copy()
+        if along == "rows":
+            forwards[:, -1] = backwards[:, 0] = 0
+        else:
+            forwards[-1] = backwards[0] = 0
+        east_west, south_north = (
+            (_PORTS.index("E"), _PORTS.index("W")),
+            (_PORTS.index("S"), _PORTS.index("N")),
+        )
+        yield from zip(east_west if along == "rows" else south_north, (forwards, backwards), strict=True)
+        yield _TO_CORE, words
 
     def busiest(self, each: LoadedLink) -> int:
         """Words through the busiest of all ports that words of the link pass."""
