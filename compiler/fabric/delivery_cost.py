@@ -25,7 +25,7 @@ class Way:
         entry: The input.
         target: The machine.
         words_of_element: Words of 32 bits of an element.
-        slot_bytes: Of a sample that waits.
+        slot_bytes: Of a sample that waits; at least the share that the split counted, of blocks as if they were whole.
         at_work_bytes: Beside those of waiting samples, beyond what the split counted: a block where that is put together
             from what waits, and what a sample takes that arrives more than one that waits.
         early: Cycles of the exchanges of the link.
@@ -74,7 +74,7 @@ def measure(delivery: Delivery, kernel: Kernel, entry: KernelInput, target: Targ
         entry=entry,
         target=target,
         words_of_element=per_element,
-        slot_bytes=delivery.waiting * size,
+        slot_bytes=max(delivery.waiting, share) * size,
         at_work_bytes=block_at_work + max(0, delivery.landed - delivery.waiting) * size,
         early=sum(load.cycles(per_element, fabric) for load in delivery.early),
         early_words=sum(_words(load, per_element, target) for load in delivery.early),
@@ -87,7 +87,7 @@ def measure(delivery: Delivery, kernel: Kernel, entry: KernelInput, target: Targ
 def more_bytes(way: Way, slots: int) -> int:
     """Bytes beyond those that the split counted for the input, with so many samples that wait."""
     share = share_elements(way.entry.sharding, way.kernel.mesh) * item_bytes(way.entry.dtype)
-    return slots * max(way.slot_bytes, share) - way.entry.slots * share + way.at_work_bytes
+    return slots * way.slot_bytes - way.entry.slots * share + way.at_work_bytes
 
 
 def _cycles(words: float, target: Target) -> int:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from wsec.compiler.plan_checker.findings import CYCLES, Finding, count
 from wsec.compiler.plan_checker.model_facts import item_bytes
+from wsec.compiler.sharding import block_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wsec.compiler.plan import Kernel
+    from wsec.compiler.sharding import Mesh, Sharding
     from wsec.compiler.target import Target
 
 
@@ -40,10 +44,18 @@ def check_cycles(kernel: Kernel, target: Target) -> Iterator[Finding]:
 def _words_received(kernel: Kernel, target: Target) -> int:
     """Words of one core's blocks of all activations, whether links bring them or other cores pass them on."""
     return sum(
-        -(-entry.sharding.block_elements * item_bytes(entry.dtype) // target.fabric.word_bytes)
+        -(-_most_needed(entry.sharding, kernel.mesh) * item_bytes(entry.dtype) // target.fabric.word_bytes)
         for entry in kernel.inputs
         if not entry.constant
     )
+
+
+def _most_needed(sharding: Sharding, mesh: Mesh) -> int:
+    """Elements of the largest block inside the extents."""
+    needed = np.ones((1, 1), np.int64)
+    for start, stop in block_bounds(sharding, mesh):
+        needed = needed * (stop - start)
+    return int(needed.max())
 
 
 def _multiply_adds(kernel: Kernel) -> int:
