@@ -116,9 +116,10 @@ class FanTraffic:
         link, fans = each.link, each.fans
         for route, words in each.by_route:
             if link.source is None:
-                yield _FROM_HOST, _rows(route.source), words
+                yield from _used(_FROM_HOST, _rows(route.source), words, words > 0)
             if link.target is None:
-                yield _TO_HOST, _rows(route.target)[:: -1 if route.mirrored else 1], words
+                rows = _rows(route.target)[:: -1 if route.mirrored else 1]
+                yield from _used(_TO_HOST, rows, words, words > 0)
         if link.source is not None and fans.gather is not None and fans.held is not None:
             yield from self._gather(fans.gather, fans.held, link.source)
         if link.target is not None and fans.spread is not None:
