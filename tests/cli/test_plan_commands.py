@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +14,9 @@ import onnx
 import pytest
 
 from wsec.compiler.errors import ExitStatus
+from wsec.compiler.plan_checker import Finding
 from wsec.compiler.plan_files import write_file_list
-from wsec.driver import load_plan
+from wsec.driver import Plan, load_plan
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Wsec
@@ -177,8 +180,23 @@ def test_check_plan_lists_every_finding(wsec: Wsec, illegal_plan: Path) -> None:
     assert entries["legal"] is False
     assert [entry["rule"] for entry in entries["findings"]] == [finding.rule for finding in findings]
     assert set(entries["findings"][0]) == {"code", "rule", "where", "expected", "found"}
-    assert result.stdout.count("\n  expected  ") == len(findings)
+    by_rule = Counter((finding.code, finding.rule) for finding in findings)
+    assert result.stdout.count("\n  expected  ") == sum(min(times, 3) for times in by_rule.values())
     assert result.stdout.endswith(f": illegal, {len(findings)} findings\n")
+
+
+def test_check_plan_stays_readable(wsec: Wsec, illegal_plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a thousand findings of one rule the first three are written out, and how many more there are."""
+    many = [
+        Finding("WSEC554", "routers lie inside the region", f"circuit {n}", "inside", "x")
+        for n in range(1000)
+    ]
+    monkeypatch.setattr(Plan, "check", lambda _: (*many, replace(many[0], rule="another rule")))
+    result = wsec("check-plan", illegal_plan)
+    assert result.stdout.count("\n  where  ") == 4
+    assert "\n  and 997 more of this kind\nWSEC554: another rule\n" in result.stdout
+    assert result.stdout.endswith(": illegal, 1,001 findings\n")
+    assert len(json.loads(wsec("check-plan", illegal_plan, "--json").stdout)["findings"]) == 1001
 
 
 def test_inputs_of_another_byte_order(wsec: Wsec, small_plan: Path, tmp_path: Path) -> None:

@@ -219,6 +219,7 @@ CIRCUIT_CORRUPTIONS = (
     CircuitCorruption("circuit of a link dropped", _without("link"), "WSEC554"),
     CircuitCorruption("circuit of an exchange dropped", _without("exchange"), "WSEC554"),
     CircuitCorruption("reduction dropped", _without("reduce"), "WSEC554"),
+    CircuitCorruption("no circuits at all", _circuits(lambda _: ()), "WSEC554"),
     CircuitCorruption("all circuits twice", _circuits(lambda circuits: circuits * 2), "WSEC554"),
     CircuitCorruption("area dropped", _areas("link", _ANY, lambda _: ()), "WSEC554"),
     CircuitCorruption(

@@ -19,7 +19,7 @@ from wsec.compiler.plan_checker.fabric.purposes import check_purposes
 from wsec.compiler.plan_checker.fabric.routers import check_loose_ends, check_overlaps
 from wsec.compiler.plan_checker.fabric.streams import Streams, trace_link
 from wsec.compiler.plan_checker.fabric.traffic import check_loads, check_queues, measure
-from wsec.compiler.plan_checker.findings import DELIVERY, Finding
+from wsec.compiler.plan_checker.findings import CIRCUIT, DELIVERY, Finding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,10 +48,14 @@ class _Reading:
 def check_fabric(plan: Plan) -> list[Finding]:
     """Findings on the circuits of every phase."""
     findings: list[Finding] = []
-    for wafer in plan.wafers:
-        for phase in wafer.phases:
+    for number, wafer in enumerate(plan.wafers):
+        for turn, phase in enumerate(wafer.phases):
             if phase.circuits:
                 findings += _check_phase(phase, plan)
+            elif phase.links:
+                rule = "a phase says what its routers hold"
+                where = f"wafer {number}, phase {turn}"
+                findings.append(Finding(CIRCUIT, rule, where, "circuits for its links", "none"))
     return findings
 
 

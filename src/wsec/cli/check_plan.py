@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from wsec.compiler.plan_checker import Finding
     from wsec.driver import Plan
 
+_MOST_SHOWN = 3
+"""Findings of a rule that are written out; --json has all."""
+
 
 @click.command(
     "check-plan",
@@ -31,7 +34,8 @@ Exit status 0 for a legal plan, 1 where anything is found.""",
 def check_plan(ctx: click.Context, *, plan: str, as_json: bool) -> None:
     """Check the plan in the folder PLAN against its model and its target.
 
-    The checker shares no code with what made the plan. It reports everything it finds, not the first thing only.
+    The checker shares no code with what made the plan. It reports everything it finds, not the first thing only;
+    of many findings of one rule the first three, and with --json all.
     """
     from wsec.driver import load_plan
 
@@ -58,13 +62,19 @@ def _entry(finding: Finding) -> dict[str, str]:
 def _write(loaded: Plan, findings: tuple[Finding, ...]) -> None:
     console = make_console()
     record = loaded.record
+    kinds: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
-        console.print(printable(f"{finding.code}: {finding.rule}"), style="bold", soft_wrap=True)
-        write_labelled(
-            console,
-            (("where", finding.where), ("expected", finding.expected), ("found", finding.found)),
-            indent=2,
-        )
+        kinds.setdefault((finding.code, finding.rule), []).append(finding)
+    for (code, rule), alike in kinds.items():
+        for finding in alike[:_MOST_SHOWN]:
+            console.print(printable(f"{code}: {rule}"), style="bold", soft_wrap=True)
+            write_labelled(
+                console,
+                (("where", finding.where), ("expected", finding.expected), ("found", finding.found)),
+                indent=2,
+            )
+        if len(alike) > _MOST_SHOWN:
+            console.print(printable(f"  and {len(alike) - _MOST_SHOWN} more of this kind"), soft_wrap=True)
     subject = f"{loaded.folder}: {plural(sum(1 for _ in record.kernels()), 'kernel')}, {plural(sum(1 for _ in record.links()), 'link')}"
     verdict = f"illegal, {plural(len(findings), 'finding')}" if findings else "legal"
     console.print(printable(f"{subject}: {verdict}"), soft_wrap=True)
