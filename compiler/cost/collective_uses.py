@@ -30,6 +30,11 @@ AUTO: Final = "auto"
 TREES: Final[tuple[CollectiveAlgorithm, ...]] = ("chain", "two_phase", "two_level", "tree", "star")
 """Reductions, from which the cheapest is taken; of equals the first."""
 
+ONE_COLOUR: Final[tuple[CollectiveAlgorithm, ...]] = ("star", "tree")
+"""Those whose cores receive everything before they send, so that a side needs one colour; the others need two."""
+
+_MOST_COLOURS, _MOST_EXCHANGES = 2, 4
+
 ALGORITHMS: Final[tuple[CollectiveAlgorithm, ...]] = (*TREES, "ring")
 
 
@@ -110,24 +115,43 @@ def collective_cycles(nest: LoopNest, parts: Array, turns: NDArray[np.int64] | i
     """
     uses = collective_uses(nest, parts, turns, fabric)
     loops = tuple(dict.fromkeys(use.loop for use in uses))
-    alone = (parts[:, list(loops)] > 1).sum(axis=1) == 1
+    cut = (parts[:, list(loops)] > 1).sum(axis=1)
+    shared = any(use.kind == "all_reduce" for use in uses)
+    tight = np.minimum(cut, 2) * (_MOST_COLOURS + shared) > colours_of_collectives(fabric)
     cycles, spacing = np.zeros(len(parts)), np.ones(len(parts))
     for at in loops:
         line = Line(parts[:, at], spacing)
-        cycles = cycles + _cheapest(
-            nest.collective, [use for use in uses if use.loop == at], line, alone, fabric
-        )
+        along = [use for use in uses if use.loop == at]
+        cycles = cycles + _cheapest(nest.collective, along, line, fabric, alone=cut == 1, tight=tight)
         spacing = spacing * line.cores
     return cycles
 
 
+def colours_of_collectives(fabric: Fabric) -> int:
+    """Colours of a kernel that exchanges leave: these have half of them, four at most, two tilings of each side."""
+    return fabric.kernel_colours - min(_MOST_EXCHANGES, fabric.kernel_colours // 2)
+
+
 def _cheapest(
-    demanded: str, uses: Sequence[CollectiveUse], line: Line, alone: NDArray[np.bool_], fabric: Fabric
+    demanded: str,
+    uses: Sequence[CollectiveUse],
+    line: Line,
+    fabric: Fabric,
+    *,
+    alone: NDArray[np.bool_],
+    tight: NDArray[np.bool_],
 ) -> Array:
-    """Along one axis; `alone` where it is the only one of the split, which a ring needs."""
+    """Along one axis; `alone` where it is the only one of the split, which a ring needs.
+
+    Where colours may be `tight`, which depends on the sides that axes lie on, no less than with one colour a side.
+    """
     # groups of ceil(sqrt P) stand for those of the best size
     names = [demanded] if demanded in TREES else [name for name in TREES if name != "two_level"]
-    cycles = np.minimum.reduce([axis_cycles(name, uses, line, fabric) for name in names])
+    each = {name: axis_cycles(name, uses, line, fabric) for name in names}
+    cycles = np.minimum.reduce(list(each.values()))
+    if tight.any():
+        few = [each[n] if n in each else axis_cycles(n, uses, line, fabric) for n in ONE_COLOUR]
+        cycles = np.where(tight, np.maximum(cycles, np.minimum.reduce(few)), cycles)
     possible = alone & may_ring(uses, line.cores)
     if demanded in TREES or not possible.any():
         return np.asarray(cycles)
@@ -148,11 +172,11 @@ def axis_cycles(
     uses: Sequence[CollectiveUse],
     line: Line,
     fabric: Fabric,
-    group: int = 0,
+    group: Array | int = 0,
 ) -> Array:
     """All collectives along one axis by one algorithm; in groups of ceil(sqrt P) where no size is given."""
-    cycles = np.zeros(len(line.cores))
-    size = np.full(len(cycles), group) if group else np.ceil(np.sqrt(line.cores))
+    size = np.where(group, group, np.ceil(np.sqrt(line.cores)))
+    cycles = np.zeros(len(size))
     for use in uses:
         if algorithm == "ring":
             once = all_reduce_ring(use.words, line.cores, line.spacing).cycles(fabric)

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wsec.compiler.cost.collective_uses import (
+    ONE_COLOUR,
     TREES,
     CollectiveUse,
     Line,
     axis_cycles,
     collective_uses,
+    colours_of_collectives,
     may_ring,
 )
-from wsec.compiler.cost.collectives import best_group
-from wsec.compiler.fabric.line_trees import ONE_COLOUR, group_of
+from wsec.compiler.fabric.line_trees import group_of
 from wsec.compiler.plan import Collective
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from wsec.compiler.plan import CollectiveAlgorithm
     from wsec.compiler.sharding import Mesh
     from wsec.compiler.target import Fabric
-
-_MOST_EXCHANGES = 4  # two tilings of each side
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +64,8 @@ def choose_collectives(
         _decided(axis, nest.collective, TREES, fabric, alone=len({use.loop for use in uses}) == 1)
         for axis in _axes(nest, uses, mesh)
     ]
-    if _colours(axes) > fabric.kernel_colours - min(_MOST_EXCHANGES, fabric.kernel_colours // 2):
-        few = tuple(name for name in TREES if name in ONE_COLOUR)
-        axes = [_decided(axis, nest.collective, few, fabric, alone=False) for axis in axes]
+    if _colours(axes) > colours_of_collectives(fabric):
+        axes = [_decided(axis, nest.collective, ONE_COLOUR, fabric, alone=False) for axis in axes]
     chosen = {axis.name: axis for axis in axes}
     return tuple(_record(use, chosen[nest.loops[use.loop].name]) for use in uses)
 
@@ -102,8 +100,8 @@ def _decided(
     if alone and may_ring(axis.uses, line.cores).all():
         names.append("ring")
     names = [name for name in names if name == demanded] or names
-    words = max(float(use.words[0]) for use in axis.uses)
-    groups = best_group(words, axis.size, axis.spacing, fabric)
+    sizes = np.arange(2, max(3, axis.size), dtype=np.float64)
+    groups = int(sizes[axis_cycles("two_level", axis.uses, line, fabric, sizes).argmin()])
     choices = [replace(axis, algorithm=name, group=group_of(name, axis.size, groups)) for name in names]
 
     def cycles(choice: _Axis) -> float:
@@ -119,7 +117,7 @@ def _colours(axes: Sequence[_Axis]) -> int:
         along = [axis for axis in axes if axis.side == side]
         if not along:
             continue
-        total += 1 if ONE_COLOUR.issuperset(axis.algorithm for axis in along) else 2
+        total += 1 if {axis.algorithm for axis in along} <= set(ONE_COLOUR) else 2
         shared = any(use.kind == "all_reduce" for axis in along for use in axis.uses)
         total += shared  # its broadcast, or the way back of its ring
     return total

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from wsec.compiler.cost.collective_uses import ALGORITHMS, TREES, collective_cycles
 from wsec.compiler.cost.collectives import all_reduce_cycles, best_group, reduction
-from wsec.compiler.fabric.collective_choice import choose_collectives
+from wsec.compiler.fabric.collective_choice import choose_collectives, chosen_cycles
 from wsec.compiler.kernels.loop_nest import Loop, LoopNest, LoopRole, Operand, Work, fixed, follows
 from wsec.compiler.sharding import Mesh, MeshAxis
 from wsec.compiler.target import load_target
@@ -127,6 +127,27 @@ def test_colours_that_are_short_leave_stars_and_trees() -> None:
     assert {item.algorithm for item in one} == {"chain"}
 
 
+@given(
+    st.sampled_from(["auto", *ALGORITHMS]),
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.integers(1, 200),
+    st.data(),
+)
+def test_no_record_is_dearer_than_enumeration_expected(
+    name: str, high: int, wide: int, rows: int, data: st.DataObject
+) -> None:
+    """Placement's interval holds whatever sides the axes lie on, and however few colours that leaves."""
+    sides = {axis: data.draw(st.sampled_from(("rows", "columns"))) for axis in "hw"}
+    nest = norm((rows, 40, 30), name)
+    expected = float(collective_cycles(nest, np.array([[1.0, high, wide]]), 1, FABRIC)[0])
+    whole = {"n": 1, "h": high, "w": wide}
+    axes = [loop for loop in ("h", "w") if whole[loop] > 1]
+    mesh = Mesh(tuple(MeshAxis(loop, whole[loop], sides[loop]) for loop in axes))  # type: ignore[arg-type]
+    records = choose_collectives(nest, whole, 1, mesh, FABRIC)
+    assert chosen_cycles(records, mesh, FABRIC) <= np.ceil(expected)
+
+
 def test_nothing_is_combined_where_nothing_is_cut() -> None:
     """One core, or cores that share no loop that talks."""
     assert chosen(total(50, 100), {}, {}) == ()
@@ -144,6 +165,21 @@ def test_the_cost_of_splits_counts_the_same_collectives(name: str, high: int, wi
             once = all_reduce_cycles(item.algorithm, item.words, cores, FABRIC, group=item.group)
             expected += float(once) * item.times
         assert expected <= cycles[at] <= 1.1 * expected
+
+
+@given(st.sampled_from(["auto", *ALGORITHMS]), st.integers(1, 300), st.integers(2, 60), st.integers(1, 3))
+def test_one_size_of_groups_serves_all_uses(name: str, rows: int, cores: int, turns: int) -> None:
+    """Statistics and a result along one axis: together no dearer than enumeration expected."""
+    nest = total(rows, 4000, name)
+    nest = replace(nest, work=replace(nest.work, collectives=2, statistics=("r",), interim_bytes=4 / rows))
+    cycles = 0.0
+    for item in chosen(nest, {"c": cores}, {"c": "rows"}, turns):
+        if item.kind == "all_reduce":
+            once = all_reduce_cycles(item.algorithm, item.words, cores, FABRIC, group=item.group)
+        else:
+            once = reduction(item.algorithm, item.words, cores, 1, item.group).cycles(FABRIC)
+        cycles += float(once) * item.times
+    assert cycles <= float(collective_cycles(nest, np.array([[1.0, cores]]), turns, FABRIC)[0]) + 1e-6
 
 
 def test_attention_combines_its_statistics_before_its_result() -> None:
