@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def timed(home: Delivered, links: Sequence[RoutingLink], target: Target) -> tuple[Link, ...]:
     """The links with their cycles, and the least cycles between two samples, that follow from all loads together.
 
+    A sample that meets no other takes the words of its busiest lane and its way; between two samples all words on a port count.
     Exchanges of a link happen as soon as a sample is there: they add to its cycles. Those of the kernel are in the kernel's
     cycles; their words are on the same wires.
 
@@ -48,7 +49,8 @@ def timed(home: Delivered, links: Sequence[RoutingLink], target: Target) -> tupl
         exchanged = [traffic.busiest_exchange(*words) for words in _exchanged(those.link, way)]
         lanes = traffic.busiest(those)
         interval = -(-max([lanes, *exchanged]) // fabric.link_words_per_cycle)
-        flight = -(-lanes // fabric.link_words_per_cycle) + flight_cycles(longest_way(those), fabric)
+        own = -(-int(those.words.max(initial=0)) // fabric.link_words_per_cycle)
+        flight = own + flight_cycles(longest_way(those), fabric)
         early = 0 if way is None else way.early
         found.append(replace(link, cycles=flight + early, interval=interval))
     return tuple(found)

@@ -76,7 +76,7 @@ class KernelPrograms:
         rows: For each area the cores of the kernel that it has, by row and column of the area.
         memory: float32 [cores, words], before the first cycle.
         outputs: Of each output and slot the address of the block.
-        received: int64 [cores], words of a sample that each takes from lanes.
+        received: int64 [cores], words of a sample that each takes from lanes, and sends and takes in exchanges across.
         sent: int64 [cores], words of a sample that each sends into lanes.
     """
 
@@ -438,6 +438,8 @@ class _Builder:
         received, sent = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
         for item in self.incoming:
             received += 0 if item.words.arriving is None else item.words.arriving.taken.lengths
+            for each in item.exchanges:  # those across happen beside the work on other samples too
+                received += 0 if each.late else each.taken.lengths + each.sent.lengths
         for words_of, _ in self.outgoing:
             sent += 0 if words_of.sending is None else words_of.sending.elements.lengths
         return KernelPrograms(

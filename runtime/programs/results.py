@@ -64,7 +64,8 @@ class KernelResult:
         samples: When it worked on each.
         exchange_cycles: From when a core has its words of the first sample to when it has its blocks, of the slowest core.
         compute_cycles: From there to its result, collectives included, of the slowest core.
-        ramp_words: Words that the busiest core takes from lanes and sends into them for a sample, a cycle each.
+        ramp_words: Words that the busiest core takes from lanes and sends into them for a sample, and those of exchanges across,
+            a cycle each: what happens beside the work on other samples.
         cycles: What a sample takes, to be compared with the estimate: `ramp_words`, and from when the last core has its words of
             the first sample to the last core's result.
         estimated_cycles: What the plan says for a sample.
