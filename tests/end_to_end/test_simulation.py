@@ -1,0 +1,212 @@
+"""Compiled plans, simulated word by word: the numbers of every kernel are the executor's, bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import pytest
+
+from simulated_kernels import CONFIGURATIONS
+from simulated_models import SIMULATED_MODELS, perceptron
+from wsec.compiler.errors import WsecError
+from wsec.compiler.plan import Phase, Plan, Wafer
+from wsec.compiler.plan_io import LoadedPlan
+from wsec.driver import Options, compile_model
+from wsec.runtime.programs.simulate import simulate_plan
+from wsec.runtime.programs.trace import trace_events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from simulated_kernels import Configuration
+    from simulated_models import SimulatedModel
+    from wsec.compiler.plan import Link
+
+_CHOSEN = (
+    "matmul ragged",
+    "matmul long sum",
+    "matmul by a chain",
+    "matmul by a tree",
+    "matmul by two phases",
+    "matmul by groups",
+    "matmul by a ring",
+    "matmul batch broadcast",
+    "conv 3 x 3, ragged",
+    "conv 7 x 7, stride 2",
+    "conv depthwise",
+    "max pool",
+    "global average pool",
+    "log of a sum of powers",
+    "softmax of one row",
+    "layer norm, ragged",
+    "attention of one query, ragged keys",
+    "sum of two, broadcast",
+    "embedding",
+    "transpose",
+    "concat",
+)
+"""One of each kind and algorithm; `benchmarks/simulation.py` runs them all."""
+
+
+@pytest.fixture(scope="module")
+def two_layers(tmp_path_factory: pytest.TempPathFactory) -> LoadedPlan:
+    """The plan of a perceptron of two layers; tests only read it."""
+    folder = tmp_path_factory.mktemp("perceptron")
+    onnx.save(perceptron()[0], folder / "model.onnx")
+    options = Options(target="mesh64", region=(12, 12), effort=0.0)
+    plan = compile_model(folder / "model.onnx", options, folder / "plan")
+    return LoadedPlan(plan.record, plan.folder)
+
+
+@pytest.mark.parametrize(
+    "configuration", [each for each in CONFIGURATIONS if each.name in _CHOSEN], ids=lambda each: each.name
+)
+def test_kernels_give_the_numbers_of_the_executor(configuration: Configuration, tmp_path: Path) -> None:
+    """Every word of a kernel's links and collectives goes through the routers, and what comes out is right to the bit."""
+    onnx.save(configuration.model(), tmp_path / "model.onnx")
+    options = Options(
+        target="wse2", region=configuration.region, effort=0.0, collective=configuration.collective
+    )
+    plan = compile_model(tmp_path / "model.onnx", options)
+    result = plan.simulate(configuration.samples())
+    assert [each.name for each in result.comparisons if not each.equal] == []
+    assert result.cycles > 0
+
+
+@pytest.mark.parametrize("model", SIMULATED_MODELS, ids=lambda each: each.name)
+def test_models_give_the_numbers_of_the_executor(model: SimulatedModel, tmp_path: Path) -> None:
+    """A perceptron, a convolutional network, an encoder block and a decode step: all links, all routes, all kernels."""
+    made, inputs = model.make()
+    onnx.save(made, tmp_path / "model.onnx")
+    plan = compile_model(tmp_path / "model.onnx", Options(target="wse2", region=model.region, effort=0.0))
+    result = plan.simulate(inputs)
+    assert [each.name for each in result.comparisons if not each.equal] == []
+    tensors = {item.tensor for kernel in plan.record.kernels() for item in kernel.outputs}
+    assert len(result.comparisons) == len(tensors) + len(plan.record.outputs)
+    expected = plan.run(inputs)
+    for name, tensor in result.outputs.items():
+        np.testing.assert_allclose(tensor, expected[name], rtol=1e-3, atol=1e-4)
+
+
+def test_a_pipeline_of_samples(two_layers: LoadedPlan) -> None:
+    """Samples that overlap give the same numbers, and come faster than one after the other."""
+    _, inputs = perceptron()
+    one, several = (simulate_plan(two_layers, inputs, samples=samples) for samples in (1, 4))
+    assert one.equal
+    assert several.equal
+    assert one.phases[0].interval == 0
+    assert 0 < several.phases[0].interval < one.cycles
+    assert several.cycles < 4 * one.cycles
+    assert [len(kernel.samples) for kernel in several.phases[0].kernels] == [4, 4]
+
+
+def test_threads_change_nothing(two_layers: LoadedPlan) -> None:
+    """Cycles and stalls are the same for any number of threads."""
+    _, inputs = perceptron()
+    one, two = (simulate_plan(two_layers, inputs, threads=threads) for threads in (1, 2))
+    assert one.phases == two.phases
+
+
+def test_times_of_kernels_are_in_order(two_layers: LoadedPlan) -> None:
+    """Words arrive, blocks are whole, results are made, and are sent; a consumer has its words after its producer made them."""
+    result = simulate_plan(two_layers, perceptron()[1])
+    first, second = result.phases[0].kernels
+    for kernel in (first, second):
+        times = kernel.samples[0]
+        assert 0 < times.arrived[1] <= times.exchanged[1] < times.computed[1] < times.sent[1] <= result.cycles
+    assert second.samples[0].arrived[1] > first.samples[0].computed[0]
+    assert sum(each.words for each in result.phases[0].links) >= 4 * 48 + 4 * 64 + 4 * 10
+
+
+def test_a_trace_has_a_line_for_each_kernel(two_layers: LoadedPlan) -> None:
+    """What viewers of traces need: processes and threads with names, spans with a beginning and a length."""
+    result = simulate_plan(two_layers, perceptron()[1], samples=2)
+    trace = trace_events(result)
+    events = trace["traceEvents"]
+    names = [each["args"]["name"] for each in events if each["name"] == "thread_name"]
+    assert names == [kernel.name for kernel in result.phases[0].kernels]
+    spans = [each for each in events if each["ph"] == "X"]
+    assert {each["name"] for each in spans} >= {"compute", "send"}
+    assert all(0 <= each["ts"] < each["ts"] + each["dur"] <= result.cycles for each in spans)
+    assert {each["args"]["sample"] for each in spans} == {0, 1}
+
+
+def _changed(loaded: LoadedPlan, change: Callable[[Phase], Phase]) -> LoadedPlan:
+    plan: Plan = loaded.plan
+    wafer = plan.wafers[0]
+    phases = (change(wafer.phases[0]), *wafer.phases[1:])
+    return LoadedPlan(dataclasses.replace(plan, wafers=(Wafer(phases, wafer.placement),)), loaded.folder)
+
+
+def _simulation_error(loaded: LoadedPlan, **options: int) -> str:
+    with pytest.raises(WsecError) as caught:
+        simulate_plan(loaded, perceptron()[1], **options)
+    return str(caught.value)
+
+
+def _inner_link(phase: Phase) -> Link:
+    return next(link for link in phase.links if link.source != "host" and link.target != "host")
+
+
+def test_a_link_without_circuits_is_refused(two_layers: LoadedPlan) -> None:
+    """A plan whose circuits were lost says which link has none."""
+    link = _inner_link(two_layers.plan.wafers[0].phases[0])
+    broken = _changed(
+        two_layers,
+        lambda phase: dataclasses.replace(
+            phase, circuits=tuple(each for each in phase.circuits if each.name != link.name)
+        ),
+    )
+    found = _simulation_error(broken)
+    assert found.startswith("error[WSEC591]: the routes do not fit together\n")
+    assert f"where:    link {link.name}" in found
+
+
+def test_a_link_without_its_exchanges_loses_words(two_layers: LoadedPlan) -> None:
+    """Words that nobody passes on are missed before the first cycle."""
+    broken = _changed(
+        two_layers,
+        lambda phase: dataclasses.replace(
+            phase, links=tuple(dataclasses.replace(each, direct=False, exchanges=()) for each in phase.links)
+        ),
+    )
+    assert _simulation_error(broken).startswith(
+        "error[WSEC597]: a link does not bring what its kernel needs\n"
+    )
+
+
+def test_a_simulation_that_is_cut_off_names_kernels(two_layers: LoadedPlan) -> None:
+    """What still waits is told in the words of the plan: cores of the region, with their kernels."""
+    found = _simulation_error(two_layers, max_cycles=20)
+    assert found.startswith(
+        "error[WSEC595]: the simulation was cut off before it was over\n  where:    cycle 20\n"
+    )
+    assert f"kernel {two_layers.plan.wafers[0].phases[0].kernels[0].name}" in found
+
+
+def test_a_simulation_that_is_too_large_is_refused(two_layers: LoadedPlan) -> None:
+    """The memory that it would take is said, and a smaller region."""
+    found = _simulation_error(two_layers, limit_bytes=1000)
+    assert found.startswith("error[WSEC350]: the simulation is too large\n")
+
+
+def test_types_that_take_no_word_are_refused(two_layers: LoadedPlan) -> None:
+    """A plan of halves is not simulated as if it were one of floats."""
+    broken = _changed(
+        two_layers,
+        lambda phase: dataclasses.replace(
+            phase,
+            kernels=tuple(
+                dataclasses.replace(
+                    kernel,
+                    outputs=tuple(dataclasses.replace(each, dtype="float16") for each in kernel.outputs),
+                )
+                for kernel in phase.kernels
+            ),
+        ),
+    )
+    assert "found:    element type float16" in _simulation_error(broken)
