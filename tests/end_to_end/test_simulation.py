@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -87,7 +87,7 @@ def test_models_give_the_numbers_of_the_executor(model: SimulatedModel, tmp_path
     assert [each.name for each in result.comparisons if not each.equal] == []
     tensors = {item.tensor for kernel in plan.record.kernels() for item in kernel.outputs}
     assert len(result.comparisons) == len(tensors) + len(plan.record.outputs)
-    expected = plan.run(inputs)
+    expected: dict[str, Any] = dict(plan.run(inputs))
     for name, tensor in result.outputs.items():
         np.testing.assert_allclose(tensor, expected[name], rtol=1e-3, atol=1e-4)
 
@@ -142,7 +142,7 @@ def _changed(loaded: LoadedPlan, change: Callable[[Phase], Phase]) -> LoadedPlan
     return LoadedPlan(dataclasses.replace(plan, wafers=(Wafer(phases, wafer.placement),)), loaded.folder)
 
 
-def _simulation_error(loaded: LoadedPlan, **options: int) -> str:
+def _simulation_error(loaded: LoadedPlan, **options: Any) -> str:
     with pytest.raises(WsecError) as caught:
         simulate_plan(loaded, perceptron()[1], **options)
     return str(caught.value)
