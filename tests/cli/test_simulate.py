@@ -26,7 +26,7 @@ def test_simulate_prints_cycles_beside_the_estimate(wsec: Wsec, small_plan: Path
     ]
     assert lines[1].split()[1] == "convolution"
     labels = [line.split()[0] for line in lines if line and not line.startswith(" ")]
-    assert labels[-5:] == ["cycles", "links", "stalls", "latency", "numbers"]
+    assert labels[-5:] == ["links", "stalls", "latency", "estimate", "numbers"]
     assert lines[-1].startswith("numbers  equal, bit for bit, to the executor's in the same order: ")
 
 
@@ -40,7 +40,10 @@ def test_simulate_fits_the_terminal(wsec: Wsec, small_plan: Path, columns: int) 
 def test_simulate_as_json(wsec: Wsec, small_plan: Path) -> None:
     """The keys that the manual lists; cycles of phases add up."""
     answer = json.loads(wsec("simulate", small_plan, "--samples", 2, "--json").stdout)
-    assert set(answer) == {"plan", "samples", "cycles", "seconds", "equal", "phases", "comparisons"}
+    assert set(answer) == {
+        *("plan", "samples", "cycles", "seconds", "equal", "phases", "comparisons"),
+        *("estimated_latency_cycles", "estimated_interval_cycles"),
+    }
     assert answer["equal"] is True
     assert answer["cycles"] == sum(phase["cycles"] for phase in answer["phases"])
     assert answer["phases"][0]["interval"] > 0

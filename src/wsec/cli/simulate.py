@@ -25,6 +25,7 @@ from wsec.cli.progress import show_status
 from wsec.compiler.errors import ExitStatus, WsecError
 
 if TYPE_CHECKING:
+    from wsec.runtime.estimate import Estimate
     from wsec.runtime.programs.results import KernelResult, PhaseResult, PlanSimulation
 
 _COLUMNS = (
@@ -105,21 +106,23 @@ def simulate(
         result = loaded.simulate(given, samples=samples, max_cycles=max_cycles, threads=threads)
     if trace is not None:
         _write_trace(trace, trace_events(result))
-    clock_hz = loaded.record.target.clock_hz
+    estimate = loaded.estimate()
     if as_json:
-        write_json(_as_json(plan, result, clock_hz))
+        write_json(_as_json(plan, result, estimate))
     else:
-        _write(result, clock_hz, trace)
+        _write(result, estimate, trace)
     if not result.equal:
         ctx.exit(ExitStatus.FAILED_CHECK)
 
 
-def _as_json(plan: str, result: PlanSimulation, clock_hz: float) -> dict[str, Any]:
+def _as_json(plan: str, result: PlanSimulation, estimate: Estimate) -> dict[str, Any]:
     return {
         "plan": plan,
         "samples": result.samples,
         "cycles": result.cycles,
-        "seconds": result.cycles / clock_hz,
+        "seconds": result.cycles / estimate.clock_hz,
+        "estimated_latency_cycles": estimate.latency_cycles,
+        "estimated_interval_cycles": estimate.interval_cycles,
         "equal": result.equal,
         "phases": [asdict(phase) for phase in result.phases],
         "comparisons": [{**asdict(each), "equal": each.equal} for each in result.comparisons],
@@ -140,7 +143,7 @@ def _write_trace(path: Path, trace: dict[str, Any]) -> None:
         ) from error
 
 
-def _write(result: PlanSimulation, clock_hz: float, trace: Path | None) -> None:
+def _write(result: PlanSimulation, estimate: Estimate, trace: Path | None) -> None:
     console = make_console()
     for phase in result.phases:
         if len(result.phases) > 1:
@@ -149,7 +152,16 @@ def _write(result: PlanSimulation, clock_hz: float, trace: Path | None) -> None:
         console.print()
         write_labelled(console, _facts(phase))
         console.print()
-    facts = [("latency", f"{count(result.cycles)} cycles, {seconds(result.cycles / clock_hz)}")]
+    facts = [
+        (
+            "samples" if result.samples > 1 else "latency",
+            f"{count(result.cycles)} cycles, {seconds(result.cycles / estimate.clock_hz)}",
+        ),
+        (
+            "estimate",
+            f"latency {count(estimate.latency_cycles)}, interval {count(estimate.interval_cycles)} cycles",
+        ),
+    ]
     if trace is not None:
         facts.append(("trace", str(trace)))
     write_labelled(console, [*facts, ("numbers", _verdict(result))])
