@@ -105,7 +105,9 @@ def test_an_attention_that_keeps_the_interval_up_is_taken_apart(tmp_path: Path) 
     assert {kernel.kind for kernel in chosen.record.kernels()} >= {"matmul", "softmax"}
     assert chosen.record.placement.interval < fused.record.placement.interval_bound
     split = [event for event in events if event.stage == "kernels" and event.seconds is not None]
-    assert len(split) == 3  # whole, apart for its bound, apart to be placed: the kernel could not have been as fast
+    assert (
+        len(split) == 3
+    )  # whole, apart for its bound, apart to be placed: the kernel could not have been as fast
     assert chosen.check() == ()
     assert chosen.verify().passed
     assert [kernel.kind for kernel in few.record.kernels()] == ["attention"]

@@ -1,4 +1,4 @@
-"""Core programs of compiled kernels against ordered arithmetic: interpreted, and on the simulator's engines without a fabric."""
+"""Core programs of compiled kernels against ordered arithmetic: interpreted, on engines without a fabric, and simulated whole."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from wsec.compiler.plan_io import LoadedPlan
 from wsec.driver import Options, compile_model
 from wsec.runtime.executor import Executor, execute
 from wsec.runtime.lowered_model import LoweredModel
+from wsec.runtime.programs.simulate import simulate_plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +44,9 @@ def test_programs_give_the_bits_of_ordered_arithmetic(configuration: Configurati
         if not kernel.collectives:
             simulated, _ = on_engine(kernel, tensors | constants)
             np.testing.assert_array_equal(simulated.view(np.int32), expected.view(np.int32), kernel.kind)
+    simulation = simulate_plan(loaded, configuration.samples())
+    assert [each.name for each in simulation.comparisons if not each.equal] == []
+    assert len(simulation.comparisons) > len(outputs)  # kernels as well as outputs
 
 
 def test_there_are_enough_configurations() -> None:
