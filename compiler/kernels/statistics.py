@@ -57,6 +57,10 @@ def make_pooling(operator: OperatorView) -> LoopNest:
             dtype=result.dtype,
             walks=_pooled(window, outer),
             taps=window.sizes,
+            taps_over=tuple(
+                loop.name if dilation == 1 else ""
+                for loop, dilation in zip(outer, window.dilations, strict=True)
+            ),
         ),
         further_work=(Work(names, operations=1 if operator.op_type == "MaxPool" else 2, dtype=result.dtype),),
     )
