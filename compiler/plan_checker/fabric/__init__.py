@@ -19,7 +19,7 @@ from wsec.compiler.plan_checker.fabric.purposes import check_purposes
 from wsec.compiler.plan_checker.fabric.routers import check_loose_ends, check_overlaps
 from wsec.compiler.plan_checker.fabric.streams import Streams, trace_link
 from wsec.compiler.plan_checker.fabric.traffic import check_loads, check_queues, measure
-from wsec.compiler.plan_checker.findings import CIRCUIT, DELIVERY, Finding
+from wsec.compiler.plan_checker.findings import CIRCUIT, Finding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,8 +77,7 @@ def _check_phase(phase: Phase, plan: Plan) -> list[Finding]:
     flows = _follow(phase, width, reading)
     reading.findings += check_queues(phase, plan.target.fabric)
     traffic = measure(phase, flows, width, height)
-    if _delivers(phase):
-        reading.findings += check_loads(traffic, phase, flows, plan)
+    reading.findings += check_loads(traffic, phase, flows, plan)
     return reading.findings
 
 
@@ -123,11 +122,6 @@ def _line(
     return (None, []) if kernel is None else read_line(number, kernel, areas, grid)
 
 
-def _delivers(phase: Phase) -> bool:
-    """Whether the phase was made since deliveries are decided."""
-    return any(link.direct or link.exchanges for link in phase.links)
-
-
 def _follow(phase: Phase, width: int, reading: _Reading) -> list[Flow]:
     """What links without faults move."""
     kernels = {kernel.name: kernel for kernel in phase.kernels}
@@ -139,8 +133,6 @@ def _follow(phase: Phase, width: int, reading: _Reading) -> list[Flow]:
             continue
         ends = (kernels.get(link.source), kernels.get(link.target))
         flow, found = follow_link(link, ends, sound, width)
-        if not _delivers(phase):
-            found = [finding for finding in found if finding.code != DELIVERY]
         reading.findings += found
         if flow is not None:
             flows.append(flow)
