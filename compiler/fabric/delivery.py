@@ -6,12 +6,14 @@ last side, each side in one tiling or two. `wsec.compiler.fabric.delivery_choice
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from wsec.compiler.cost.collectives import exchange
 from wsec.compiler.fabric.delivery_loops import (
     blocks_of_words,
     gather_by_line,
@@ -66,11 +68,10 @@ class ExchangeLoad:
         return by_place if self.exchange.along == "rows" else by_place.T
 
     def cycles(self, words_per_element: float, fabric: Fabric) -> int:
-        """From the first word to the last: the segment's words one behind the other, then the way to its other end."""
+        """From the first word to the last: the turn goes along the segment, the last word back to its beginning."""
         if not self.elements:
             return 0
-        words = -(-self.elements * words_per_element // fabric.link_words_per_cycle)
-        return int(words + np.ceil(fabric.hop_cycles * (self.cores - 1)) + 2 * fabric.ramp_cycles)
+        return math.ceil(exchange(math.ceil(self.elements * words_per_element), self.cores).cycles(fabric))
 
 
 Loads = tuple[ExchangeLoad, ...]
