@@ -84,12 +84,16 @@ def _kernel(table: SplitTable, option: int, x: int, y: int, target: Target) -> K
 def _with_collectives(
     table: SplitTable, option: int, collectives: Sequence[Collective], mesh: Mesh, target: Target
 ) -> Cycles:
-    """The cycles of the split, with the collectives that were chosen for its mesh in place of those that it expected."""
+    """The cycles of the split, with the collectives that were chosen for its mesh where they take longer than it expected.
+
+    They may take less, as neighbours along an outer axis are nearer where the inner one lies on the other side; bounds on the
+    interval hold for what splits expected.
+    """
     cycles, parts = cycles_of(table, option), table.parts[option : option + 1].astype(float)
     turns = table.turns[option : option + 1]
     expected = int(collective_cycles(table.nest, parts, turns, target.fabric)[0])
     chosen = chosen_cycles(collectives, mesh, target.fabric)
-    return replace(cycles, communication=max(0, cycles.communication - expected) + chosen)
+    return replace(cycles, communication=cycles.communication + max(0, chosen - expected))
 
 
 def routing_links(graph: KernelGraph, kernels: Sequence[Kernel], word_bytes: int) -> list[RoutingLink]:
