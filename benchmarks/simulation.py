@@ -1,6 +1,6 @@
 """Simulates kernels and whole models, and prints the plan's cycles beside those of the simulator, and whether numbers agree.
 
-    python benchmarks/simulation.py [--only NAME] [--json FILE] [--effort 0.1]
+    python benchmarks/simulation.py [--only NAME] [--samples 6] [--json FILE] [--effort 0.1]
 
 Each model is compiled for its region of a target; every word of its plan moves through the simulated routers. The numbers of
 every kernel, as they lie in its cores, are compared with the executor's in ordered arithmetic, bit for bit. Cycles of a kernel are
@@ -37,7 +37,7 @@ class Row:
 
     Attributes:
         model: The configuration or model.
-        kernel: Of its plan; `latency` for the whole model.
+        kernel: Of its plan; `latency` for the whole model, or `interval` where several samples go through its pipeline.
         kind: Of the kernel.
         cores: That it has.
         analytic: Cycles that the plan says.
@@ -70,10 +70,10 @@ def compile_for(
 
 
 def rows_of(name: str, plan: Plan, result: PlanSimulation) -> Iterator[Row]:
-    """A row for each kernel, and one for the latency of a whole model."""
+    """A row for each kernel, and one for the latency of the whole model; of several samples one for the interval alone."""
     wrong = {each.name for each in result.comparisons if not each.equal}
     outputs = {kernel.name: kernel.outputs for kernel in plan.record.kernels()}
-    for phase in result.phases:
+    for phase in result.phases if result.samples == 1 else ():
         for kernel in phase.kernels:
             names = {f"kernel {kernel.name}, {item.tensor}" for item in outputs[kernel.name]}
             yield Row(
@@ -87,8 +87,13 @@ def rows_of(name: str, plan: Plan, result: PlanSimulation) -> Iterator[Row]:
             )
     kernels = [kernel for phase in result.phases for kernel in phase.kernels]
     cores = sum(kernel.cores for kernel in kernels)
-    latency = plan.estimate().latency_cycles
-    yield Row(name, "latency", f"{len(kernels)} kernels", cores, latency, result.cycles, equal=result.equal)
+    estimate, title = plan.estimate(), f"{len(kernels)} kernels"
+    if result.samples > 1:
+        interval = sum(phase.interval for phase in result.phases)
+        yield Row(name, "interval", title, cores, estimate.interval_cycles, interval, equal=result.equal)
+    else:
+        latency = estimate.latency_cycles
+        yield Row(name, "latency", title, cores, latency, result.cycles, equal=result.equal)
 
 
 def _cases(only: str) -> Iterator[tuple[str, onnx.ModelProto, Mapping[str, Any], tuple[int, int], str]]:
@@ -108,6 +113,7 @@ def main() -> None:
     )
     parser.add_argument("--only", default="", help="names that contain this")
     parser.add_argument("--target", default="wse2")
+    parser.add_argument("--samples", type=int, default=1, help="that go through the pipeline")
     parser.add_argument("--effort", type=float, default=0.0, help="of placement")
     parser.add_argument("--json", type=Path, help="write the rows there too")
     arguments = parser.parse_args()
@@ -119,7 +125,7 @@ def main() -> None:
         start = time.perf_counter()
         try:
             plan = compile_for(model, region, arguments.target, arguments.effort, collective=collective)
-            result = plan.simulate(inputs)
+            result = plan.simulate(inputs, samples=arguments.samples)
         except WsecError as error:
             print(f"{name}: {error}", flush=True)
             continue
@@ -139,8 +145,9 @@ def main() -> None:
 
 def _summarise(rows: Sequence[Row]) -> None:
     for title, chosen in (
-        ("kernels", [row for row in rows if row.kernel != "latency"]),
+        ("kernels", [row for row in rows if row.kernel not in {"latency", "interval"}]),
         ("latencies", [row for row in rows if row.kernel == "latency"]),
+        ("intervals", [row for row in rows if row.kernel == "interval"]),
     ):
         if chosen:
             errors = [abs(row.error) for row in chosen]
