@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def timed(home: Delivered, links: Sequence[RoutingLink], target: Target) -> tuple[Link, ...]:
     """The links with their cycles, and the least cycles between two samples, that follow from all loads together.
 
-    A sample that meets no other takes the words of its busiest lane and its way; between two samples all words on a port count.
+    A sample that meets no other takes the words of its busiest lane and its way, where it comes from the host with those of
+    other inputs that come at once; between two samples all words on a port count.
     Exchanges of a link happen as soon as a sample is there: they add to its cycles. Those of the kernel are in the kernel's
     cycles; their words are on the same wires.
 
@@ -43,13 +44,16 @@ def timed(home: Delivered, links: Sequence[RoutingLink], target: Target) -> tupl
     for link, each in zip(home.links, links, strict=True):
         for rectangle, along, words in _exchanged(each, home.ways.get(link.name)):
             traffic.exchange(rectangle, along, words)
+    from_host = [each for each in carried if each.link.source is None]
+    host = FanTraffic(from_host, width=grid.width, height=grid.height)
     found = []
     for link, those in zip(home.links, carried, strict=True):
         way = home.ways.get(link.name)
         exchanged = [traffic.busiest_exchange(*words) for words in _exchanged(those.link, way)]
         lanes = traffic.busiest(those)
         interval = -(-max([lanes, *exchanged]) // fabric.link_words_per_cycle)
-        own = -(-int(those.words.max(initial=0)) // fabric.link_words_per_cycle)
+        own = host.busiest(those) if those.link.source is None else int(those.words.max(initial=0))
+        own = -(-own // fabric.link_words_per_cycle)
         flight = own + flight_cycles(longest_way(those), fabric)
         early = 0 if way is None else way.early
         found.append(replace(link, cycles=flight + early, interval=interval))
