@@ -98,8 +98,11 @@ def check_inner(kernel: Kernel, lines: Sequence[KernelLine]) -> list[Finding]:
     for along in ("rows", "columns"):
         axes = axes_along(kernel, along)
         sizes = {axis.name: axis.size for axis in axes}
-        chosen = {each.axis: each for each in kernel.collectives if sizes.get(each.axis, 1) > 1}
+        there = [each for each in kernel.collectives if sizes.get(each.axis, 1) > 1]
         for purpose in ("reduce", "broadcast"):
+            # an axis may have collectives of both kinds, of which only one is broadcast
+            used = there if purpose == "reduce" else [each for each in there if each.kind == "all_reduce"]
+            chosen = {each.axis: each for each in used}
             own = [each for each in lines if each.circuit.purpose == purpose and each.circuit.axis == along]
             findings += _check_collectives(axes, chosen, own)
     return findings
@@ -109,8 +112,6 @@ def _check_collectives(
     axes: Sequence[MeshAxis], chosen: dict[str, Collective], lines: Sequence[KernelLine]
 ) -> Iterator[Finding]:
     """On the circuits of all collectives along one side that have the same purpose."""
-    if lines and lines[0].circuit.purpose == "broadcast":
-        chosen = {name: each for name, each in chosen.items() if each.kind == "all_reduce"}
     if not lines or not chosen:
         return
     length = segment_of(axes, list(chosen))

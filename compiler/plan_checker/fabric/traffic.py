@@ -162,8 +162,11 @@ def _add_collectives(loads: Loads, kernel: Kernel, width: int) -> None:
                 for core, parent in enumerate(above):
                     if parent is not None and _axis_of(core, axes, chosen) == name:
                         backwards[parent + 1 : core + 1] += words[name]
-            everywhere = [words[name] for name, each in chosen.items() if each.kind == "all_reduce"]
-            forwards[:-1] += max(everywhere, default=0)
+            everywhere = dict.fromkeys(chosen, 0)
+            for each in kernel.collectives:
+                if each.kind == "all_reduce" and each.axis in chosen:
+                    everywhere[each.axis] += each.words * each.times
+            forwards[:-1] += max(everywhere.values())
         for port, line in zip(_PORTS[along], (forwards, backwards), strict=True):
             part = _inside(loads[port], kernel, width)
             part = part if along == "rows" else part.T

@@ -154,6 +154,19 @@ def test_cores_left_out_of_a_reduction() -> None:
     assert [item.expected for item in found] == ["cores 2, 3, 4, 5 of a segment"]
 
 
+@pytest.mark.parametrize("kinds", [("all_reduce", "reduce"), ("reduce", "all_reduce")])
+def test_a_broadcast_beside_a_reduction_along_the_same_axis(kinds: tuple[Kind, Kind]) -> None:
+    """An axis with collectives of both kinds, as attention has: its broadcast is followed all the same."""
+    axis = MeshAxis("k", 4, "columns")
+    kernel = kernel_of([axis], [Collective(kind, "k", "star", 0, 1) for kind in kinds])
+    reduce, broadcast = kernel_circuits(kernel, (), FABRIC)
+    assert [str(item) for item in findings(kernel, [reduce, broadcast])] == []
+    passing = tuple(replace(area, positions=("W>E",)) for area in broadcast.areas[1:2])
+    deaf = replace(broadcast, areas=broadcast.areas[:1] + passing + broadcast.areas[2:])
+    (found,) = findings(kernel, [reduce, deaf])
+    assert found.rule == "a broadcast goes from the first core of a segment to all others"
+
+
 def test_a_circuit_beside_its_kernel() -> None:
     """Circuits of kernels end inside their rectangles, as all kernels use the same colours."""
     kernel = kernel_of([MeshAxis("k", 3, "columns")], [Collective("reduce", "k", "star", 0, 1)])
