@@ -6,6 +6,8 @@ operators run on the host, as the executor has them, and take no cycles.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wsec.compiler.errors import WsecError
@@ -21,7 +23,7 @@ from wsec.runtime.simulator.simulation import MAX_CYCLES
 from wsec.runtime.simulator.size import MEMORY_LIMIT_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
 
     from wsec.compiler.plan import HostOperator, Phase, Plan
     from wsec.compiler.plan_io import LoadedPlan
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 def simulate_plan(
     loaded: LoadedPlan,
-    inputs: Mapping[str, Array],
+    inputs: Mapping[str, Array] | Sequence[Mapping[str, Array]],
     *,
     samples: int = 1,
     max_cycles: int = MAX_CYCLES,
@@ -47,8 +49,8 @@ def simulate_plan(
 
     Args:
         loaded: The plan.
-        inputs: Every input of the model by name. Each of several samples has them.
-        samples: How many go through the pipeline of each phase.
+        inputs: Every input of the model by name; in a list those of each sample, so that samples that mix are seen.
+        samples: How many go through the pipeline of each phase; each has the same inputs where there is no list of them.
         max_cycles: Of each phase.
         threads: Of the simulator.
         limit_bytes: Memory that a phase's simulation may take.
@@ -58,31 +60,57 @@ def simulate_plan(
         WsecError: WSEC350 it is too large, WSEC560, WSEC561 the inputs do not fit, WSEC590 to WSEC597.
     """
     plan, model = loaded.plan, LoweredModel(loaded.lowered_path)
-    check_inputs(plan.inputs, inputs)
+    given = [inputs] if isinstance(inputs, Mapping) else list(inputs)
+    for each in given:
+        check_inputs(plan.inputs, each)
     check_plan_size(plan, limit_bytes)
     tell = progress or (lambda _: None)
     tell("computing what is expected")
-    expected: dict[str, Array] = {}
-    outputs = Executor(loaded, "ordered").run(inputs, lambda name, value: expected.update({name: value}))
-    held: Tensors = {(HOST, value.name): as_held(value, inputs[value.name]) for value in plan.inputs}
+    expected = [_expected(loaded, each) for each in given]
+    held: list[Tensors] = [
+        {(HOST, value.name): as_held(value, each[value.name]) for value in plan.inputs} for each in given
+    ]
+    if isinstance(inputs, Mapping):
+        expected, held = expected * samples, [dict(held[0]) for _ in range(samples)]
     results: list[PhaseResult] = []
     compared: list[Comparison] = []
     for step in _steps(plan):
         if isinstance(step, tuple):
             wafer, number, phase = step
             tell(f"phase {number} of wafer {wafer}: following its words")
-            programs = phase_programs(plan, phase, model, samples=samples)
-            simulation = load(programs, plan, [held] * samples, threads=threads, limit_bytes=limit_bytes)
+            programs = phase_programs(plan, phase, model, samples=len(held))
+            simulation = load(programs, plan, held, threads=threads, limit_bytes=limit_bytes)
             tell(f"phase {number} of wafer {wafer}: simulating")
             found = _run(simulation, programs, max_cycles)
             results.append(phase_result(programs, found, wafer, number))
             compared += _compare_kernels(programs, simulation, expected)
-            held |= _brought(programs, simulation, model)
+            for sample, brought in zip(held, _brought(programs, simulation, model), strict=True):
+                sample.update(brought)
         else:
-            held |= _run_on_host(step, held, model)
-    given = {value.name: _on_host(value.name, held, model) for value in plan.outputs}
-    compared += [compare(f"output {name}", given[name], outputs[name]) for name in outputs]
-    return PlanSimulation(given, tuple(results), tuple(compared), samples)
+            for sample in held:
+                sample.update(_run_on_host(step, sample, model))
+    outputs = [{value.name: _on_host(value.name, each, model) for value in plan.outputs} for each in held]
+    for number, (found_there, wanted) in enumerate(zip(outputs, expected, strict=True)):
+        of_sample = f", sample {number}" if len(held) > 1 else ""
+        compared += [
+            compare(f"output {name}{of_sample}", found_there[name], wanted.outputs[name])
+            for name in wanted.outputs
+        ]
+    return PlanSimulation(outputs[-1], tuple(results), tuple(compared), len(held))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Expected:
+    """What the executor gives for a sample: every tensor that a kernel makes, and the outputs of the model."""
+
+    tensors: dict[str, Array]
+    outputs: dict[str, Array]
+
+
+def _expected(loaded: LoadedPlan, inputs: Mapping[str, Array]) -> _Expected:
+    tensors: dict[str, Array] = {}
+    outputs = Executor(loaded, "ordered").run(inputs, lambda name, value: tensors.update({name: value}))
+    return _Expected(tensors, dict(outputs))
 
 
 def _run(simulation: Simulation, programs: PhasePrograms, max_cycles: int) -> SimulationResult:
@@ -139,27 +167,30 @@ def _on_host(name: str, held: Tensors, model: LoweredModel) -> Array:
     return model.constant(name)
 
 
-def _brought(programs: PhasePrograms, simulation: Simulation, model: LoweredModel) -> Tensors:
-    """What left the phase, as tensors of the last sample."""
+def _brought(programs: PhasePrograms, simulation: Simulation, model: LoweredModel) -> list[Tensors]:
+    """What left the phase, as tensors of each sample."""
     types = {
         (kernel.kernel.name, item.tensor): item.dtype
         for kernel in programs.kernels
         for item in kernel.kernel.outputs
     }
-    return {
-        key: as_tensor(values[-1], types[key], model.value_shape(key[1]))
-        for key, values in taken_by_host(programs, simulation).items()
-    }
+    taken = taken_by_host(programs, simulation)
+    return [
+        {
+            key: as_tensor(values[sample], types[key], model.value_shape(key[1]))
+            for key, values in taken.items()
+        }
+        for sample in range(programs.samples)
+    ]
 
 
 def _compare_kernels(
-    programs: PhasePrograms, simulation: Simulation, expected: Mapping[str, Array]
+    programs: PhasePrograms, simulation: Simulation, expected: Sequence[_Expected]
 ) -> list[Comparison]:
     """What lies in the cores of each kernel, for all samples that are still there, against the executor."""
     found = []
     for kernel in programs.kernels:
-        for (tensor, _), words in made_by_kernel(kernel, simulation, programs.samples).items():
-            found.append(
-                compare(f"kernel {kernel.kernel.name}, {tensor}", words, expected[tensor].reshape(-1))
-            )
+        for (tensor, sample), words in made_by_kernel(kernel, simulation, programs.samples).items():
+            wanted = expected[sample].tensors[tensor].reshape(-1)
+            found.append(compare(f"kernel {kernel.kernel.name}, {tensor}", words, wanted))
     return found

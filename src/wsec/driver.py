@@ -134,10 +134,13 @@ class Plan:
         inputs: Mapping[str, NDArray[np.generic]] | None = None,
         *,
         samples: int = 1,
+        seed: int = 0,
         max_cycles: int | None = None,
         threads: int = 1,
     ) -> PlanSimulation:
-        """Run the plan cycle by cycle on the simulated fabric; seeded inputs where none are given.
+        """Run the plan cycle by cycle on the simulated fabric.
+
+        Every sample has the same `inputs`; where none are given each has random ones of its own, from `seed` on.
 
         Raises:
             WsecError: WSEC350 it is too large, WSEC590 to WSEC597 it cannot be simulated, or does not come to its end.
@@ -146,7 +149,8 @@ class Plan:
         from wsec.runtime.programs.simulate import simulate_plan
         from wsec.runtime.simulator.simulation import MAX_CYCLES
 
-        given = make_inputs(self.record) if inputs is None else inputs
+        drawn = [make_inputs(self.record, seed + number) for number in range(samples)]
+        given = drawn if inputs is None else inputs
         end = MAX_CYCLES if max_cycles is None else max_cycles
         return simulate_plan(self._loaded, given, samples=samples, max_cycles=end, threads=threads)
 

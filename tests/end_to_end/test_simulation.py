@@ -104,6 +104,21 @@ def test_a_pipeline_of_samples(two_layers: LoadedPlan) -> None:
     assert [len(kernel.samples) for kernel in several.phases[0].kernels] == [4, 4]
 
 
+def test_samples_of_a_pipeline_do_not_mix(two_layers: LoadedPlan) -> None:
+    """Each sample has inputs of its own: words of one that came for another would be seen, at the host and in the cores."""
+    _, inputs = perceptron()
+    given = [{name: value * (number + 1) for name, value in inputs.items()} for number in range(4)]
+    result = simulate_plan(two_layers, given)
+    assert result.samples == 4
+    assert result.equal
+    assert {f"output {each.name}, sample 3" for each in two_layers.plan.outputs} < {
+        each.name for each in result.comparisons
+    }
+    last = simulate_plan(two_layers, given[3])
+    for name, tensor in last.outputs.items():
+        np.testing.assert_array_equal(result.outputs[name], tensor)
+
+
 def test_threads_change_nothing(two_layers: LoadedPlan) -> None:
     """Cycles and stalls are the same for any number of threads."""
     _, inputs = perceptron()

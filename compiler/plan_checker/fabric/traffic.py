@@ -17,7 +17,8 @@ from wsec.compiler.plan_checker.fabric.loads import add_gathered, add_ways, exch
 from wsec.compiler.plan_checker.findings import LOAD, QUEUE, Finding, count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from numpy.typing import NDArray
 
@@ -147,10 +148,7 @@ def _add_collectives(loads: Loads, kernel: Kernel, width: int) -> None:
         if not chosen:
             continue
         forwards, backwards = (np.zeros(segment_of(axes, list(chosen))) for _ in range(2))
-        words = {
-            name: sum(each.words * each.times for each in kernel.collectives if each.axis == name)
-            for name in chosen
-        }
+        words = _words_along(kernel, chosen, {"reduce", "all_reduce"})
         if any(each.algorithm == "ring" for each in chosen.values()):
             for name, total in words.items():
                 around = 2 * (sizes[name] - 1) * -(-total // sizes[name])
@@ -162,15 +160,21 @@ def _add_collectives(loads: Loads, kernel: Kernel, width: int) -> None:
                 for core, parent in enumerate(above):
                     if parent is not None and _axis_of(core, axes, chosen) == name:
                         backwards[parent + 1 : core + 1] += words[name]
-            everywhere = dict.fromkeys(chosen, 0)
-            for each in kernel.collectives:
-                if each.kind == "all_reduce" and each.axis in chosen:
-                    everywhere[each.axis] += each.words * each.times
-            forwards[:-1] += max(everywhere.values())
+            forwards[:-1] += max(_words_along(kernel, chosen, {"all_reduce"}).values())
         for port, line in zip(_PORTS[along], (forwards, backwards), strict=True):
             part = _inside(loads[port], kernel, width)
             part = part if along == "rows" else part.T
             part += np.tile(line, part.shape[1] // len(line))
+
+
+def _words_along(kernel: Kernel, axes: Iterable[str], kinds: AbstractSet[str]) -> dict[str, int]:
+    """Words of a core in all collectives of these kinds along each axis."""
+    return {
+        name: sum(
+            each.words * each.times for each in kernel.collectives if each.axis == name and each.kind in kinds
+        )
+        for name in axes
+    }
 
 
 def _axis_of(core: int, axes: Sequence[MeshAxis], chosen: dict[str, Collective]) -> str:

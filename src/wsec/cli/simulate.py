@@ -57,7 +57,7 @@ collectives. Exit status 1 where a number differs from the executor's.""",
     "--inputs",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="An .npz file; random inputs without it.",
+    help="An .npz file, for every sample; random inputs without it, of each sample its own.",
 )
 @click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of random inputs."
@@ -94,16 +94,12 @@ def simulate(
     """Simulate the plan in the folder PLAN: every word through the routers, every core's program."""
     from wsec.cli.tensor_files import read_tensors, with_sequences
     from wsec.driver import load_plan
-    from wsec.runtime.inputs import make_inputs
     from wsec.runtime.programs.trace import trace_events
 
     loaded = load_plan(plan)
-    if inputs is None:
-        given = make_inputs(loaded.record, seed)
-    else:
-        given = with_sequences(read_tensors(inputs), loaded.record.inputs)
+    given = None if inputs is None else with_sequences(read_tensors(inputs), loaded.record.inputs)
     with show_status("simulating the plan"):
-        result = loaded.simulate(given, samples=samples, max_cycles=max_cycles, threads=threads)
+        result = loaded.simulate(given, samples=samples, seed=seed, max_cycles=max_cycles, threads=threads)
     if trace is not None:
         _write_trace(trace, trace_events(result))
     estimate = loaded.estimate()
