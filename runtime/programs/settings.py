@@ -6,6 +6,7 @@ Coordinates are those of the simulated grid: the region with a column of the hos
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,7 @@ PORTS: Final = {
     "W": Port.WEST,
     "R": Port.RAMP,
 }
+_POSITION: Final = re.compile("[NESWR]>[NESWR]+")
 OPPOSITE: Final = np.array([Port.SOUTH, Port.WEST, Port.NORTH, Port.EAST, Port.RAMP])
 _NONE: Final = -1
 _STEP_X: Final = np.array([0, 1, 0, -1, 0])
@@ -89,15 +91,17 @@ def expand(circuit: Circuit, *, width: int, height: int, edges: bool) -> Setting
     that leave over the east edge end in the other.
 
     Raises:
-        WsecError: WSEC591 two areas set one core.
+        WsecError: WSEC591 two areas set one core, or a position is none.
     """
     wide = width + 2
-    pieces = [(_cores(area, wide), *_positions(area.positions)) for area in circuit.areas]
     name = (
         circuit.name
         if circuit.purpose == "link"
         else f"{circuit.purpose} along {circuit.axis} of {circuit.name}"
     )
+    for area in circuit.areas:
+        _check_positions(name, area)
+    pieces = [(_cores(area, wide), *_positions(area.positions)) for area in circuit.areas]
     core = np.concatenate([cores for cores, _, _ in pieces] or [np.zeros(0, np.int64)])
     source = np.concatenate(
         [np.repeat(s[None], c.size, 0) for c, s, _ in pieces] or [np.zeros((0, 4), np.int8)]
@@ -120,6 +124,16 @@ def expand(circuit: Circuit, *, width: int, height: int, edges: bool) -> Setting
 def _cores(area: RouterArea, wide: int) -> NDArray[np.int64]:
     x = np.arange(area.x + 1, area.x + 1 + area.width)
     return (np.arange(area.y, area.y + area.height)[:, None] * wide + x).reshape(-1)
+
+
+def _check_positions(name: str, area: RouterArea) -> None:
+    wrong = [text for text in area.positions if not _POSITION.fullmatch(text)]
+    if wrong or len(area.positions) > POSITIONS:
+        raise broken(
+            f"{name}, area at core ({area.x}, {area.y})",
+            f"at most {POSITIONS} positions such as W>ER, of the ports {', '.join(PORTS)}",
+            repr(wrong[0]) if wrong else f"{len(area.positions)} positions",
+        )
 
 
 def _positions(texts: Sequence[str]) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:

@@ -210,3 +210,13 @@ def test_a_core_without_a_way_out_is_told(tmp_path: Path) -> None:
     with pytest.raises(WsecError) as caught:
         simulate_plan(loaded, inputs)
     assert "column 0, row 1 of relu has none" in str(caught.value)
+
+
+@pytest.mark.parametrize("positions", [("Q>E",), ("W>",), ("WE",), ("",), ("W>E W>E",), ("W>E",) * 5])
+def test_a_position_that_is_none_is_told(positions: tuple[str, ...], tmp_path: Path) -> None:
+    """A spoilt plan is refused with its circuit and core before anything runs."""
+    loaded, inputs = _relu(tmp_path, (_area(0, 0, 1, 2, *positions), _area(1, 0, 3, 2, "R>E", "W>E")))
+    with pytest.raises(WsecError) as caught:
+        simulate_plan(loaded, inputs)
+    assert caught.value.code == "WSEC591"
+    assert "out, area at core (0, 0)" in str(caught.value)
