@@ -311,6 +311,25 @@ def settle(
 
 
 @compiled
+def stand(
+    task: Task, room: Room, tree: NDArray[np.int64], place: NDArray[np.int64], temperature: float
+) -> tuple[float, int | np.int64, float]:
+    """Settle at the time limit of `place`, or at the next longer one at which the tree is anywhere near the grid.
+
+    In less time kernels are larger. Where they exceed even what curves have room for, cuts are left without points or
+    with those of another tree, and no change may be tried from there.
+
+    Returns:
+        Energy, cores beyond the grid, and the slack in cycles; energy `IMPOSSIBLE` if no time limit will do.
+    """
+    value, beyond, slack = settle(task, room, tree, place, temperature)
+    while value == IMPOSSIBLE and place[LEVEL] + 1 < len(task.times):
+        place[LEVEL] += 1
+        value, beyond, slack = settle(task, room, tree, place, temperature)
+    return value, beyond, slack
+
+
+@compiled
 def try_move(
     task: Task,
     room: Room,
@@ -353,24 +372,32 @@ def anneal(
 ) -> float:
     """Walk `count` moves at each temperature from a tree, which is changed; what fits and is below `best` is written out.
 
+    Changes are tried, and taken back, only where every cut has a point: of a walk that ends, too, the curves are whole.
+
     Returns:
         The energy of the best tree that fits the grid, in cycles; `best` if none was below.
     """
     wired = len(task.source) > 0
     old = place.copy()
     for temperature in temperatures:
-        value, beyond, slack = settle(task, room, tree, place, temperature)
+        value, beyond, slack = stand(task, room, tree, place, temperature)
+        if value == IMPOSSIBLE:
+            return best
         accepted = True
         for _ in range(count):
-            if accepted and beyond == 0 and (value < best or not wired):
-                best = value if wired else task.times[place[LEVEL]]
-                best_tree[:] = tree
-                best_place[:] = place
+            if accepted and beyond == 0:
+                reached = value if wired else task.times[place[LEVEL]]
+                if reached < best:
+                    best = reached
+                    best_tree[:] = tree
+                    best_place[:] = place
                 if not wired:
-                    if place[LEVEL] == 0:
+                    level = place[LEVEL]
+                    if level == 0:
                         return best
-                    place[LEVEL] -= 1
-                    value, beyond, slack = settle(task, room, tree, place, temperature)
+                    place[LEVEL] = level - 1
+                    value, beyond, slack = stand(task, room, tree, place, temperature)
+                    accepted = place[LEVEL] < level
                     continue
             bar = value + temperature * draw_exponential(random)
             if wired and draw(random, max(40, 2 * len(task.leaves.kind))) == 0:

@@ -20,7 +20,7 @@ from wsec.compiler.placement import (
     annealing,
     place,
 )
-from wsec.compiler.placement.candidate import make_candidate
+from wsec.compiler.placement.candidate import candidate_from, make_candidate
 from wsec.compiler.placement.guillotine import tree_of
 from wsec.compiler.placement.legality import explain
 from wsec.compiler.placement.preparation import prepare
@@ -153,6 +153,66 @@ def test_a_walk_keeps_its_tree_whole_and_its_energy_true(
     placed = [Rectangle(*box) for box in room.box.tolist()]
     if wired:
         assert energy == pytest.approx(interval + 2.0 * wirelength(problem.nets, placed))
+
+
+def _anneal_from(boxes: list[Rectangle], fast: list[tuple[int, int]], count: int) -> tuple[float, int, float]:
+    """Walk from a floorplan whose kernels of 9 cycles would be the rectangles `fast` within 5.
+
+    Returns:
+        The best energy, the time level where the walk ended, and the energy of its last tree as computed afresh.
+    """
+    kernels = tuple(
+        PlacementKernel(
+            f"k{at}", ShapeOptions(np.array([box.width, w]), np.array([box.height, h]), np.array([9, 5]))
+        )
+        for at, (box, (w, h)) in enumerate(zip(boxes, fast, strict=True))
+    )
+    instance = prepare(PlacementProblem(24, 18, kernels))
+    task = make_task(instance, candidate_from(instance, boxes, "test"), Rectangle(0, 0, 24, 18))
+    found = tree_of(boxes)
+    assert found is not None
+    tree, root = found
+    spot, room = np.array([root, len(task.times) - 1, 24]), annealing.make_room(task)
+    energy = annealing.anneal(
+        task,
+        room,
+        tree,
+        spot,
+        np.array([1.0]),
+        count,
+        random_state(3),
+        annealing.IMPOSSIBLE,
+        tree.copy(),
+        spot.copy(),
+    )
+    return energy, int(spot[1]), annealing.settle(task, room, tree, spot, 1.0)[0]
+
+
+@pytest.mark.parametrize("count", [1, 4000])
+def test_a_walk_stays_at_a_time_limit_below_which_its_tree_is_far_too_large(count: int) -> None:
+    """Six columns that would each be as wide as the grid: the tree has no box in less time, so the walk does not go there."""
+    boxes = [Rectangle(4 * at, 0, 4, 18) for at in range(6)]
+    energy, level, last = _anneal_from(boxes, [(24, 3)] * 6, count)
+    assert last < annealing.IMPOSSIBLE
+    assert (energy, level) == (9.0, 1)
+
+
+@given(cut_boxes(), st.data(), st.integers(1, 300))
+@settings(deadline=None, max_examples=60)
+def test_a_walk_never_stands_on_a_tree_without_boxes(
+    boxes: list[Rectangle], data: st.DataObject, count: int
+) -> None:
+    """Whatever shapes kernels have in less time, every tree of a walk has boxes near the grid: moves read whole curves only."""
+    if len(boxes) < 2:
+        return
+    widths = [data.draw(st.integers(1, min(24, box.width * box.height))) for box in boxes]
+    # The fast kernels, too, would fill the grid at most, so that the lower time limit is not out of the question.
+    fast = [
+        (width, min(18, box.width * box.height // width)) for width, box in zip(widths, boxes, strict=True)
+    ]
+    energy, _, last = _anneal_from(boxes, fast, count)
+    assert last < annealing.IMPOSSIBLE
+    assert energy in {5.0, 9.0}
 
 
 def test_annealing_shortens_what_slicing_leaves(make_residual_network: MakeNetwork) -> None:
