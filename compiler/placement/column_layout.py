@@ -108,7 +108,7 @@ def arrange(kinds: Kinds, time: int, scale: float, blocks: int) -> Arrangement:
     for part, low, high in zip(parts, [0.0, *ends[:-1]], ends, strict=True):
         inside = kinds.kind[np.searchsorted(share, low) : np.searchsorted(share, high)]
         order = inside[np.argsort(-preferred[inside], kind="stable")]
-        widths.append(_column_widths(preferred[order], area[order], part))
+        widths.append(_column_widths(preferred[order], area[order], part, rows.shape[1] - 1))
     counts = np.array([len(each) for each in widths])
     block = np.repeat(np.arange(len(parts)), counts)
     tile = np.array([_tile_of(kinds.tiles, part) for part in parts])
@@ -161,10 +161,15 @@ def _blocks(tiles: Sequence[Rectangle], blocks: int) -> list[Rectangle]:
     return parts
 
 
-def _column_widths(preferred: NDArray[np.int64], area: NDArray[np.int64], part: Rectangle) -> list[int]:
-    """Widths that fill a part, from wide to narrow: each as its share of the kernels likes it best."""
+def _column_widths(
+    preferred: NDArray[np.int64], area: NDArray[np.int64], part: Rectangle, widest: int
+) -> list[int]:
+    """Widths that fill a part, from wide to narrow: each as its share of the kernels likes it best.
+
+    A part without a share has columns as wide as there are heights for: kernels of other parts may come to stand there.
+    """
     if not len(preferred):
-        return [part.width]
+        return [min(widest, part.width - at) for at in range(0, part.width, widest)]
     reached = np.cumsum(area) * (part.area / area.sum())
     widths: list[int] = []
     left = part.width

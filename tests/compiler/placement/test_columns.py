@@ -170,3 +170,13 @@ def test_without_wires_the_search_is_of_one_block() -> None:
         for each in (problem, replace(problem, wirelength_weight=0.0))
     )
     assert (wired, free) == ({0, 1}, {0})
+
+
+def test_no_column_is_wider_than_heights_are_known_for() -> None:
+    """A wide block of which no kernel has its middle: its columns, too, are of widths that kernels' heights are known for."""
+    shapes = ShapeOptions(np.array([1]), np.array([1]), np.array([1]))
+    kernels = tuple(PlacementKernel(f"k{at}", shapes) for at in range(3))
+    kinds = column_layout.kinds_of(prepare(PlacementProblem(400, 2, kernels)), transposed=False)
+    arrangement = column_layout.arrange(kinds, 1, 0.1, 4)
+    assert arrangement.width.sum() == 400
+    assert arrangement.width.max() < arrangement.columns.rows.shape[1]
