@@ -143,9 +143,14 @@ class Cycles:
     transfer: int = 0
 
     @property
+    def alone(self) -> int:
+        """Without words of other cores: arithmetic overlaps the SRAM ports that feed it."""
+        return max(self.compute, self.memory)
+
+    @property
     def work(self) -> int:
-        """From a sample that has come to its result: arithmetic overlaps the SRAM ports that feed it, communication nothing."""
-        return max(self.compute, self.memory) + self.communication
+        """From a sample that has come to its result: communication overlaps nothing."""
+        return self.alone + self.communication
 
     @property
     def total(self) -> int:
@@ -371,13 +376,15 @@ class PlacementSummary:
     """What placement found, and what no placement can go below.
 
     Attributes:
-        interval: Cycles of a sample in the slowest kernel, or of its words across the edge of a rectangle where that
-            takes longer: placement expects a quarter of the edge to carry them, and four lanes for each core of depth. Of a plan on several wafers, also of its
-            words from one to the next. Of a plan of several phases, the sum over all, with a sample's share of the loads and
-            with what crosses.
-        interval_bound: Area lower bound: with fewer cycles, the kernels would need more cores than there are. It
-            holds for every placement of the splits that the compiler considered, with words on the whole edge, and
-            says nothing of buffers. Of a plan on several wafers, of all their cores together. Of a plan of several phases,
+        interval: The measure of the search: cycles of a sample in the slowest kernel as it was split, or of its words across the
+            edge of a rectangle where that takes longer: placement expects a quarter of the edge to carry them, and four
+            lanes for each core of depth. How words come home inside kernels is chosen later: they may take more cycles
+            than the split counted for passing blocks on, or fewer. Of a plan on several wafers, also of its words from
+            one to the next. Of a plan of several phases, the sum over all, with a sample's share of the loads and with
+            what crosses.
+        interval_bound: Area lower bound of that measure: with fewer cycles, the kernels would need more cores than there
+            are. It holds for every placement of the splits that the compiler considered, with words on the whole edge,
+            and says nothing of buffers, nor of a plan whose links bring words in fewer cycles than splits counted. Of a plan on several wafers, of all their cores together. Of a plan of several phases,
             the work of all kernels over the cores of the grid, and a sample's share of their weights.
         wirelength: Word-hops of a sample between the centres of kernels.
         method: The stage of the search that found it.

@@ -1,8 +1,8 @@
 """From the lowered model to a phase on the wafer: split, place, route, size buffers; and again where that falls short.
 
 Kernels that do not fit are split for fewer buffers. Where routing finds no colour for a link, the kernels move: they are
-placed again, with room for it. A placement whose plan is slower than its slowest kernel and the host, because transfers
-are long and buffers few, is compared with the one of a shorter search: the faster plan is taken.
+placed again, with room for it. A placement whose plan is slower than its slowest kernel, its busiest port and the host, because
+transfers are long and buffers few, is compared with the one of a shorter search: the faster plan is taken.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _TAKEN_APART = frozenset({"attention", "batched"})  # kinds that need some dimen
 _Result = TypeVar("_Result")
 KernelSource = Callable[[int, frozenset[str]], KernelGraph]
 """The kernels of a model or of a part of it, given the most samples of a link and the nodes that are not cut."""
-_WORTH_ANOTHER_PLACEMENT = 1.02  # cycles of the plan over those of its slowest kernel
+_WORTH_ANOTHER_PLACEMENT = 1.02  # cycles of the plan over those of its slowest kernel, port or host
 _MOST_PLACEMENTS = 8  # until links find colours
 
 
@@ -138,10 +138,14 @@ class Planner:
     def _faster(
         self, decision: Decision, tables: Sequence[SplitTable], on_host: Sequence[HostOperator]
     ) -> Decision:
-        """The decision, or that of a shorter search if the first is slower than its kernels and the host, and the other faster."""
+        """The decision, or that of a shorter search if kernels of the first wait for buffers, and the other is faster."""
+        phase = decision.phase
         slowest = max(
-            decision.placement.interval,
-            host_link_cycles(max(host_words(decision.phase.links)), self.target),
+            [
+                host_link_cycles(max(host_words(phase.links)), self.target),
+                *(kernel.cycles.total for kernel in phase.kernels),
+                *(link.interval for link in phase.links),
+            ]
         )
         interval = self._interval(decision, on_host)
         if interval <= _WORTH_ANOTHER_PLACEMENT * slowest or decision.placement.interrupted:
@@ -289,8 +293,6 @@ class Planner:
             clock = self._clock(on_host, links)
             sized = size_buffers(home.kernels, links, self.target, home.slot_bytes, clock)
             phase = Phase(*sized, circuits=phase_circuits(*sized, home.fans, self.target.fabric))
-            slowest = max((kernel.cycles.total for kernel in phase.kernels), default=0)
-            placement = replace(placement, interval=max(placement.interval, slowest))
             return Decision(graph, placement, phase, relief)
 
 

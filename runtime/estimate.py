@@ -135,8 +135,9 @@ class Estimate:
 
     Attributes:
         interval_cycles: Between two samples.
-        interval_bound_cycles: No placement of these kernels has a lower interval: they would need more cores than there are,
-            or the host's link more words a cycle than it carries.
+        interval_bound_cycles: No placement of these kernels is faster by the measure of its search: they would need more cores
+            than there are, or the host's link more words a cycle than it carries. Where links bring words in fewer cycles
+            than splits counted for them, `interval_cycles` may be lower.
         latency_cycles: From the first input word to the last output word of one sample. With phases, of a whole batch: from the
             first weight of the first phase on.
         host_cycles: That the words of one sample need on their way in or out of a wafer, whichever takes longest.

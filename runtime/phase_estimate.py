@@ -24,7 +24,7 @@ class PhaseEstimate:
         kernels: How many are in it.
         cores_used: Cores that belong to a kernel.
         interval_cycles: Between two samples while it works; no less than their words from and to the host take.
-        interval_bound_cycles: No placement of its kernels has a lower interval.
+        interval_bound_cycles: No placement of its kernels has a lower interval, by the measure of the search.
         fill_cycles: What a sample takes beyond an interval, once the pipeline has its rhythm: kernels fill and drain.
         outside_cycles: In which the words of a sample come in from the host, or go out where that takes longer.
         weight_bytes: Weights of its kernels, each tensor once.

@@ -24,7 +24,7 @@ class WaferEstimate:
         kernels: How many are on it.
         cores_used: Cores that belong to a kernel, in its busiest phase.
         interval_cycles: Between two samples, if it had all its inputs.
-        interval_bound_cycles: No placement of its kernels has a lower interval.
+        interval_bound_cycles: No placement of its kernels has a lower interval, by the measure of the search.
         outside_cycles: In which the words of a sample come in, or go out where that takes longer: from and to the host
             and other wafers, over its host link. Of phases that take turns, one after the other.
         tensors_on: Tensors that go from it, or past it, to the next wafer.

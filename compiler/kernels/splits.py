@@ -50,7 +50,7 @@ class SplitTable:
         costs: Bytes and cycles of each option.
         shapes: Rectangles, and the cycles of a sample to expect there: the kernel's, or those its words need to cross
             the edge where only a part of it carries them.
-        least: The same rectangles with the least cycles, words crossing everywhere on the edge: for bounds.
+        least: The same rectangles with the least cycles by the same measure, words crossing everywhere on the edge: for bounds.
     """
 
     nest: LoopNest
@@ -195,12 +195,11 @@ def _arranged(
     all_widths = np.concatenate(widths).astype(np.int64)
     all_heights = np.concatenate(heights).astype(np.int64)
     laid = _select(costs, index)
-    alone = (laid.cycles - laid.transfer).astype(np.int64)  # at least, however links bring what cores need
     laid = replace(laid, communication=laid.communication + np.concatenate(passing))
     work = laid.cycles.astype(np.int64)
     perimeters = 2 * (all_widths + all_heights)
     words = max(nest.words_in, nest.words_out)
-    least = np.maximum(alone, -(-words // perimeters))  # a word a cycle and core of the edge, each way
+    least = np.maximum(work, -(-words // perimeters))  # a word a cycle and core of the edge, each way
     expected = np.maximum(work, -(-_EDGE_SHARE * words // perimeters))
     expected = np.maximum(expected, _gather_cycles(nest, np.minimum(all_widths, all_heights)))
     return SplitTable(

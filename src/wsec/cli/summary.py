@@ -64,11 +64,12 @@ class Summary:
         phases: Each phase, and what it costs besides its work besides its work, where several take turns.
         samples_per_phase: On how many samples a phase works in its summary.
         interval_cycles: Cycles between two samples.
-        interval_bound_cycles: No placement of these kernels has a lower interval: of cores and of the host's link.
-        gap: Interval over bound, minus one.
-        placement_interval_cycles: Cycles of the slowest kernel; the interval is longer where a link or the host is slower. Of several
-            phases, the sum, with what crosses and a sample's share of the loads.
-        placement_bound_cycles: No placement has a slowest kernel that is faster, no division into phases a lower sum.
+        interval_bound_cycles: Of the host's link, and of placement by the measure of its search.
+        gap: What placement reached over its bound, minus one.
+        placement_interval_cycles: Cycles of the slowest kernel, and of words across edges, as the search counts them: the interval
+            counts links and how words come home too. Of several phases, the sum, with what crosses and a sample's share of
+            the loads.
+        placement_bound_cycles: No placement reaches less by that measure, no division into phases a lower sum.
         interrupted: The search was stopped by Ctrl-C.
         placement_method: Which stage of the search found the placement.
         bottleneck: What limits the interval.
@@ -119,7 +120,7 @@ def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> S
     """The facts of a plan in `folder`, which took `stage_seconds` to make."""
     record = plan.record
     estimate = plan.estimate()
-    bound = estimate.interval_bound_cycles
+    placed = record.placement
     return Summary(
         plan=str(folder),
         model=record.model,
@@ -141,12 +142,12 @@ def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> S
         phases=estimate.phases,
         samples_per_phase=estimate.samples_per_phase,
         interval_cycles=estimate.interval_cycles,
-        interval_bound_cycles=bound,
-        gap=estimate.interval_cycles / bound - 1 if bound else 0.0,
-        placement_interval_cycles=record.placement.interval,
-        placement_bound_cycles=record.placement.interval_bound,
-        interrupted=record.placement.interrupted,
-        placement_method=record.placement.method,
+        interval_bound_cycles=estimate.interval_bound_cycles,
+        gap=placed.interval / placed.interval_bound - 1 if placed.interval_bound else 0.0,
+        placement_interval_cycles=placed.interval,
+        placement_bound_cycles=placed.interval_bound,
+        interrupted=placed.interrupted,
+        placement_method=placed.method,
         bottleneck=estimate.bottleneck,
         latency_cycles=estimate.latency_cycles,
         latency_seconds=estimate.latency_seconds,
@@ -193,9 +194,12 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         ),
         *wafer_facts(summary.wafers),
         *phase_facts(summary.phases, summary.samples_per_phase),
-        ("interval", f"{count(summary.interval_cycles)} cycles, {_gap(summary)}"),
-        *_slowest_kernel(summary),
-        ("bottleneck", f"{summary.bottleneck.kind} {summary.bottleneck.name}: {summary.bottleneck.reason}"),
+        (
+            "interval",
+            f"{count(summary.interval_cycles)} cycles: {summary.bottleneck.kind} {summary.bottleneck.name}",
+        ),
+        ("bottleneck", summary.bottleneck.reason),
+        *_placed(summary),
         ("latency", f"{count(summary.latency_cycles)} cycles, {seconds(summary.latency_seconds)}"),
         ("throughput", f"{count(summary.samples_per_second)} samples/s at {hertz(summary.clock_hz)}"),
     ]
@@ -279,21 +283,18 @@ def host_share(host: HostShare, split: SplitShare) -> str:
     return f"{operators}; {crossing}, {plural(host.cycles, 'cycle')} of its link"
 
 
-def _slowest_kernel(summary: Summary) -> list[tuple[str, str]]:
-    """What placement reached, where something else is slower than the kernels, or adds to them."""
-    cycles = summary.placement_interval_cycles
-    if cycles == summary.interval_cycles:
+def _placed(summary: Summary) -> list[tuple[str, str]]:
+    """What placement reached by its own measure, and how much a better one could gain of that."""
+    cycles, bound = summary.placement_interval_cycles, summary.placement_bound_cycles
+    if not bound:
         return []
-    bound = summary.placement_bound_cycles
-    gap = f", {percent(cycles / bound - 1)} above its bound" if bound else ""
-    what = "the slowest kernel of each phase, loads and crossings" if summary.phases else "the slowest kernel"
-    return [("placement", f"{count(cycles)} cycles for {what}{gap}")]
-
-
-def _gap(summary: Summary) -> str:
-    if summary.interval_cycles == summary.interval_bound_cycles:
-        return "which is the lower bound"
-    return f"{percent(summary.gap)} above the lower bound of {count(summary.interval_bound_cycles)}"
+    alone = "kernels and edges alone" + (", loads and crossings" if summary.phases else "")
+    gap = (
+        f"{percent(summary.gap)} above its bound of {count(bound)}"
+        if cycles > bound
+        else "which is its bound"
+    )
+    return [("placement", f"{count(cycles)} cycles for {alone}, {gap}")]
 
 
 def _first(texts: tuple[str, ...], limit: int, rest: str) -> list[str]:
