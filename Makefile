@@ -72,7 +72,7 @@ $(INSTALLED): pyproject.toml constraints.txt | links
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
-	$(BIN)/python -m wsec.compiler.warm_up
+	$(BIN)/python -m wsec.warm_up
 	@touch $@
 
 # Some checkouts (archives, systems without symbolic links) lose the links that make the folders importable.

@@ -1,11 +1,9 @@
-"""Compile the compiled searches ahead of their first use: `python -m wsec.compiler.warm_up`, which `make install` runs.
+"""Compile the compiled searches ahead of their first use; `wsec.warm_up` does it with all the rest.
 
 What numba compiles is kept on disk, so that this takes half a minute once and a second afterwards.
 """
 
 from __future__ import annotations
-
-import sys
 
 import numpy as np
 
@@ -31,8 +29,3 @@ def warm_up() -> None:
         place(PlacementProblem(_SIDE, _SIDE, kernels, nets), Limits(effort=_EFFORT))
     map_defects([(1, 1)], 4, 4)
     walks(np.ones((1, 2), np.int64), np.zeros(2, np.bool_))
-
-
-if __name__ == "__main__":
-    warm_up()
-    sys.exit()

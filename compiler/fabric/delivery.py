@@ -1,7 +1,7 @@
 """How the words of a link come home: which land where, and the exchanges that bring them to all cores that need them.
 
-For one link all ways that docs/fabric.md allows are measured, word by word: direct, or dealt with rows or columns as the
-last side, each side in one tiling or two. `wsec.compiler.fabric.delivery_choice` chooses.
+The ways that docs/fabric.md allows are measured word by word, one after the other: direct, or dealt with rows or columns as
+the last side, each side in one tiling or two. `wsec.compiler.fabric.delivery_choice` chooses, and measures no more than it needs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from wsec.compiler.fabric.needs import side_needs
 from wsec.compiler.plan import Exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -129,8 +129,8 @@ class _Streams:
 
 def deliveries(
     produced: tuple[Sharding, Mesh] | None, gather: Fan | None, needed: tuple[Sharding, Mesh], spread: Fan
-) -> list[Delivery]:
-    """Every way in which the words of a link may come home, at least one.
+) -> Iterator[Delivery]:
+    """Every way in which the words of a link may come home, at least one; each is measured when it is asked for.
 
     Args:
         produced: How the tensor lies on the producer; None for the host.
@@ -141,16 +141,15 @@ def deliveries(
     needs: dict[Side, SideNeeds] = {side: side_needs(*needed, side) for side in OTHER}
     lanes = 1 + int(max(spread.lane.max(), 0 if gather is None else gather.lane.max()))
     if produced is None or gather is None:
-        return _from_host(needs, needed[0], lanes, spread)
+        yield from _from_host(needs, needed[0], lanes, spread)
+        return
     streams = _gathered(produced, gather, needs, lanes)
     words = np.diff(streams.begins)
-    found = []
     if in_own_streams(streams.classes, streams.begins, needs, spread.lane):
-        found.append(_direct(words, needed[0]))
+        yield _direct(words, needed[0])
     for final in OTHER:
         landed = _land(streams, needs, spread.lane, lanes, final)
-        found += _dealt(streams, landed, needs, words, final)
-    return found
+        yield from _dealt(streams, landed, needs, words, final)
 
 
 def _direct(words: Indices, needed: Sharding) -> Delivery:
@@ -158,17 +157,16 @@ def _direct(words: Indices, needed: Sharding) -> Delivery:
     return Delivery(direct=True, early=(), late=(), lanes=words, landed=block, waiting=block)
 
 
-def _from_host(needs: dict[Side, SideNeeds], needed: Sharding, lanes: int, spread: Fan) -> list[Delivery]:
+def _from_host(needs: dict[Side, SideNeeds], needed: Sharding, lanes: int, spread: Fan) -> Iterator[Delivery]:
     """The host sends each word where it belongs, or, directly, wherever it is needed."""
     elements = len(needs["rows"].classes)
     everything = _Streams(np.array([0, elements]), {side: needs[side].classes for side in OTHER})
     whole = np.zeros_like(spread.lane)
-    found = [_direct(group_needs(needs, spread.lane, lanes), needed)]
+    yield _direct(group_needs(needs, spread.lane, lanes), needed)
     for final in OTHER:
         landed = _land(everything, needs, whole, 1, final)
         words = np.bincount(spread.lane.reshape(-1)[landed[landed >= 0]], minlength=lanes)
-        found += _dealt(everything, landed, needs, words, final)
-    return found
+        yield from _dealt(everything, landed, needs, words, final)
 
 
 def _gathered(

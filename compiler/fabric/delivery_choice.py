@@ -2,6 +2,9 @@
 
 Exchanges along the other side happen beside the work on earlier samples: they count where they take longer than an interval.
 Those along the last side are part of the kernel's own cycles. Kernels and links come back with what was chosen and what it takes.
+
+Ways are measured in turn, direct first. One that keeps the interval and asks no more of the kernel than its split counted is
+taken as it is found; the others are measured only if memory is short.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from wsec.compiler.plan import Exchange
 from wsec.compiler.routing.geometry import some_lanes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from wsec.compiler.fabric.delivery import Tiling
     from wsec.compiler.fabric.delivery_cost import Way
@@ -111,8 +114,12 @@ class _Choice:
     def of_inputs(self, inputs: list[Arrival]) -> tuple[list[Arrival], dict[str, Way]]:
         """A way for each role; where memory does not last, inputs come over fewer lanes, which reach more cores each."""
         every = {link.role: self._ways(link, fans) for link, fans in inputs}
+        known = {role: self._first(ways) for role, ways in every.items()}
         while True:
-            best = _on_few_colours(self.kernel, self._best(every), self.target)
+            if self._more_bytes(self._fastest(known)) > self._room:
+                for role, ways in every.items():
+                    known[role] += ways
+            best = _on_few_colours(self.kernel, self._best(known), self.target)
             wide = [
                 at for at, (link, _) in enumerate(inputs) if sum(route.lanes for route in link.routes) > 1
             ]
@@ -121,7 +128,9 @@ class _Choice:
             at = max(wide, key=lambda each: more_bytes(best[inputs[each][0].role], 1))
             narrower = self._narrower(inputs[at][0])
             inputs = [*inputs[:at], narrower, *inputs[at + 1 :]]
-            every[narrower[0].role] = self._ways(*narrower)
+            role = narrower[0].role
+            every[role] = self._ways(*narrower)
+            known[role] = self._first(every[role])
 
     def _narrower(self, link: Link) -> Arrival:
         """The link on some of the lanes of its widest route, those in the middle."""
@@ -136,8 +145,8 @@ class _Choice:
             held = held_words(output, producer.mesh, self.target.fabric.word_bytes)
         return replace(link, routes=routes), link_fans(routes, source, self.kernel.rectangle, held)
 
-    def _ways(self, link: Link, fans: LinkFans) -> list[Way]:
-        """Every delivery of an input, measured."""
+    def _ways(self, link: Link, fans: LinkFans) -> Iterator[Way]:
+        """Every delivery of an input, measured as it is asked for."""
         kernel = self.kernel
         entry = next(item for item in kernel.inputs if item.role == link.role)
         producer = self.kernels.get(link.source)
@@ -148,17 +157,35 @@ class _Choice:
         if fans.spread is None:
             raise ValueError(f"link {link.name} has no end in its consumer")
         found = deliveries(produced, fans.gather, (entry.sharding, kernel.mesh), fans.spread)
-        return [measure(delivery, kernel, entry, self.target) for delivery in found]
+        return (measure(delivery, kernel, entry, self.target) for delivery in found)
+
+    def _first(self, ways: Iterator[Way]) -> list[Way]:
+        """Ways up to the first that costs nothing: within the interval, with no more of the kernel's cycles than counted."""
+        found = []
+        for way in ways:
+            found.append(way)
+            if max(way.lane, way.early_words) <= self.interval and way.late + way.transfer <= 0:
+                break
+        return found
 
     def _best(self, ways: Mapping[str, Sequence[Way]]) -> dict[str, Way]:
         """Fewest cycles first; where memory does not last, those that need least of it instead."""
-        chosen = {role: min(each, key=self._cycles) for role, each in ways.items()}
-        room = self.target.core.sram_bytes - self.kernel.memory.total
+        chosen = self._fastest(ways)
         for role in sorted(ways, key=lambda role: -_more(chosen[role])):
-            if sum(map(_more, chosen.values())) <= room:
+            if self._more_bytes(chosen) <= self._room:
                 break
             chosen[role] = min(ways[role], key=lambda way: (_more(way), self._cycles(way)))
         return chosen
+
+    def _fastest(self, ways: Mapping[str, Sequence[Way]]) -> dict[str, Way]:
+        return {role: min(each, key=self._cycles) for role, each in ways.items()}
+
+    @property
+    def _room(self) -> int:
+        return self.target.core.sram_bytes - self.kernel.memory.total
+
+    def _more_bytes(self, ways: Mapping[str, Way]) -> int:
+        return sum(map(_more, ways.values()))
 
     def _cycles(self, way: Way) -> tuple[int, int, int]:
         """Of the interval where it is longer than it should be and of the kernel; of the sample; and bytes."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from wsec.compiler.fabric.delivery_choice import Delivered
     from wsec.compiler.fabric.delivery_cost import Way
+    from wsec.compiler.fabric.link_fans import LinkFans
     from wsec.compiler.plan import Link, Rectangle
     from wsec.compiler.routing.problem import RoutingLink
     from wsec.compiler.sharding import Side
@@ -38,7 +39,8 @@ def timed(home: Delivered, links: Sequence[RoutingLink], target: Target) -> tupl
     """
     grid, fabric = target.grid, target.fabric
     carried = [
-        _loaded(link, each, home.ways.get(link.name)) for link, each in zip(home.links, links, strict=True)
+        _loaded(link, each, fans, home.ways.get(link.name))
+        for link, each, fans in zip(home.links, links, home.fans, strict=True)
     ]
     traffic = FanTraffic(carried, width=grid.width, height=grid.height)
     for link, each in zip(home.links, links, strict=True):
@@ -60,9 +62,9 @@ def timed(home: Delivered, links: Sequence[RoutingLink], target: Target) -> tupl
     return tuple(found)
 
 
-def _loaded(link: Link, each: RoutingLink, way: Way | None) -> LoadedLink:
+def _loaded(link: Link, each: RoutingLink, fans: LinkFans, way: Way | None) -> LoadedLink:
     """The link with the words that its lanes carry: of those from the host, the ones that land or are needed there."""
-    found = loaded(each, link.routes)
+    found = loaded(each, link.routes, fans)
     if way is None or each.source is not None:
         return found
     return replace(found, words=np.ceil(way.delivery.lanes * way.words_of_element).astype(np.int64))

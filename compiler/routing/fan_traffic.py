@@ -48,9 +48,9 @@ class LoadedLink:
         return list(zip(self.routes, np.split(self.words, ends), strict=True))
 
 
-def loaded(link: RoutingLink, routes: tuple[Route, ...]) -> LoadedLink:
-    """A link on these routes."""
-    fans = link.fans(routes)
+def loaded(link: RoutingLink, routes: tuple[Route, ...], fans: LinkFans | None = None) -> LoadedLink:
+    """A link on these routes; with their fans, where those are known."""
+    fans = link.fans(routes) if fans is None else fans
     return LoadedLink(link, routes, fans, lane_words(fans, link.words, len(fans.active)))
 
 

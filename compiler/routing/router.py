@@ -77,7 +77,7 @@ def summarize_routing(
         counts.claim(link.ends)
         for each in result.routes:
             counts.add(each, 0, link.ends)
-    carried = [loaded(link, result.routes) for link, result in zip(links, routed, strict=True)]
+    carried = [loaded(link, result.routes, result.fans) for link, result in zip(links, routed, strict=True)]
     return RoutingSummary(
         colours_used=len({each.colour for result in routed for each in result.routes}),
         colour_bound=counts.busiest_core()[2],

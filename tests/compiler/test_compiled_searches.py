@@ -13,6 +13,7 @@ from wsec.compiler import native
 from wsec.compiler.native import compiled, hear_of_compilation
 from wsec.compiler.placement import Limits, Net, PlacementKernel, PlacementProblem, ShapeOptions, place
 from wsec.compiler.warm_up import warm_up
+from wsec.warm_up import warm_up as warm_up_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,6 +52,15 @@ def test_nothing_is_left_to_compile_after_warming_up() -> None:
     with hear_of_compilation(lambda: heard.append("compiled")):
         for wires in (nets, ()):
             place(PlacementProblem(31, 29, kernels, wires), Limits(effort=0.25))
+    assert heard == []
+
+
+def test_a_network_finds_everything_compiled_after_warming_up(tmp_path: Path) -> None:
+    """Deliveries, the check of the plan and its simulation compile nothing more, on another network and region."""
+    warm_up_all()
+    heard: list[str] = []
+    with hear_of_compilation(lambda: heard.append("compiled")):
+        wsec.compile(residual_network(tmp_path), target="mesh64", region=(16, 16), effort=0).simulate()
     assert heard == []
 
 

@@ -126,7 +126,7 @@ def test_deliveries_between_kernels_follow_the_contract(
     reference = DeliveryReference(needed[1], needed[0])
     streams = _streams(produced, gather)
     streams += [()] * (int(spread.lane.max()) + 1 - len(streams))
-    found = deliveries(produced, gather, needed, spread)
+    found = list(deliveries(produced, gather, needed, spread))
     direct = all(words <= set(streams[spread.lane[core]]) for core, words in reference.needs.items())
     assert [each.direct for each in found].count(True) == direct
     assert any(not each.direct for each in found)
