@@ -118,7 +118,11 @@ def kernels_of(configuration: Configuration, target: str) -> Iterator[tuple[Kern
         path = Path(folder) / "model.onnx"
         onnx.save(configuration.model(), path)
         options = Options(
-            target=target, region=configuration.region, effort=0.2, collective=configuration.collective
+            target=target,
+            region=configuration.region,
+            effort=0.2,
+            collective=configuration.collective,
+            fabric="full",
         )
         record = compile_model(path, options, Path(folder) / "plan").record
     for kernel in record.kernels():

@@ -96,15 +96,20 @@ def _with_collectives(
     return replace(cycles, communication=cycles.communication + max(0, chosen - expected))
 
 
-def routing_links(graph: KernelGraph, kernels: Sequence[Kernel], word_bytes: int) -> list[RoutingLink]:
-    """What routing has to join: rectangles, words of a sample, and where the producer holds them."""
+def routing_links(
+    graph: KernelGraph, kernels: Sequence[Kernel], word_bytes: int, *, inside: bool = True
+) -> list[RoutingLink]:
+    """What routing has to join: rectangles, words of a sample, and where the producer holds them, if that is followed."""
     return [
         RoutingLink(
             name=_link_name(link, kernels),
             source=None if link.source == HOST_INDEX else kernels[link.source].rectangle,
             target=None if link.target == HOST_INDEX else kernels[link.target].rectangle,
             words=link.words,
-            held=None if link.source == HOST_INDEX else _held(link, kernels[link.source], word_bytes),
+            held=_held(link, kernels[link.source], word_bytes)
+            if inside and link.source != HOST_INDEX
+            else None,
+            inside=inside,
         )
         for link in graph.links
     ]

@@ -10,7 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wsec.compiler.cost.pipeline import lifetime, result_cycles, timing_of
+from wsec.compiler.fabric.holdings import item_bytes
 from wsec.compiler.plan import HOST
+from wsec.compiler.sharding import share_elements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +45,19 @@ def size_buffers(
     return tuple(sized.values()), tuple(
         link if link.target == HOST else replace(link, slots=held[link.target, link.role]) for link in links
     )
+
+
+def slot_bytes(kernels: Sequence[Kernel]) -> dict[tuple[str, str], int]:
+    """Bytes of a sample on a core, as `size_buffers` takes them, where equal shares of blocks wait."""
+    found = {}
+    for kernel in kernels:
+        for item in kernel.inputs:
+            if not item.constant:
+                elements = share_elements(item.sharding, kernel.mesh)
+                found[kernel.name, item.role] = elements * item_bytes(item.dtype)
+        for made in kernel.outputs:
+            found[kernel.name, made.tensor] = made.sharding.block_elements * item_bytes(made.dtype)
+    return found
 
 
 def _wanted_slots(

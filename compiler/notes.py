@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from wsec.compiler.kernels.loop_nest import LoopNest
-    from wsec.compiler.plan import Wafer
+    from wsec.compiler.plan import FabricDepth, Wafer
     from wsec.compiler.planning import Decision
     from wsec.compiler.target import Target
 
@@ -76,6 +76,15 @@ def colour_notes(decisions: Sequence[Decision]) -> Iterator[str]:
         yield (
             f"{failures} placement{'s' if failures > 1 else ''} had links that found no colour: kernels moved, and have longer "
             "edges than they need otherwise"
+        )
+
+
+def fabric_notes(fabric: FabricDepth) -> Iterator[str]:
+    """Says so where words are not followed inside kernels."""
+    if fabric == "lanes":
+        yield (
+            "what kernels do to collect, spread and sort the words of links is neither routed nor counted: where their layouts "
+            "do not agree it may take longer than all else; --fabric full routes and counts it"
         )
 
 

@@ -23,6 +23,8 @@ HOST = (
 )
 TEXT = "string"  # element type of text, which numpy has no one word for
 
+FabricDepth = Literal["lanes", "full"]
+
 Slots = Annotated[int, msgspec.Meta(ge=1)]
 CollectiveAlgorithm = Literal["star", "chain", "tree", "two_phase", "two_level", "ring"]
 Argument = bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
@@ -519,6 +521,8 @@ class Plan:
         defects: The cores of the wafer behind the grid, where some are dead.
         constraints: What the user demanded of the placement.
         samples_per_phase: Samples of which each phase makes its part before the next begins; 1 where there is one phase.
+        fabric: How far words are followed: `full`, from core to core, by circuits; `lanes`, between the rectangles of kernels
+            alone. What kernels then do to collect, spread and sort them is neither routed nor counted.
     """
 
     format: int
@@ -537,6 +541,7 @@ class Plan:
     defects: DefectMap | None = None
     constraints: tuple[PlacementConstraint, ...] = ()
     samples_per_phase: Slots = 1
+    fabric: FabricDepth = "full"
 
     def kernels(self) -> Iterator[Kernel]:
         """Every kernel, by wafer and phase."""

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from wsec.compiler.assembly import assemble_kernels, assemble_links, routing_links
-from wsec.compiler.buffer_sizing import size_buffers
+from wsec.compiler.buffer_sizing import size_buffers, slot_bytes
 from wsec.compiler.cost.back_pressure import phase_interval
 from wsec.compiler.cost.collective_uses import AUTO
 from wsec.compiler.cost.host_clock import HostClock, host_link_cycles, host_words
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from wsec.compiler.placement import Constraint, Limits, Placement, Progress
-    from wsec.compiler.plan import HostOperator, Link
+    from wsec.compiler.plan import FabricDepth, HostOperator, Link
     from wsec.compiler.target import Target
 
     _Fitted = tuple[KernelGraph, list[SplitTable], Placement]
@@ -79,6 +79,7 @@ class Planner:
         report: Hears of the search's progress.
         constraints: What users demand of the placement, by operators.
         collective: The algorithm of collectives inside kernels; `auto`: the cheapest of each.
+        fabric: `full` follows words inside kernels; with `lanes`, links begin and end at the rectangles.
         tables: The splits of kernels planned before, which equal ones share.
     """
 
@@ -88,6 +89,7 @@ class Planner:
     report: Callable[[Progress], None]
     constraints: tuple[Constraint, ...] = ()
     collective: str = AUTO
+    fabric: FabricDepth = "lanes"
     tables: dict[object, SplitTable] = field(default_factory=dict, repr=False, compare=False)
 
     def plan(self, lowered: ir.Model) -> Decision:
@@ -242,8 +244,9 @@ class Planner:
             try:
                 with self.stage("kernels"):
                     graph = source(samples, unsplit).with_collective(self.collective)
-                    check_queues(graph, self.target.fabric)
-                    tables = split_tables(graph, self.target, self.tables)
+                    if self.fabric == "full":
+                        check_queues(graph, self.target.fabric)
+                    tables = self.splits(graph)
                 return decide(graph, tables)
             except WsecError as error:
                 if samples == SAMPLES[-1] or error.exit_status is not ExitStatus.DOES_NOT_FIT:
@@ -277,7 +280,8 @@ class Planner:
         with self.stage("routing"):
             tables, placement = share_layouts(graph, tables, placement, self.target)
             kernels = assemble_kernels(tables, placement, self.target)
-            wanted = routing_links(graph, kernels, self.target.fabric.word_bytes)
+            full = self.fabric == "full"
+            wanted = routing_links(graph, kernels, self.target.fabric.word_bytes, inside=full)
             routed = route(
                 wanted,
                 width=self.target.grid.width,
@@ -286,7 +290,11 @@ class Planner:
                 interval=placement.interval,
             )
             links = assemble_links(graph, kernels, routed)
-            arrivals = list(zip(links, [each.fans for each in routed], strict=True))
+            if not full:
+                clock = self._clock(on_host, links)
+                phase = Phase(*size_buffers(kernels, links, self.target, slot_bytes(kernels), clock))
+                return Decision(graph, placement, phase, relief)
+            arrivals = [(link, each.fans) for link, each in zip(links, routed, strict=True) if each.fans]
             passing = passing_of_kernels(tables, placement.option, self.target)
             home = deliver(kernels, arrivals, passing, self.target, placement.interval)
             links = timed(home, wanted, self.target)
@@ -294,6 +302,10 @@ class Planner:
             sized = size_buffers(home.kernels, links, self.target, home.slot_bytes, clock)
             phase = Phase(*sized, circuits=phase_circuits(*sized, home.fans, self.target.fabric))
             return Decision(graph, placement, phase, relief)
+
+    def splits(self, graph: KernelGraph) -> list[SplitTable]:
+        """The splits of every kernel, as the fabric counts them."""
+        return split_tables(graph, self.target, self.tables, inside=self.fabric == "full")
 
 
 def slow_attentions(tables: Sequence[SplitTable], interval: int) -> frozenset[str]:
@@ -310,12 +322,14 @@ def slow_attentions(tables: Sequence[SplitTable], interval: int) -> frozenset[st
     )
 
 
-def split_tables(graph: KernelGraph, target: Target, known: dict[object, SplitTable]) -> list[SplitTable]:
+def split_tables(
+    graph: KernelGraph, target: Target, known: dict[object, SplitTable], *, inside: bool
+) -> list[SplitTable]:
     """The splits of every kernel; equal kernels share one table of shapes and costs, which goes into `known`."""
     tables = []
     for nest in graph.nests:
         key = nest.cost_key()
         if key not in known:
-            known[key] = enumerate_splits(nest, target)
+            known[key] = enumerate_splits(nest, target, inside=inside)
         tables.append(replace(known[key], nest=nest))
     return tables

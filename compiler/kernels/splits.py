@@ -62,8 +62,13 @@ class SplitTable:
     least: ShapeOptions
 
 
-def enumerate_splits(nest: LoopNest, target: Target) -> SplitTable:
+def enumerate_splits(nest: LoopNest, target: Target, *, inside: bool = True) -> SplitTable:
     """All splits of `nest` worth keeping on the grid of `target`.
+
+    Args:
+        nest: What is cut.
+        target: The machine.
+        inside: Whether links are followed inside kernels, so that what they take there is counted later.
 
     Raises:
         WsecError: WSEC301 where no split fits the memory of a core and the region.
@@ -75,7 +80,7 @@ def enumerate_splits(nest: LoopNest, target: Target) -> SplitTable:
         raise _does_not_fit(nest, parts, costs, target)
     keep = np.flatnonzero(fits)
     keep = keep[_near_frontier(parts[keep].prod(axis=1), costs.cycles[keep])]
-    return _with_arrangements(nest, parts[keep], turns[keep], _select(costs, keep), target)
+    return _with_arrangements(nest, parts[keep], turns[keep], _select(costs, keep), target, inside=inside)
 
 
 def _in_fewest_turns(nest: LoopNest, parts: Array, target: Target) -> tuple[SplitCosts, NDArray[np.int64]]:
@@ -160,10 +165,16 @@ def _select(costs: SplitCosts, index: NDArray[np.int64]) -> SplitCosts:
 
 
 def _with_arrangements(
-    nest: LoopNest, parts: Array, turns: NDArray[np.int64], costs: SplitCosts, target: Target
+    nest: LoopNest,
+    parts: Array,
+    turns: NDArray[np.int64],
+    costs: SplitCosts,
+    target: Target,
+    *,
+    inside: bool,
 ) -> SplitTable:
     """Each split with its axes on rows or columns in every way, Pareto-filtered over width, height and cycles."""
-    table = _arranged(nest, parts, turns, costs, target)
+    table = _arranged(nest, parts, turns, costs, target, inside=inside)
     if len(table.turns) == 0:
         raise _too_long(nest, target)
     work = table.costs.cycles.astype(np.int64)
@@ -178,30 +189,39 @@ def _with_arrangements(
 
 
 def _arranged(
-    nest: LoopNest, parts: Array, turns: NDArray[np.int64], costs: SplitCosts, target: Target
+    nest: LoopNest,
+    parts: Array,
+    turns: NDArray[np.int64],
+    costs: SplitCosts,
+    target: Target,
+    *,
+    inside: bool = True,
 ) -> SplitTable:
     """Each split with its axes on rows or columns in every way that fits the grid."""
     chosen, sides, widths, heights, passing = [], [], [], [], []
     for rows in _arrangements(nest):
         high = parts[:, rows].prod(axis=1)
         wide = parts[:, ~rows].prod(axis=1)
-        inside = np.flatnonzero((wide <= target.grid.width) & (high <= target.grid.height))
-        chosen.append(inside)
-        sides.append(np.broadcast_to(rows, (len(inside), len(rows))))
-        widths.append(wide[inside])
-        heights.append(high[inside])
-        passing.append(passing_cycles(nest, parts[inside], turns[inside], rows, target))
+        fitting = np.flatnonzero((wide <= target.grid.width) & (high <= target.grid.height))
+        chosen.append(fitting)
+        sides.append(np.broadcast_to(rows, (len(fitting), len(rows))))
+        widths.append(wide[fitting])
+        heights.append(high[fitting])
+        passing.append(passing_cycles(nest, parts[fitting], turns[fitting], rows, target))
     index = np.concatenate(chosen)
     all_widths = np.concatenate(widths).astype(np.int64)
     all_heights = np.concatenate(heights).astype(np.int64)
     laid = _select(costs, index)
     laid = replace(laid, communication=laid.communication + np.concatenate(passing))
     work = laid.cycles.astype(np.int64)
+    if not inside:
+        alone = work
     perimeters = 2 * (all_widths + all_heights)
     words = max(nest.words_in, nest.words_out)
     least = np.maximum(work, -(-words // perimeters))  # a word a cycle and core of the edge, each way
     expected = np.maximum(work, -(-_EDGE_SHARE * words // perimeters))
-    expected = np.maximum(expected, _gather_cycles(nest, np.minimum(all_widths, all_heights)))
+    if inside:
+        expected = np.maximum(expected, _gather_cycles(nest, np.minimum(all_widths, all_heights)))
     return SplitTable(
         nest=nest,
         parts=parts[index].astype(np.int64),

@@ -29,6 +29,8 @@ class RoutingLink:
         target: Where they go; None for the host, which takes them from the last column.
         words: Words of 32 bits for one sample.
         held: What each core of the source sends of them, [height, width]; None where all send as much, and for the host.
+        inside: Whether words are followed from the cores that hold them and to those that need them; else lanes begin and
+            end at the rectangles, with equal shares of the words.
     """
 
     name: str
@@ -36,11 +38,12 @@ class RoutingLink:
     target: Rectangle | None
     words: int
     held: NDArray[np.int64] | None = None
+    inside: bool = True
 
     @property
     def ends(self) -> tuple[Rectangle, ...]:
-        """The rectangles of the kernels that it joins."""
-        return tuple(end for end in (self.source, self.target) if end is not None)
+        """The rectangles of the kernels that it joins, as far as its words are followed inside of them."""
+        return () if not self.inside else tuple(end for end in (self.source, self.target) if end is not None)
 
     @property
     def weights(self) -> NDArray[np.int64]:
@@ -64,7 +67,7 @@ class RoutedLink:
 
     Attributes:
         routes: At least one.
-        fans: How their lanes gather and spread the words.
+        fans: How their lanes gather and spread the words; None where they are not followed inside kernels.
         cycles: From the first word sent to the last word received, when every link sends at once.
         interval: Least cycles between two samples, given who else uses the same router ports.
     """
@@ -72,7 +75,7 @@ class RoutedLink:
     routes: tuple[Route, ...]
     cycles: int
     interval: int
-    fans: LinkFans = field(compare=False, repr=False)
+    fans: LinkFans | None = field(compare=False, repr=False)
 
     @property
     def lanes(self) -> int:

@@ -56,6 +56,16 @@ def route(
     selection.choose_all()
     selection.relieve_ports()
     _colour_all(selection, links, target.fabric)
+    if not all(link.inside for link in links):
+        return tuple(
+            RoutedLink(
+                routes=routes,
+                cycles=selection.port_cycles(number) + selection.flight_cycles(routes),
+                interval=selection.port_cycles(number),
+                fans=None,
+            )
+            for number, routes in enumerate(selection.chosen)
+        )
     carried = [loaded(link, routes) for link, routes in zip(links, selection.chosen, strict=True)]
     traffic = FanTraffic(carried, width=width, height=height)
     return tuple(_routed(each, traffic.busiest(each), target.fabric) for each in carried)

@@ -60,11 +60,14 @@ class Selection:
         self._links = links
         self._words = [link.words for link in links]
         self._sources = [
-            (link.source, None if link.source is None else prefix_sums(link.weights)) for link in links
+            (link.source, prefix_sums(link.weights) if link.source is not None and link.inside else None)
+            for link in links
         ]
         coming = Counter(link.target for link in links if link.target is not None)
         # Streams of all links to a kernel pass the ramps of its cores.
-        self._shares = [1 if link.target is None else coming[link.target] for link in links]
+        self._shares = [
+            coming[link.target] if link.target is not None and link.inside else 1 for link in links
+        ]
         self._gathered: dict[tuple[int, tuple[Route, ...]], tuple[Words, ...]] = {}
         self._fabric = fabric
         self._interval = max(interval, 1)
@@ -179,6 +182,8 @@ class Selection:
     def _legal(self, number: int, options: Sequence[tuple[Route, ...]]) -> list[tuple[Route, ...]]:
         """Those whose fans can share the rectangles at both ends."""
         link = self._links[number]
+        if not link.inside:
+            return list(options)
         return [
             routes
             for routes in options

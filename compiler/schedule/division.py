@@ -17,7 +17,7 @@ from wsec.compiler.operator_constraints import on_kernels
 from wsec.compiler.partition import host_operators_of
 from wsec.compiler.placement.constraints import kernels_of, label
 from wsec.compiler.plan import HOST, PlacementSummary, Wafer
-from wsec.compiler.planning import SAMPLES, slow_attentions, split_tables
+from wsec.compiler.planning import SAMPLES, slow_attentions
 from wsec.compiler.schedule.partition import interval_bound, partition_kernels
 from wsec.compiler.schedule.problem import PartitionKernel, PartitionNet, PartitionProblem
 
@@ -204,7 +204,7 @@ def _divide(
     for samples in SAMPLES:
         try:
             graph = source(samples, apart)
-            tables = split_tables(graph, planner.target, planner.tables)
+            tables = planner.splits(graph)
             problem = partition_problem(graph, tables, on_host, planner.target, parts)
             return graph, tables, partition_kernels(problem, objective=parts.objective)
         except WsecError as error:
@@ -215,11 +215,7 @@ def _divide(
 
 def _bound_of(decisions: Sequence[Decision], planner: Planner, parts: Parts) -> int:
     """What no interval is below, by the cores that the kernels need as they were split in the end."""
-    tables = [
-        table
-        for decision in decisions
-        for table in split_tables(decision.graph, planner.target, planner.tables)
-    ]
+    tables = [table for decision in decisions for table in planner.splits(decision.graph)]
     kernels = _curves(tables, [table.least for table in tables])
     problem = PartitionProblem(kernels, (), parts.count, planner.target.grid.cores)
     return interval_bound(problem, parts.objective)

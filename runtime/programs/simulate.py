@@ -57,12 +57,14 @@ def simulate_plan(
         progress: Is told what is being done.
 
     Raises:
-        WsecError: WSEC350 it is too large, WSEC560, WSEC561 the inputs do not fit, WSEC590 to WSEC597.
+        WsecError: WSEC350 it is too large, WSEC560, WSEC561 the inputs do not fit, WSEC590 to WSEC597; WSEC596 also where the
+            plan has no circuits.
     """
     plan, model = loaded.plan, LoweredModel(loaded.lowered_path)
     given = [inputs] if isinstance(inputs, Mapping) else list(inputs)
     for each in given:
         check_inputs(plan.inputs, each)
+    _check_depth(plan)
     check_plan_size(plan, limit_bytes)
     tell = progress or (lambda _: None)
     tell("computing what is expected")
@@ -97,6 +99,18 @@ def simulate_plan(
             for name in wanted.outputs
         ]
     return PlanSimulation(outputs[-1], tuple(results), tuple(compared), len(held))
+
+
+def _check_depth(plan: Plan) -> None:
+    if plan.fabric == "lanes":
+        raise WsecError(
+            code="WSEC596",
+            what="the plan has something that cannot be simulated",
+            where="the plan",
+            expected="circuits, which carry words from core to core",
+            found="lanes between the rectangles of kernels alone",
+            hint="compile the model with --fabric full",
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.placement import Constraint, Progress
-    from wsec.compiler.plan import DefectMap
+    from wsec.compiler.plan import DefectMap, FabricDepth
     from wsec.compiler.plan_checker import Finding
     from wsec.compiler.plan_io import LoadedPlan
     from wsec.compiler.schedule.division import WaferPlans
@@ -79,6 +79,8 @@ class Options:
         samples_per_phase: On how many samples a phase works before the next one's weights are loaded.
         collective: The algorithm by which kernels combine partial results, docs/collectives.md; `auto` takes the cheapest
             for each use.
+        fabric: `lanes` routes words between the rectangles of kernels; `full` also inside of them, from core to core
+            (docs/fabric.md), and counts what that takes.
     """
 
     target: str | Path | Target = "wse2"
@@ -98,6 +100,7 @@ class Options:
     phases: int | None = 1
     samples_per_phase: int = 1
     collective: str = "auto"
+    fabric: FabricDepth = "lanes"
 
 
 class Plan:
@@ -421,6 +424,7 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
         buffer_notes,
         collective_notes,
         colour_notes,
+        fabric_notes,
         host_notes,
         unsplit_notes,
     )
@@ -438,7 +442,9 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
         job.observer(StageEvent("placement", detail="compiling the search (once after an installation)"))
 
     limits = Limits(effort=job.options.effort, seed=job.options.seed, stop=job.stop)
-    planner = Planner(job.target, limits, job.stage, report, job.constraints, job.options.collective)
+    planner = Planner(
+        job.target, limits, job.stage, report, job.constraints, job.options.collective, job.options.fabric
+    )
     with hear_of_compilation(report_compilation):
         if job.options.phases == 1:
             planned = plan_wafers(planner, lowered, job.options.wafers)
@@ -453,6 +459,7 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
         *buffer_notes(planned.decisions, "wafer" if job.options.phases == 1 else "phase"),
         *colour_notes(planned.decisions),
         *collective_notes(planned.wafers, job.options.collective),
+        *fabric_notes(job.options.fabric),
         *host_notes(planned.wafers, job.target, planned.placement.interval),
     )
     return _record(job, lowered, planned, (*notes, *found))
@@ -485,6 +492,7 @@ def _record(job: _Job, lowered: ir.Model, planned: WaferPlans, notes: tuple[str,
         defects=job.defects,
         constraints=tuple(map(recorded, job.constraints)),
         samples_per_phase=job.options.samples_per_phase if len(planned.wafers[0].phases) > 1 else 1,
+        fabric=job.options.fabric,
     )
 
 

@@ -27,7 +27,11 @@ def test_programs_give_the_bits_of_ordered_arithmetic(configuration: Configurati
     """With the shardings that the compiler chose: ragged blocks, halos, sums over cores; and nearly the usual numbers."""
     onnx.save(configuration.model(), tmp_path / "model.onnx")
     options = Options(
-        target="mesh64", region=configuration.region, effort=0.2, collective=configuration.collective
+        target="mesh64",
+        region=configuration.region,
+        effort=0.2,
+        collective=configuration.collective,
+        fabric="full",
     )
     plan = compile_model(tmp_path / "model.onnx", options, tmp_path / "plan")
     loaded = LoadedPlan(plan.record, plan.folder)

@@ -57,7 +57,7 @@ def two_layers(tmp_path_factory: pytest.TempPathFactory) -> LoadedPlan:
     """The plan of a perceptron of two layers; tests only read it."""
     folder = tmp_path_factory.mktemp("perceptron")
     onnx.save(perceptron()[0], folder / "model.onnx")
-    options = Options(target="mesh64", region=(12, 12), effort=0.0)
+    options = Options(target="mesh64", region=(12, 12), effort=0.0, fabric="full")
     plan = compile_model(folder / "model.onnx", options, folder / "plan")
     return LoadedPlan(plan.record, plan.folder)
 
@@ -69,7 +69,11 @@ def test_kernels_give_the_numbers_of_the_executor(configuration: Configuration, 
     """Every word of a kernel's links and collectives goes through the routers, and what comes out is right to the bit."""
     onnx.save(configuration.model(), tmp_path / "model.onnx")
     options = Options(
-        target="wse2", region=configuration.region, effort=0.0, collective=configuration.collective
+        target="wse2",
+        region=configuration.region,
+        effort=0.0,
+        collective=configuration.collective,
+        fabric="full",
     )
     plan = compile_model(tmp_path / "model.onnx", options)
     result = plan.simulate(configuration.samples())
@@ -82,7 +86,7 @@ def test_models_give_the_numbers_of_the_executor(model: SimulatedModel, tmp_path
     """A perceptron, a convolutional network, an encoder block and a decode step: all links, all routes, all kernels."""
     made, inputs = model.make()
     onnx.save(made, tmp_path / "model.onnx")
-    plan = compile_model(tmp_path / "model.onnx", Options(target="wse2", region=model.region, effort=0.0))
+    plan = compile_model(tmp_path / "model.onnx", Options(target="wse2", region=model.region, effort=0.0, fabric="full"))
     result = plan.simulate(inputs)
     assert [each.name for each in result.comparisons if not each.equal] == []
     tensors = {item.tensor for kernel in plan.record.kernels() for item in kernel.outputs}

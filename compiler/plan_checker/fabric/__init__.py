@@ -50,7 +50,12 @@ def check_fabric(plan: Plan) -> list[Finding]:
     findings: list[Finding] = []
     for number, wafer in enumerate(plan.wafers):
         for turn, phase in enumerate(wafer.phases):
-            if phase.circuits:
+            if plan.fabric == "lanes":
+                if phase.circuits:
+                    rule = "a plan that follows words between rectangles alone has no circuits"
+                    where, found = f"wafer {number}, phase {turn}", f"{len(phase.circuits)} circuits"
+                    findings.append(Finding(CIRCUIT, rule, where, "none", found))
+            elif phase.circuits:
                 findings += _check_phase(phase, plan)
             elif phase.links:
                 rule = "a phase says what its routers hold"

@@ -17,6 +17,7 @@ from wsec.cli.summary import summarize, write_summary
 from wsec.compiler.target import parse_region
 
 if TYPE_CHECKING:
+    from wsec.compiler.plan import FabricDepth
     from wsec.driver import Options, Plan, StageEvent
 
 
@@ -146,6 +147,13 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
     show_default=True,
     help="How cores combine partial results: auto, chain, tree, two_phase, two_level, star or ring.",
 )
+@click.option(
+    "--fabric",
+    type=click.Choice(("lanes", "full")),
+    default="lanes",
+    show_default=True,
+    help="Follow words between kernels, or from core to core: what simulate needs.",
+)
 @click.option("--no-host", is_flag=True, help="Refuse a model of which a part would run on the host.")
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors, and what --json asks for.")
@@ -173,6 +181,7 @@ def compile_plan(
     phases: int | None,
     samples_per_phase: int,
     collective: str,
+    fabric: FabricDepth,
     no_host: bool,
     as_json: bool,
     quiet: bool,
@@ -202,6 +211,7 @@ def compile_plan(
         phases=phases,
         samples_per_phase=samples_per_phase,
         collective=collective,
+        fabric=fabric,
     )
     folder = Path(f"{Path(model).stem}.plan") if output is None else Path(output)
     plan, stages = _compile(Path(model), options, folder, quiet=quiet, verbose=verbose)
