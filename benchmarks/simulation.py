@@ -66,7 +66,9 @@ def compile_for(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)
-        return compile_model(path, Options(target=target, region=region, effort=effort, fabric="full", **options))
+        return compile_model(
+            path, Options(target=target, region=region, effort=effort, fabric="full", **options)
+        )
 
 
 def rows_of(name: str, plan: Plan, result: PlanSimulation) -> Iterator[Row]:

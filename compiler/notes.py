@@ -83,8 +83,8 @@ def fabric_notes(fabric: FabricDepth) -> Iterator[str]:
     """Says so where words are not followed inside kernels."""
     if fabric == "lanes":
         yield (
-            "what kernels do to collect, spread and sort the words of links is neither routed nor counted: where their layouts "
-            "do not agree it may take longer than all else; --fabric full routes and counts it"
+            "what kernels do to collect, spread and sort the words of links is neither routed nor counted: where neighbours are "
+            "cut differently it may take longer than all else; --fabric full routes and counts it"
         )
 
 

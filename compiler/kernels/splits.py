@@ -214,8 +214,6 @@ def _arranged(
     laid = _select(costs, index)
     laid = replace(laid, communication=laid.communication + np.concatenate(passing))
     work = laid.cycles.astype(np.int64)
-    if not inside:
-        alone = work
     perimeters = 2 * (all_widths + all_heights)
     words = max(nest.words_in, nest.words_out)
     least = np.maximum(work, -(-words // perimeters))  # a word a cycle and core of the edge, each way

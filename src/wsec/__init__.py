@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from wsec.compiler.placement import Constraint
+    from wsec.compiler.plan import FabricDepth
     from wsec.compiler.target import Target
     from wsec.passes import Pass, PlacedPass
 
@@ -43,6 +44,8 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
     wafers: int | None = 1,
     phases: int | None = 1,
     samples_per_phase: int = 1,
+    collective: str = "auto",
+    fabric: FabricDepth = "lanes",
     observer: Callable[[StageEvent], None] | None = None,
 ) -> Plan:
     """Compile an ONNX file onto the grid of a wafer-scale engine.
@@ -67,6 +70,8 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         wafers: How many to divide the model over; None for the fewest that it fits on.
         phases: How many parts of the model take turns on the wafer; None for the fewest with which it fits.
         samples_per_phase: On how many samples a phase works before the next one's weights are loaded.
+        collective: How cores combine partial results, docs/collectives.md.
+        fabric: `lanes` routes words between the rectangles of kernels; `full` from core to core, which can be simulated.
         observer: Called with a `StageEvent` as stages begin, progress and end.
 
     Raises:
@@ -89,6 +94,8 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         wafers=wafers,
         phases=phases,
         samples_per_phase=samples_per_phase,
+        collective=collective,
+        fabric=fabric,
     )
     folder = None if output is None else Path(output)
     if observer is None:

@@ -28,7 +28,7 @@ def warm_up() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "toy.onnx"
         onnx.save(_toy_network(), model)
-        plan = wsec.compile(model, target="mesh16", region=_REGION, effort=0)
+        plan = wsec.compile(model, target="mesh16", region=_REGION, effort=0, fabric="full")
         for threads in (1, 2):
             plan.simulate(threads=threads)
 

@@ -55,6 +55,16 @@ def small_plan(small_model: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def small_full_plan(small_model: Path) -> Path:
+    """The same with circuits, which can be simulated."""
+    folder = small_model.parent / "small-full.plan"
+    arguments = ["compile", str(small_model), "-o", str(folder), "--target", "mesh16", "--effort", "0", "-q"]
+    result = CliRunner().invoke(application, [*arguments, "--fabric", "full"], prog_name="wsec")
+    assert result.exit_code == 0, result.output
+    return folder
+
+
 @functools.cache
 def make_small_network() -> onnx.ModelProto:
     """Image of 3 x 16 x 16 in, ten numbers out."""

@@ -29,7 +29,11 @@ def test_the_summary_says_what_came_out(wsec: Wsec, small_model: Path, tmp_path:
     """Every line has its fact, nothing is wider than the terminal, and stderr stays empty in a pipe."""
     folder = tmp_path / "p"
     result = wsec("compile", small_model, "-o", folder, *_OPTIONS)
-    labels = [line[2:].split("  ")[0] for line in result.stdout.splitlines()[1:] if line[2:3].strip()]
+    labels = [
+        line[2:].split("  ")[0]
+        for line in result.stdout.splitlines()[1:]
+        if line.startswith("  ") and line[2] != " "
+    ]
     assert result.exit_code == 0
     assert result.stderr == ""
     assert result.stdout.startswith("small.onnx on mesh16, 16 x 16 cores\n  kernels     4 kernels, 5 links\n")

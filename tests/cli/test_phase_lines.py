@@ -29,7 +29,7 @@ def test_a_model_in_phases_from_the_command_line(wsec: Wsec, small_model: Path, 
         lines = [line.split() for line in printed.splitlines()]
         assert [line[1] for line in lines if line[:1] == ["phase"]] == ["0", "1"]
         assert ["batch", f"{total:,}", "cycles", "for", "8", "samples"] in lines
-    cycles = "cycles for the slowest kernel of each phase, loads and crossings, "
+    cycles = "cycles for kernels and edges alone, loads and crossings, "
     assert cycles in compiled.stdout
     assert wsec("run", folder, "--verify").exit_code == 0
 

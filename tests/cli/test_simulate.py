@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Wsec
 
 
-def test_simulate_prints_cycles_beside_the_estimate(wsec: Wsec, small_plan: Path) -> None:
+def test_simulate_prints_cycles_beside_the_estimate(wsec: Wsec, small_full_plan: Path) -> None:
     """A row for each kernel, then the phase, the use of its links, stalls by cause, and the verdict on the numbers."""
-    result = wsec("simulate", small_plan, columns=120)
+    result = wsec("simulate", small_full_plan, columns=120)
     lines = result.stdout.splitlines()
     assert result.exit_code == 0
     assert lines[0].split() == [
@@ -31,15 +31,15 @@ def test_simulate_prints_cycles_beside_the_estimate(wsec: Wsec, small_plan: Path
 
 
 @pytest.mark.parametrize("columns", [40, 80])
-def test_simulate_fits_the_terminal(wsec: Wsec, small_plan: Path, columns: int) -> None:
+def test_simulate_fits_the_terminal(wsec: Wsec, small_full_plan: Path, columns: int) -> None:
     """No line is wider than the terminal."""
-    result = wsec("simulate", small_plan, columns=columns)
+    result = wsec("simulate", small_full_plan, columns=columns)
     assert max(len(line) for line in result.stdout.splitlines()) <= columns
 
 
-def test_simulate_as_json(wsec: Wsec, small_plan: Path) -> None:
+def test_simulate_as_json(wsec: Wsec, small_full_plan: Path) -> None:
     """The keys that the manual lists; cycles of phases add up."""
-    answer = json.loads(wsec("simulate", small_plan, "--samples", 2, "--json").stdout)
+    answer = json.loads(wsec("simulate", small_full_plan, "--samples", 2, "--json").stdout)
     assert set(answer) == {
         *("plan", "samples", "cycles", "seconds", "equal", "phases", "comparisons"),
         *("estimated_latency_cycles", "estimated_interval_cycles"),
@@ -54,33 +54,33 @@ def test_simulate_as_json(wsec: Wsec, small_plan: Path) -> None:
     ]
 
 
-def test_simulate_writes_a_trace(wsec: Wsec, small_plan: Path, tmp_path: Path) -> None:
+def test_simulate_writes_a_trace(wsec: Wsec, small_full_plan: Path, tmp_path: Path) -> None:
     """The file is JSON that viewers of traces read."""
-    result = wsec("simulate", small_plan, "--trace", tmp_path / "trace.json")
+    result = wsec("simulate", small_full_plan, "--trace", tmp_path / "trace.json")
     assert result.exit_code == 0
     assert "\ntrace " in result.stdout
     assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
 
 
-def test_a_trace_that_cannot_be_written(wsec: Wsec, small_plan: Path, tmp_path: Path) -> None:
+def test_a_trace_that_cannot_be_written(wsec: Wsec, small_full_plan: Path, tmp_path: Path) -> None:
     """The message says where it was to go."""
-    result = wsec("simulate", small_plan, "--trace", tmp_path / "none" / "trace.json")
+    result = wsec("simulate", small_full_plan, "--trace", tmp_path / "none" / "trace.json")
     assert result.exit_code == ExitStatus.PLAN
     assert result.stderr.startswith("error[WSEC584]: the trace cannot be written\n")
 
 
-def test_a_simulation_that_is_cut_off(wsec: Wsec, small_plan: Path) -> None:
+def test_a_simulation_that_is_cut_off(wsec: Wsec, small_full_plan: Path) -> None:
     """What was still waiting is told, with the names of the plan."""
-    result = wsec("simulate", small_plan, "--max-cycles", 50)
+    result = wsec("simulate", small_full_plan, "--max-cycles", 50)
     assert result.exit_code == ExitStatus.PLAN
     assert result.stderr.startswith("error[WSEC595]: the simulation was cut off before it was over\n")
     assert "kernel conv" in result.stderr
 
 
-def test_a_plan_with_a_broken_route(wsec: Wsec, small_plan: Path, tmp_path: Path) -> None:
+def test_a_plan_with_a_broken_route(wsec: Wsec, small_full_plan: Path, tmp_path: Path) -> None:
     """A router that was left out of a circuit is named, and nothing is simulated."""
     folder = tmp_path / "broken.plan"
-    shutil.copytree(small_plan, folder)
+    shutil.copytree(small_full_plan, folder)
     record = json.loads((folder / "plan.json").read_text())
     circuits = record["wafers"][0]["phases"][0]["circuits"]
     circuit = next(each for each in circuits if each["purpose"] == "link" and len(each["areas"]) > 1)
@@ -89,3 +89,11 @@ def test_a_plan_with_a_broken_route(wsec: Wsec, small_plan: Path, tmp_path: Path
     result = wsec("simulate", folder)
     assert result.exit_code == ExitStatus.PLAN
     assert result.stderr.startswith("error[WSEC59")
+
+
+def test_a_plan_of_lanes_cannot_be_simulated(wsec: Wsec, small_plan: Path) -> None:
+    """It has no circuits; the message says how to get some."""
+    result = wsec("simulate", small_plan)
+    assert result.exit_code != 0
+    assert "error[WSEC596]" in result.stderr
+    assert "compile the model with --fabric full" in result.stderr

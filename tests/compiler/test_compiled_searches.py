@@ -60,7 +60,9 @@ def test_a_network_finds_everything_compiled_after_warming_up(tmp_path: Path) ->
     warm_up_all()
     heard: list[str] = []
     with hear_of_compilation(lambda: heard.append("compiled")):
-        wsec.compile(residual_network(tmp_path), target="mesh64", region=(16, 16), effort=0).simulate()
+        wsec.compile(
+            residual_network(tmp_path), target="mesh64", region=(16, 16), effort=0, fabric="full"
+        ).simulate()
     assert heard == []
 
 

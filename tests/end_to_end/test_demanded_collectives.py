@@ -28,7 +28,9 @@ def model(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", ["chain", "two_level", "tree"])
 def test_every_kernel_has_the_demanded_algorithm(model: Path, name: str) -> None:
     """The numbers stay right, as the executor adds in that order."""
-    plan = compile_model(model, Options(target="mesh64", region=(8, 12), effort=0, fabric="full", collective=name))
+    plan = compile_model(
+        model, Options(target="mesh64", region=(8, 12), effort=0, fabric="full", collective=name)
+    )
     found = {item.algorithm for kernel in plan.record.kernels() for item in kernel.collectives}
     assert found == {name}
     assert not [note for note in plan.record.notes if "partial results" in note]
@@ -37,7 +39,9 @@ def test_every_kernel_has_the_demanded_algorithm(model: Path, name: str) -> None
 
 def test_what_cannot_be_is_said(model: Path) -> None:
     """A ring leaves its result everywhere, which a product does not want: the plan notes it."""
-    plan = compile_model(model, Options(target="mesh64", region=(8, 12), effort=0, fabric="full", collective="ring"))
+    plan = compile_model(
+        model, Options(target="mesh64", region=(8, 12), effort=0, fabric="full", collective="ring")
+    )
     (note,) = (note for note in plan.record.notes if "partial results" in note)
     assert note == (
         "1 kernel combines partial results by another algorithm than ring, which is impossible there or needs too many "

@@ -86,7 +86,9 @@ def test_models_give_the_numbers_of_the_executor(model: SimulatedModel, tmp_path
     """A perceptron, a convolutional network, an encoder block and a decode step: all links, all routes, all kernels."""
     made, inputs = model.make()
     onnx.save(made, tmp_path / "model.onnx")
-    plan = compile_model(tmp_path / "model.onnx", Options(target="wse2", region=model.region, effort=0.0, fabric="full"))
+    plan = compile_model(
+        tmp_path / "model.onnx", Options(target="wse2", region=model.region, effort=0.0, fabric="full")
+    )
     result = plan.simulate(inputs)
     assert [each.name for each in result.comparisons if not each.equal] == []
     tensors = {item.tensor for kernel in plan.record.kernels() for item in kernel.outputs}

@@ -77,7 +77,7 @@ def test_cores_hold_a_vector_together_where_memory_is_short() -> None:
     assert [each.along for each in home.links[0].exchanges] == ["rows"]
     assert home.kernels[0].memory.activations == 2 * COUNT + 16
     assert home.kernels[0].memory.total <= TARGET.core.sram_bytes
-    way = np.ceil(TARGET.fabric.hop_cycles * 3) + 2 * TARGET.fabric.ramp_cycles
+    way = 2 * np.ceil(TARGET.fabric.hop_cycles * 3) + 2 * TARGET.fabric.ramp_cycles + 1  # there and back
     assert home.kernels[0].cycles.communication == COUNT + way
 
 

@@ -31,7 +31,7 @@ def _mean(folder: Path, count: int) -> Path:
 def test_an_operator_that_cannot_be_split_is_refused(tmp_path: Path) -> None:
     """Nine inputs, six queues: the message counts both."""
     with pytest.raises(WsecError) as caught:
-        wsec.compile(_mean(tmp_path, 9), target="mesh16", effort=0)
+        wsec.compile(_mean(tmp_path, 9), target="mesh16", effort=0, fabric="full")
     assert caught.value.exit_status == ExitStatus.DOES_NOT_FIT
     assert str(caught.value) == (
         "error[WSEC341]: more tensors come to a kernel than its cores have queues for\n"
