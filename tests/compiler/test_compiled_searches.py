@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_a_compilation_is_heard_of_and_a_second_call_is_not() -> None:
-    """The callback is called as a function is compiled, which its first call does."""
+def test_a_compilation_is_heard_of_and_a_second_call_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The callback is called as a function is compiled, which its first call does; nothing is kept of an earlier run."""
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
     heard: list[str] = []
 
     @compiled
