@@ -113,6 +113,7 @@ def link_ports(link: RoutingLink, result: RoutedLink) -> Counter[Port]:
     """Words of a link through every port, counted word by core: up the gather tree, along the lane, down the spread tree."""
     found: Counter[Port] = Counter()
     paths = [path for each in result.routes for path in lanes(each)]
+    assert result.fans is not None
     gather, held, spread = result.fans.gather, result.fans.held, result.fans.spread
     carried = [0] * len(paths)
     if link.source is not None:
@@ -165,6 +166,7 @@ def climb(fan: Fan, place: Rectangle, core: Core) -> tuple[int, list[Core]]:
 
 def longest(link: RoutingLink, result: RoutedLink) -> int:
     """Hops of the longest way of a word."""
+    assert result.fans is not None
     paths = [path for each in result.routes for path in lanes(each)]
     hops = [len(path) - 1 for path in paths]
     for place, fan in ((link.source, result.fans.gather), (link.target, result.fans.spread)):
