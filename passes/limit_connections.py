@@ -14,6 +14,7 @@ import numpy as np
 from wsec.compiler.importer.shapes import static_shape
 from wsec.compiler.operators import KERNEL_KEY, KIND_KEY, is_elementwise
 from wsec.passes.base import Pass, PassResult
+from wsec.passes.remove_identities import PASSED_ON_KEY
 from wsec.passes.rewriting import Rewriter, constant_of
 
 if TYPE_CHECKING:
@@ -92,6 +93,9 @@ class LimitConnections(Pass):
             if not kept and len(links) == 1:
                 return  # one kernel reads it more often than it may leave another
             copy = rewriter.insert_after(producer, "Identity", [value], shape=shape, role="passed_on")
+            made_by = copy.producer()
+            if made_by is not None:
+                made_by.metadata_props[PASSED_ON_KEY] = "readers"
             if value.dtype is not None:
                 copy.dtype = value.dtype
             for use in later:

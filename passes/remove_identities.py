@@ -38,8 +38,12 @@ def _is_used(value: ir.Value) -> bool:
     return bool(value.uses()) or value.is_graph_output()
 
 
-def _always(_: ir.Node) -> bool:
-    return True
+PASSED_ON_KEY = "wsec.passed_on"
+"""Metadata of an Identity that stays: it passes a value on to readers that are too many for one kernel."""
+
+
+def _unless_passed_on(node: ir.Node) -> bool:
+    return PASSED_ON_KEY not in node.metadata_props
 
 
 def _dropout(node: ir.Node) -> bool:
@@ -105,7 +109,7 @@ _IS_IDENTITY: dict[str, Callable[[ir.Node], bool]] = {
     "Dropout": _dropout,
     "Expand": _same_shape,
     "Flatten": _same_shape,
-    "Identity": _always,
+    "Identity": _unless_passed_on,
     "Max": _single_input,
     "Mean": _single_input,
     "Min": _single_input,

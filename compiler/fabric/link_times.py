@@ -48,12 +48,17 @@ def timed(home: Delivered, links: Sequence[RoutingLink], target: Target) -> tupl
             traffic.exchange(rectangle, along, words)
     from_host = [each for each in carried if each.link.source is None]
     host = FanTraffic(from_host, width=grid.width, height=grid.height)
+    inside = {
+        kernel.name: sum(2 * each.words * each.times for each in kernel.collectives)  # there and back
+        for kernel in home.kernels
+    }
     found = []
     for link, those in zip(home.links, carried, strict=True):
         way = home.ways.get(link.name)
         exchanged = [traffic.busiest_exchange(*words) for words in _exchanged(those.link, way)]
         lanes = traffic.busiest(those)
-        interval = -(-max([lanes, *exchanged]) // fabric.link_words_per_cycle)
+        beside = max(inside.get(link.source, 0), inside.get(link.target, 0))
+        interval = -(-(max([lanes, *exchanged]) + beside) // fabric.link_words_per_cycle)
         own = host.busiest(those) if those.link.source is None else int(those.words.max(initial=0))
         own = -(-own // fabric.link_words_per_cycle)
         flight = own + flight_cycles(longest_way(those), fabric)

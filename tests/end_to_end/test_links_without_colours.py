@@ -52,7 +52,9 @@ def dense_network(folder: Path, layers: int) -> Path:
 
 def test_kernels_move_until_every_link_has_a_colour(tmp_path: Path) -> None:
     """The plan is legal, keeps to the colours there are, gives right numbers, and says that kernels moved."""
-    plan = wsec.compile(dense_network(tmp_path, 5), target=mesh_with_colours(6), region=(7, 9), effort=0)
+    plan = wsec.compile(
+        dense_network(tmp_path, 5), target=mesh_with_colours(6), region=(7, 9), effort=0, fabric="full"
+    )
     assert [note for note in plan.record.notes if "colour" in note] == [
         "2 placements had links that found no colour: kernels moved, and have longer edges than they need otherwise"
     ]
@@ -64,7 +66,9 @@ def test_kernels_move_until_every_link_has_a_colour(tmp_path: Path) -> None:
 def test_links_that_never_find_a_colour_are_named_with_what_was_tried(tmp_path: Path) -> None:
     """Core, links, colours asked for and there, how many placements were tried, and what to change."""
     with pytest.raises(WsecError) as caught:
-        wsec.compile(dense_network(tmp_path, 5), target=mesh_with_colours(4), region=(8, 8), effort=0)
+        wsec.compile(
+            dense_network(tmp_path, 5), target=mesh_with_colours(4), region=(8, 8), effort=0, fabric="full"
+        )
     assert str(caught.value) == (
         "error[WSEC340]: the links between kernels need more colours than the machine has\n"
         "  where:    core (0, 1) of the region, which most routes cross: x: host -> product0.a, x: host -> sum1.e0, "
