@@ -22,6 +22,7 @@ from wsec.compiler.importer.shapes import infer_open_shapes, static_shape
 from wsec.compiler.operators import NON_DETERMINISTIC
 from wsec.passes.base import Pass, PassResult
 from wsec.passes.inline_conditionals import inline_taken_branches
+from wsec.passes.remove_identities import PASSED_ON_KEY
 from wsec.passes.rewriting import Array, Rewriter, constant_of, is_cheap
 
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ class FoldConstants(Pass):
         return changed or rewriter.modified
 
     def _should_fold(self, node: ir.Node) -> bool:
-        if node.op_type == "Identity" and node.outputs[0].is_graph_output():
+        if node.op_type == "Identity" and (
+            node.outputs[0].is_graph_output() or PASSED_ON_KEY in node.metadata_props
+        ):
             return False
         if node.op_type in NON_DETERMINISTIC or node.op_type in {"QuantizeLinear", "DequantizeLinear"}:
             return False
@@ -101,7 +104,11 @@ class FoldConstants(Pass):
 @contextmanager
 def _conditionals_hidden(model: ir.Model) -> Iterator[None]:
     """The folder would inline branches, and breaks the model where a branch gives one value twice."""
-    hidden = [node for node in model.graph.all_nodes() if node.op_type == "If" and node.domain == ""]
+    hidden = [
+        node
+        for node in model.graph.all_nodes()
+        if node.domain == "" and (node.op_type == "If" or PASSED_ON_KEY in node.metadata_props)
+    ]
     for node in hidden:
         node.domain = _HIDDEN_DOMAIN
     try:
