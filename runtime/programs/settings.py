@@ -33,6 +33,7 @@ PORTS: Final = {
 _POSITION: Final = re.compile("[NESWR]>[NESWR]+")
 OPPOSITE: Final = np.array([Port.SOUTH, Port.WEST, Port.NORTH, Port.EAST, Port.RAMP])
 _NONE: Final = -1
+_HINT: Final = "`wsec check-plan` lists what is wrong with the plan; compile the model again"
 _STEP_X: Final = np.array([0, 1, 0, -1, 0])
 _STEP_Y: Final = np.array([-1, 0, 1, 0, 0])
 
@@ -91,7 +92,8 @@ def expand(circuit: Circuit, *, width: int, height: int, edges: bool) -> Setting
     that leave over the east edge end in the other.
 
     Raises:
-        WsecError: WSEC591 two areas set one core, or a position is none.
+        WsecError: WSEC590 an area is empty or reaches out of the region, WSEC591 two areas set one core, or a position is
+            none.
     """
     wide = width + 2
     name = (
@@ -100,6 +102,7 @@ def expand(circuit: Circuit, *, width: int, height: int, edges: bool) -> Setting
         else f"{circuit.purpose} along {circuit.axis} of {circuit.name}"
     )
     for area in circuit.areas:
+        _check_rectangle(f"{name}, colour {circuit.colour}", area, width, height)
         _check_positions(name, area)
     pieces = [(_cores(area, wide), *_positions(area.positions)) for area in circuit.areas]
     core = np.concatenate([cores for cores, _, _ in pieces] or [np.zeros(0, np.int64)])
@@ -124,6 +127,20 @@ def expand(circuit: Circuit, *, width: int, height: int, edges: bool) -> Setting
 def _cores(area: RouterArea, wide: int) -> NDArray[np.int64]:
     x = np.arange(area.x + 1, area.x + 1 + area.width)
     return (np.arange(area.y, area.y + area.height)[:, None] * wide + x).reshape(-1)
+
+
+def _check_rectangle(where: str, area: RouterArea, width: int, height: int) -> None:
+    """Routers outside of the region would be taken for others: a core is a single number here."""
+    inside = area.x >= 0 and area.y >= 0 and area.x + area.width <= width and area.y + area.height <= height
+    if not inside or min(area.width, area.height) < 1:
+        raise WsecError(
+            code="WSEC590",
+            what="a route lies outside the machine",
+            where=where,
+            expected=f"a rectangle inside the region of {width} x {height} cores",
+            found=f"{area.width} x {area.height} cores from ({area.x}, {area.y})",
+            hint=_HINT,
+        )
 
 
 def _check_positions(name: str, area: RouterArea) -> None:
@@ -216,5 +233,5 @@ def broken(where: str, expected: str, found: str) -> WsecError:
         where=where,
         expected=expected,
         found=found,
-        hint="`wsec check-plan` lists what is wrong with the plan; compile the model again",
+        hint=_HINT,
     )

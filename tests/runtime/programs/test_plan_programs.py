@@ -220,3 +220,34 @@ def test_a_position_that_is_none_is_told(positions: tuple[str, ...], tmp_path: P
         simulate_plan(loaded, inputs)
     assert caught.value.code == "WSEC591"
     assert "out, area at core (0, 0)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "found"),
+    [
+        ((-1, 0, 2, 1), "2 x 1 cores from (-1, 0)"),
+        ((3, 0, 2, 1), "2 x 1 cores from (3, 0)"),
+        ((0, -1, 1, 2), "1 x 2 cores from (0, -1)"),
+        ((0, 1, 4, 2), "4 x 2 cores from (0, 1)"),
+        ((0, 0, 0, 1), "0 x 1 cores from (0, 0)"),
+        ((0, 0, 1, 0), "1 x 0 cores from (0, 0)"),
+        ((2, 0, -1, 1), "-1 x 1 cores from (2, 0)"),
+        ((10**9, 0, 1, 1), "1 x 1 cores from (1000000000, 0)"),
+    ],
+    ids=["left", "right", "over", "under", "no columns", "no rows", "negative", "far away"],
+)
+def test_routers_outside_of_the_region_are_told(
+    place: tuple[int, int, int, int], found: str, tmp_path: Path
+) -> None:
+    """A rectangle that reaches out of the region, or is empty, is refused with circuit, colour, rectangle and region."""
+    good = (_area(0, 0, 1, 2, "R>E"), _area(1, 0, 3, 2, "R>E", "W>E"))
+    loaded, inputs = _relu(tmp_path, (*good, _area(*place, "R>E")))
+    with pytest.raises(WsecError) as caught:
+        simulate_plan(loaded, inputs)
+    assert str(caught.value) == (
+        "error[WSEC590]: a route lies outside the machine\n"
+        f"  where:    {loaded.plan.wafers[0].phases[0].links[1].name}, colour 1\n"
+        "  expected: a rectangle inside the region of 4 x 2 cores\n"
+        f"  found:    {found}\n"
+        "  try:      `wsec check-plan` lists what is wrong with the plan; compile the model again"
+    )
