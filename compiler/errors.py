@@ -1,6 +1,7 @@
 """Everything a user can do wrong, as one exception type with a stable code.
 
 The hundreds of a code name the subject: 1xx model, 2xx target, 3xx does not fit, 4xx pass, 5xx plan, 6xx internal.
+A few of 3xx say that the options themselves are wrong, and end a command as usage errors do.
 """
 
 from __future__ import annotations
@@ -34,6 +35,12 @@ _STATUS_OF_HUNDRED = {
     6: ExitStatus.INTERNAL,
 }
 
+_OPTIONS = {
+    "WSEC343",
+    "WSEC364",
+    "WSEC365",
+}  # no model, whatever its size, can be compiled with these options
+
 
 @dataclass(eq=False)
 class WsecError(Exception):
@@ -61,7 +68,7 @@ class WsecError(Exception):
     @property
     def exit_status(self) -> ExitStatus:
         """The exit status of a command that ends with this error."""
-        return _STATUS_OF_HUNDRED[int(self.code[4])]
+        return ExitStatus.USAGE if self.code in _OPTIONS else _STATUS_OF_HUNDRED[int(self.code[4])]
 
     def __str__(self) -> str:
         """The message as the terminal shows it: one line for each part that is there."""

@@ -125,6 +125,13 @@ def test_a_mistyped_command_suggests_the_nearest(wsec: Wsec) -> None:
             ["compile", "m.onnx", "--effort", "-1"],
             "Invalid value for '--effort': -1.0 is not a number of at least 0",
         ),
+        (
+            ["compile", "m.onnx", "--collective", "butterfly"],
+            (
+                "Invalid value for '--collective': 'butterfly' is not one of 'auto', 'chain', 'two_phase', 'two_level', "
+                "'tree', 'star', 'ring'."
+            ),
+        ),
         (["estimate", "p", "--top", "0"], "Invalid value for '--top': 0 is not in the range x>=1."),
     ],
 )

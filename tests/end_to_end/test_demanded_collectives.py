@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import onnx
 import pytest
 
-from wsec.compiler.errors import WsecError
+from wsec.cli.compile import COLLECTIVES
+from wsec.compiler.cost.collective_uses import ALGORITHMS, AUTO
+from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.driver import Options, compile_model
 
 if TYPE_CHECKING:
@@ -60,3 +62,9 @@ def test_an_unknown_algorithm_is_refused(model: Path) -> None:
         "  found:    butterfly\n"
         "  try:      docs/collectives.md says what each is good for; auto takes the cheapest for each use"
     )
+    assert raised.value.exit_status == ExitStatus.USAGE
+
+
+def test_the_command_line_knows_all_algorithms() -> None:
+    """Its list, which is there without the compiler being loaded, is the compiler's."""
+    assert (AUTO, *ALGORITHMS) == COLLECTIVES

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from wsec.compiler.plan import FabricDepth
     from wsec.driver import Options, Plan, StageEvent
 
+COLLECTIVES = ("auto", "chain", "two_phase", "two_level", "tree", "star", "ring")
+
 
 def dimensions(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, int]:
     """The sizes of open dimensions out of texts `NAME=SIZE`; a name may hold equal signs of its own."""
@@ -142,10 +144,11 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
 )
 @click.option(
     "--collective",
+    type=click.Choice(COLLECTIVES),
     metavar="NAME",
     default="auto",
     show_default=True,
-    help="How cores combine partial results: auto, chain, tree, two_phase, two_level, star or ring.",
+    help=f"How cores combine partial results: {', '.join(COLLECTIVES)}.",
 )
 @click.option(
     "--fabric",
