@@ -10,23 +10,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
-from wsec.compiler.cost.back_pressure import settled_timing
-from wsec.compiler.cost.crossings import Crossing, crossings_of, passage_cycles
-from wsec.compiler.cost.host_clock import HostClock, host_link_cycles, host_words
-from wsec.compiler.cost.pipeline import Timing, buffered_interval, lifetime, result_interval, timing_of
+from wsec.compiler.cost.host_clock import host_link_cycles, host_words
+from wsec.compiler.cost.pipeline import buffered_interval, lifetime, result_interval
 from wsec.compiler.layouts import LayoutShare, layout_share, straight_links
 from wsec.compiler.plan import HOST
 from wsec.runtime.known_errors import KnownError, known_error, known_errors
 from wsec.runtime.phase_estimate import PhaseEstimate, phase_estimate
+from wsec.runtime.sample_timing import first_sample, settled_phase
 from wsec.runtime.schedule import kernels_in_order
 from wsec.runtime.wafer_estimate import WaferEstimate, host_bound, wafer_estimates
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from wsec.compiler.cost.pipeline import Timing
     from wsec.compiler.plan import Kernel, Link, Phase, Plan, Wafer
 
 
@@ -211,7 +210,7 @@ def estimate(plan: Plan) -> Estimate:
     way_in_and_out = Bottleneck("host", HOST, f"{host:,} cycles to bring {ways}")
     limits = [*found, *_between_wafers(wafers), (host, way_in_and_out)]
     interval, bottleneck = max(limits, key=_cycles_of)
-    latency = sum(phase.batch_cycles for phase in phases) if phases else _latency(plan, in_order)
+    latency = sum(phase.batch_cycles for phase in phases) if phases else _end(first_sample(plan, in_order))
     used = sum(kernel.compute_cycles * _computing_cores(kernel) for kernel in kernels)
     available = interval * plan.region_width * plan.region_height * len(plan.wafers)
     fullest = max(kernels, key=lambda kernel: kernel.memory_bytes, default=None)
@@ -287,11 +286,6 @@ def _computing_cores(kernel: KernelEstimate) -> int:
     return 1 if kernel.kind == "unsplit" else kernel.cores
 
 
-def _timing(phase: Phase, plan: Plan, in_order: Sequence[Kernel]) -> Timing:
-    clock = partial(HostClock, plan.host_operators, phase.links, plan.target)
-    return settled_timing(_of_phase(phase, in_order), phase.links, clock)
-
-
 def _phase_bottleneck(phase: Phase, timing: Timing) -> tuple[int, Bottleneck]:
     """Cycles between two samples of a phase, and the first kernel, link or buffer that takes them."""
     outgoing: dict[str, list[Link]] = {}
@@ -314,7 +308,7 @@ def _wafer_bottleneck(wafer: Wafer, plan: Plan, in_order: Sequence[Kernel]) -> t
     """Cycles between two samples on a wafer whose kernels all work at once, and what takes them."""
     for phase in wafer.phases:
         if phase.kernels or phase.links:
-            return _phase_bottleneck(phase, _timing(phase, plan, in_order))
+            return _phase_bottleneck(phase, settled_phase(phase, plan, in_order))
     return 0, Bottleneck("host", HOST, "nothing is on the wafer")
 
 
@@ -324,7 +318,7 @@ def _turns(wafer: Wafer, plan: Plan, in_order: Sequence[Kernel]) -> list[tuple[P
         return []
     found = []
     for number, phase in enumerate(wafer.phases):
-        timing = _timing(phase, plan, in_order)
+        timing = settled_phase(phase, plan, in_order)
         interval, bottleneck = _phase_bottleneck(phase, timing)
         turn = phase_estimate(phase, plan, interval, timing.end)
         if turn.outside_cycles > interval:
@@ -371,11 +365,6 @@ def _between_wafers(wafers: Sequence[WaferEstimate]) -> list[tuple[int, Bottlene
     ]
 
 
-def _of_phase(phase: Phase, in_order: Sequence[Kernel]) -> list[Kernel]:
-    names = {kernel.name for kernel in phase.kernels}
-    return [kernel for kernel in in_order if kernel.name in names]
-
-
 def _kernel_bottleneck(kernel: Kernel) -> Bottleneck:
     cycles = kernel.cycles
     return Bottleneck(
@@ -417,26 +406,5 @@ def _host_share(plan: Plan) -> HostShare:
     )
 
 
-def _latency(plan: Plan, in_order: Sequence[Kernel]) -> int:
-    """The longest path from the host to the host, over wafers of one phase each."""
-    clock = HostClock(plan.host_operators, tuple(plan.links()), plan.target)
-    crossings = {item.tensor: item for item in crossings_of(plan.wafers)}
-    sent: dict[str, int] = {}
-    last = 0
-    for number, wafer in enumerate(plan.wafers):
-        there = {name: at + _passage(crossings[name], number, plan) for name, at in sent.items()}
-        for phase in wafer.phases:
-            of_phase = _of_phase(phase, in_order)
-            timing = timing_of(of_phase, phase.links, earlier=there, clock=clock)
-            last = max(last, timing.end)
-            sent |= {
-                link.tensor: timing.finish[link.source] + link.cycles
-                for link in phase.links
-                if link.target == HOST and link.tensor in crossings and link.source in timing.finish
-            }
-    return last
-
-
-def _passage(crossing: Crossing, wafer: int, plan: Plan) -> int:
-    """Cycles of a tensor from the wafer where it is made to another."""
-    return passage_cycles(crossing.words, wafer - crossing.source, plan.target)
+def _end(timings: Iterable[tuple[int, Phase, Timing]]) -> int:
+    return max((timing.end for _, _, timing in timings), default=0)

@@ -92,6 +92,8 @@ class LinkResult:
 
     Attributes:
         name: Of the link.
+        source: The kernel that its words come from, or `host`.
+        target: The kernel that they go to, or `host`.
         words: That leave its producer, for a sample.
         word_hops: Of a sample, over ramps and links.
         cycles: From the first core of the producer with a result to the last core of the consumer with its words, of the
@@ -100,6 +102,8 @@ class LinkResult:
     """
 
     name: str
+    source: str
+    target: str
     words: int
     word_hops: int
     cycles: int
@@ -259,5 +263,5 @@ def _links(programs: PhasePrograms, kernels: dict[str, KernelResult]) -> list[Li
         if link.source in kernels and link.target in kernels:
             start = kernels[link.source].samples[0].computed[0]
             cycles = kernels[link.target].samples[0].arrived[1] - start
-        found.append(LinkResult(link.name, sent, hops, cycles, link.cycles))
+        found.append(LinkResult(link.name, link.source, link.target, sent, hops, cycles, link.cycles))
     return found

@@ -1,45 +1,50 @@
-"""A simulation as a trace that Chrome (about:tracing) and Perfetto show: a line for each kernel, a cycle a microsecond.
-
-The format is Chrome's Trace Event Format: complete events (X), and metadata events (M) that name processes and threads.
-"""
+"""A simulation as a trace: what each kernel was at, and how long each link had words on its way."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from wsec.compiler.plan import HOST
+from wsec.runtime.trace_events import Span, trace_document
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wsec.runtime.programs.results import KernelResult, PhaseResult, PlanSimulation
+    from wsec.runtime.programs.results import (
+        KernelResult,
+        LinkResult,
+        PhaseResult,
+        PlanSimulation,
+        SampleTimes,
+    )
 
 
 def trace_events(simulation: PlanSimulation) -> dict[str, Any]:
-    """The trace as what its JSON says; phases begin where the one before ended."""
-    events: list[dict[str, Any]] = []
+    """The trace as what its JSON says: a process for each wafer; phases begin where the one before ended."""
+    spans: list[Span] = []
     start = 0
-    for number, phase in enumerate(simulation.phases):
-        name = f"wafer {phase.wafer}, phase {phase.phase}"
-        events.append({"ph": "M", "name": "process_name", "pid": number, "tid": 0, "args": {"name": name}})
-        for thread, kernel in enumerate(phase.kernels):
-            arguments = {"name": kernel.name}
-            events.append({"ph": "M", "name": "thread_name", "pid": number, "tid": thread, "args": arguments})
-            events += [
-                {**event, "pid": number, "tid": thread, "ts": event["ts"] + start} for event in _spans(kernel)
-            ]
+    for phase in simulation.phases:
+        spans += _phase_spans(phase, start)
         start += phase.cycles
-    return {
-        "traceEvents": events,
-        "displayTimeUnit": "ns",
-        "otherData": {"cycles": _total(simulation.phases)},
-    }
+    return trace_document(spans, simulation.cycles, samples=simulation.samples)
 
 
-def _total(phases: tuple[PhaseResult, ...]) -> int:
-    return sum(phase.cycles for phase in phases)
+def _phase_spans(phase: PhaseResult, start: int) -> Iterator[Span]:
+    process = f"wafer {phase.wafer}"
+    name = f"phase {phase.phase}"
+    yield Span(process, "phases", name, "phase", start, start + phase.cycles, {"interval": phase.interval})
+    for kernel in phase.kernels:
+        yield from _kernel_spans(kernel, process, start)
+    by_name = {kernel.name: kernel.samples for kernel in phase.kernels}
+    for link in phase.links:
+        yield from _link_spans(link, by_name, process, start)
 
 
-def _spans(kernel: KernelResult) -> Iterator[dict[str, Any]]:
-    """What a kernel's cores were at for each sample, from the first core that began to the last that ended."""
+def _kernel_spans(kernel: KernelResult, process: str, start: int) -> Iterator[Span]:
+    """What a kernel's cores were at for each sample, from the first core that began to the last that ended.
+
+    Cores do not keep in step, so that steps overlap: each has a track.
+    """
     for number, times in enumerate(kernel.samples):
         steps = (
             ("exchange", times.arrived[0], times.exchanged[1]),
@@ -48,11 +53,21 @@ def _spans(kernel: KernelResult) -> Iterator[dict[str, Any]]:
         )
         for name, begin, end in steps:
             if end > begin >= 0:
-                yield {
-                    "ph": "X",
-                    "name": name,
-                    "cat": kernel.kind,
-                    "ts": begin,
-                    "dur": end - begin,
-                    "args": {"sample": number},
-                }
+                track = f"{kernel.name}: {name}"
+                arguments = {"sample": number, "kind": kernel.kind}
+                yield Span(process, track, name, "kernel", start + begin, start + end, arguments)
+
+
+def _link_spans(
+    link: LinkResult, samples: dict[str, tuple[SampleTimes, ...]], process: str, start: int
+) -> Iterator[Span]:
+    """From the first result of its producer to the last word at its consumer; of links from the host nobody knows when."""
+    if link.source not in samples:
+        return
+    for number, made in enumerate(samples[link.source]):
+        end = made.sent[1] if link.target == HOST else samples[link.target][number].arrived[1]
+        begin = made.computed[0]
+        if end > begin >= 0:
+            arguments = {"sample": number, "words": link.words, "word_hops": link.word_hops}
+            where = f"link {link.name}"
+            yield Span(process, where, "words", "link", start + begin, start + end, arguments, link.words)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import pytest
+from trace_reader import read_trace
 
 from wsec.compiler.errors import ExitStatus
 from wsec.compiler.plan_checker import Finding
@@ -225,3 +226,18 @@ def test_an_interrupted_verification_writes_no_outputs(
     result = wsec("run", small_plan, "--verify", "-o", tmp_path / "out.npz")
     assert (result.exit_code, result.stderr) == (ExitStatus.INTERRUPTED, "interrupted: nothing was written\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_estimate_writes_a_trace(wsec: Wsec, small_plan: Path, tmp_path: Path) -> None:
+    """Every kernel and link of the plan has a track; a place that cannot be written is told."""
+    path = tmp_path / "trace.json"
+    result = wsec("estimate", small_plan, "--trace", path)
+    assert result.exit_code == 0
+    assert f"\ntrace        {path}"[:20] in result.stdout
+    tracks = set(read_trace(json.loads(path.read_text())).tracks.values())
+    record = load_plan(small_plan).record
+    assert {kernel.name for kernel in record.kernels()} <= tracks
+    assert {f"link {link.name}" for link in record.links()} <= tracks
+    refused = wsec("estimate", small_plan, "--trace", tmp_path)
+    assert refused.exit_code == ExitStatus.PLAN
+    assert refused.stderr.startswith("error[WSEC584]: the trace cannot be written\n")

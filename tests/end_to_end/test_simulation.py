@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import pytest
+from trace_reader import Read, read_trace
 
 from simulated_kernels import CONFIGURATIONS
 from simulated_models import SIMULATED_MODELS, perceptron
@@ -143,17 +146,32 @@ def test_times_of_kernels_are_in_order(two_layers: LoadedPlan) -> None:
     assert sum(each.words for each in result.phases[0].links) >= 4 * 48 + 4 * 64 + 4 * 10
 
 
-def test_a_trace_has_a_line_for_each_kernel(two_layers: LoadedPlan) -> None:
-    """What viewers of traces need: processes and threads with names, spans with a beginning and a length."""
-    result = simulate_plan(two_layers, perceptron()[1], samples=2)
-    trace = trace_events(result)
-    events = trace["traceEvents"]
-    names = [each["args"]["name"] for each in events if each["name"] == "thread_name"]
-    assert names == [kernel.name for kernel in result.phases[0].kernels]
-    spans = [each for each in events if each["ph"] == "X"]
-    assert {each["name"] for each in spans} >= {"compute", "send"}
-    assert all(0 <= each["ts"] < each["ts"] + each["dur"] <= result.cycles for each in spans)
-    assert {each["args"]["sample"] for each in spans} == {0, 1}
+def test_a_trace_has_a_line_for_each_step(two_layers: LoadedPlan) -> None:
+    """Spans of successive samples overlap, and yet on no line; links carry what they should, between the right times."""
+    result = simulate_plan(two_layers, perceptron()[1], samples=5)
+    read = read_trace(json.loads(json.dumps(trace_events(result))))
+    assert list(read.processes.values()) == ["wafer 0"]
+    assert [(begin, end) for begin, end, *_ in read.named("phases")] == [(0, result.cycles)]
+    for of_line in read.spans.values():
+        assert all(one[1] <= other[0] for one, other in itertools.pairwise(sorted(of_line)))
+    for kernel in result.phases[0].kernels:
+        computing = _on_lines(read, f"{kernel.name}: compute")
+        assert {span[3]["sample"]: span[:2] for span in computing} == {
+            number: (times.exchanged[0], times.computed[1]) for number, times in enumerate(kernel.samples)
+        }
+    first, second = result.phases[0].kernels
+    (inner,) = [link for link in result.phases[0].links if link.source == first.name]
+    assert [(begin, end) for begin, end, *_ in _on_lines(read, f"link {inner.name}")] == [
+        (made.computed[0], there.arrived[1])
+        for made, there in zip(first.samples, second.samples, strict=True)
+    ]
+    assert max(value["words"] for _, value in read.counters[0, "words of links on their way"]) >= inner.words
+
+
+def _on_lines(read: Read, track: str) -> list[tuple[int, int, str, dict[str, Any]]]:
+    """The spans of a track, which may have several lines."""
+    lines = {name for name in read.tracks.values() if name == track or name.startswith(f"{track} (")}
+    return sorted((span for name in lines for span in read.named(name)), key=lambda span: span[:2])
 
 
 def _changed(loaded: LoadedPlan, change: Callable[[Phase], Phase]) -> LoadedPlan:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 from small_plans import two_products
+from trace_reader import read_trace
 
 from wsec.compiler.errors import WsecError
 from wsec.compiler.layouts import LayoutShare
@@ -23,6 +25,7 @@ from wsec.compiler.plan import (
     Wafer,
 )
 from wsec.runtime.estimate import SplitShare, estimate
+from wsec.runtime.estimate_trace import SAMPLES, estimate_trace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,6 +157,46 @@ def test_phases_take_turns(tmp_path: Path) -> None:
     assert many.latency_cycles == sum(phase.batch_cycles for phase in many.phases)
     assert many.interval_cycles == -(-many.latency_cycles // 20)
     assert (many.bottleneck.kind, many.bottleneck.name) == ("kernel", "first")
+
+
+def test_a_trace_shows_when_each_is_at_work(tmp_path: Path) -> None:
+    """The first sample as the latency counts it, further ones an interval apart; words of links with their counter."""
+    plan = plan_of(tmp_path)
+    found = estimate(plan)
+    read = read_trace(json.loads(json.dumps(estimate_trace(plan, found))))
+    interval = found.interval_cycles
+    assert [span[:2] for span in read.named("first")] == [
+        (30 + number * interval, 480 + number * interval) for number in range(SAMPLES)
+    ]
+    assert read.named("second")[0][:2] == (500, 800)
+    assert read.named("link y.out")[0][:2] == (800, 810)
+    assert found.latency_cycles == 810
+    assert read.counters[0, "links in use"][:2] == [(0, {"links": 1}), (30, {"links": 0})]
+
+
+def test_a_trace_of_phases_shows_one_round(tmp_path: Path) -> None:
+    """Weights come in before the samples of a phase, and the round ends with the latency of a batch."""
+    plan = plan_of(tmp_path)
+    wafer = plan.wafers[0]
+    (phase,) = wafer.phases
+    first, second = phase.kernels
+    summary = PhaseSummary(PlacementSummary(9, 9, 0.0, "", interrupted=False), 80, 40, 6, 6, 7)
+    turns = tuple(
+        Phase(
+            (kernel,),
+            tuple(link for link in phase.links if kernel.name in (link.source, link.target)),
+            summary,
+        )
+        for kernel in (first, second)
+    )
+    plan = replace(plan, wafers=(Wafer(turns, wafer.placement),), samples_per_phase=2)
+    found = estimate(plan)
+    read = read_trace(estimate_trace(plan, found))
+    one, two = read.named("phases")
+    assert (one[0], one[1], two[1]) == (0, two[0], found.latency_cycles)
+    assert [span[:2] for span in read.named("weights")] == [(0, 40), (two[0], two[0] + 40)]
+    assert all(len(read.named(kernel.name)) == 2 for kernel in (first, second))
+    assert min(begin for begin, *_ in read.named("second")) >= two[0] + 40
 
 
 def test_an_empty_plan(tmp_path: Path) -> None:

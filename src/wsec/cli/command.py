@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -66,6 +67,14 @@ def json_option(function: Decorated) -> Decorated:
 def plan_argument(function: Decorated) -> Decorated:
     """Adds the folder that `wsec compile` wrote, which the command receives as `plan`."""
     return click.argument("plan", metavar="PLAN")(function)
+
+
+def trace_option(function: Decorated) -> Decorated:
+    """Adds `--trace`, which the command receives as `trace`."""
+    kind = click.Path(path_type=Path)
+    return click.option("--trace", metavar="FILE", type=kind, help="Write a trace for Chrome or Perfetto.")(
+        function
+    )
 
 
 def report_error(error: WsecError, *, as_json: bool, traceback: str = "") -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wsec.cli.command import WsecCommand, json_option, plan_argument
+from wsec.cli.command import WsecCommand, json_option, plan_argument, trace_option
 from wsec.cli.output import (
     Column,
     count,
@@ -23,6 +23,8 @@ from wsec.cli.output import (
 from wsec.cli.summary import host_share, layout_facts, phase_facts, split_share, wafer_facts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wsec.compiler.plan import Rectangle
     from wsec.runtime.estimate import Estimate, KernelEstimate
     from wsec.runtime.known_errors import KnownError
@@ -45,21 +47,28 @@ _COLUMNS = (
 @click.command(
     cls=WsecCommand,
     epilog="""\b
-Example:
+Examples:
   wsec estimate model.plan --top 10
+  wsec estimate model.plan --trace trace.json
 
 Cycles are of one sample on the busiest core of a kernel. Arithmetic and memory overlap, communication and the words that
 come in and go out do not.""",
 )
 @plan_argument
 @click.option("--top", type=click.IntRange(min=1), help="Show only so many kernels, the slowest first.")
+@trace_option
 @json_option
-def estimate(*, plan: str, top: int | None, as_json: bool) -> None:
+def estimate(*, plan: str, top: int | None, trace: Path | None, as_json: bool) -> None:
     """Estimate the cycles of the plan in the folder PLAN, from its records and the analytic model of its target."""
     from wsec.driver import load_plan
 
     loaded = load_plan(plan)
     result = loaded.estimate()
+    if trace is not None:
+        from wsec.runtime.estimate_trace import estimate_trace
+        from wsec.runtime.trace_events import write_trace
+
+        write_trace(trace, estimate_trace(loaded.record, result))
     shown = list(zip(result.kernels, loaded.record.kernels(), strict=True))
     if top is not None:
         shown = sorted(shown, key=lambda pair: -pair[0].total_cycles)[:top]
@@ -71,7 +80,10 @@ def estimate(*, plan: str, top: int | None, as_json: bool) -> None:
     if len(shown) < len(result.kernels):
         console.print(f"{plural(len(result.kernels) - len(shown), 'faster kernel')} not shown")
     console.print()
-    write_labelled(console, _facts(result))
+    facts = _facts(result)
+    if trace is not None:
+        facts.append(("trace", str(trace)))
+    write_labelled(console, facts)
 
 
 def _row(kernel: KernelEstimate, rectangle: Rectangle) -> tuple[str, ...]:

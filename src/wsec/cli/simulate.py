@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsec.cli.command import WsecCommand, json_option, plan_argument
+from wsec.cli.command import WsecCommand, json_option, plan_argument, trace_option
 from wsec.cli.output import (
     Column,
     count,
@@ -22,7 +21,7 @@ from wsec.cli.output import (
     write_table,
 )
 from wsec.cli.progress import show_status
-from wsec.compiler.errors import ExitStatus, WsecError
+from wsec.compiler.errors import ExitStatus
 
 if TYPE_CHECKING:
     from wsec.runtime.estimate import Estimate
@@ -69,12 +68,7 @@ collectives. Exit status 1 where a number differs from the executor's.""",
     show_default=True,
     help="How many go through the pipeline.",
 )
-@click.option(
-    "--trace",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Write a trace for Chrome or Perfetto.",
-)
+@trace_option
 @click.option("--max-cycles", type=click.IntRange(min=1), help="Give up after so many cycles of a phase.")
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Of the simulator.")
 @json_option
@@ -91,17 +85,21 @@ def simulate(
     threads: int,
     as_json: bool,
 ) -> None:
-    """Simulate the plan in the folder PLAN: every word through the routers, every core's program."""
+    """Simulate the plan in the folder PLAN: every word through the routers, every core's program.
+
+    The plan must have been compiled with --fabric full.
+    """
     from wsec.cli.tensor_files import read_tensors, with_sequences
     from wsec.driver import load_plan
     from wsec.runtime.programs.trace import trace_events
+    from wsec.runtime.trace_events import write_trace
 
     loaded = load_plan(plan)
     given = None if inputs is None else with_sequences(read_tensors(inputs), loaded.record.inputs)
     with show_status("simulating the plan"):
         result = loaded.simulate(given, samples=samples, seed=seed, max_cycles=max_cycles, threads=threads)
     if trace is not None:
-        _write_trace(trace, trace_events(result))
+        write_trace(trace, trace_events(result))
     estimate = loaded.estimate()
     if as_json:
         write_json(_as_json(plan, result, estimate))
@@ -123,20 +121,6 @@ def _as_json(plan: str, result: PlanSimulation, estimate: Estimate) -> dict[str,
         "phases": [asdict(phase) for phase in result.phases],
         "comparisons": [{**asdict(each), "equal": each.equal} for each in result.comparisons],
     }
-
-
-def _write_trace(path: Path, trace: dict[str, Any]) -> None:
-    try:
-        path.write_text(json.dumps(trace) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise WsecError(
-            code="WSEC584",
-            what="the trace cannot be written",
-            where=str(path),
-            expected="a file that can be written, in a folder that exists",
-            found=error.strerror or str(error),
-            hint="choose another place with --trace",
-        ) from error
 
 
 def _write(result: PlanSimulation, estimate: Estimate, trace: Path | None) -> None:
