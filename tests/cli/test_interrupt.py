@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MESSAGE = "interrupted: keeping the best plan so far; Ctrl-C again leaves at once\n"
+_PATIENCE_SECONDS = 300  # a test that waits for ever says nothing
 _HANGING = """
 import sys, time
 import wsec.compiler.placement
@@ -37,6 +38,14 @@ def hang(*arguments):
 wsec.compiler.placement.place = hang
 main()
 """
+
+
+@pytest.fixture(autouse=True)
+def _heard() -> Iterator[None]:
+    """Tests that run in the background may have been told to ignore Ctrl-C, and what they start would be so too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_the_first_interrupt_in_placement_only_asks_to_stop(capfd: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +120,7 @@ def test_one_interrupt_keeps_a_legal_plan(tmp_path: Path) -> None:
     with _started(["-m", "wsec"], tmp_path, *arguments) as process:
         _wait_for(process, "placement: ")
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate()
+        stdout, stderr = process.communicate(timeout=_PATIENCE_SECONDS)
     summary = json.loads(stdout)
     assert process.returncode == 0, stderr
     assert _MESSAGE in stderr
@@ -126,7 +135,7 @@ def test_two_interrupts_leave_at_once_with_nothing_written(tmp_path: Path, small
         process.send_signal(signal.SIGINT)
         _wait_for(process, "interrupted: keeping")
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate()
+        stdout, stderr = process.communicate(timeout=_PATIENCE_SECONDS)
     assert (process.returncode, stdout, stderr) == (130, "", "interrupted: nothing was written\n")
     assert list(tmp_path.iterdir()) == []
 
@@ -139,7 +148,7 @@ def test_a_request_to_terminate_leaves_an_older_plan(tmp_path: Path, small_model
     with _started(["-c", _HANGING], tmp_path, str(small_model), "--target", "mesh16") as process:
         _wait_for(process, "placing")
         process.terminate()
-        stdout, stderr = process.communicate()
+        stdout, stderr = process.communicate(timeout=_PATIENCE_SECONDS)
     assert (process.returncode, stdout, stderr) == (130, "", "interrupted: nothing was written\n")
     assert [path.name for path in tmp_path.iterdir()] == ["small.plan"]
     assert older.read_text() == "older"
