@@ -1,4 +1,4 @@
-"""The plan: everything the compiler decided, as frozen records that become plan.json (format 3).
+"""The plan: everything the compiler decided, as frozen records that become plan.json (format 4).
 
 A plan is a folder: `plan.json`, the lowered `model.onnx` and the `original.onnx` it came from. Records hold plain
 values only, so msgspec reads, checks and writes them, and their JSON Schema is published in docs/.
@@ -17,13 +17,16 @@ from wsec.compiler.target import Target
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PLAN_FORMAT = 3
+PLAN_FORMAT = 4
 HOST = (
     "host"  # source and target of links from and to what is not on the wafer: inputs, outputs, host operators
 )
 TEXT = "string"  # element type of text, which numpy has no one word for
 
+REPLICAS = "replicas"  # axis of a mesh whose cores all compute the same; in a split, how many do
 FabricDepth = Literal["lanes", "full"]
+WaferMode = Literal["pipelined", "sequential", "streaming"]
+Objective = Literal["throughput", "latency"]
 
 Slots = Annotated[int, msgspec.Meta(ge=1)]
 CollectiveAlgorithm = Literal["star", "chain", "tree", "two_phase", "two_level", "ring"]
@@ -90,12 +93,21 @@ class KernelInput:
 
 @dataclass(frozen=True, slots=True)
 class KernelOutput:
-    """A tensor that a kernel produces, how it then lies on the kernel's mesh, and how many samples are held there."""
+    """A tensor that a kernel produces.
+
+    Attributes:
+        tensor: Name of the tensor in the lowered model.
+        dtype: Element type in numpy's words.
+        sharding: How it lies on the kernel's mesh.
+        slots: How many samples are held there.
+        everywhere: Whether all-reduces bring it to all cores along its root axes, which combined it at the root.
+    """
 
     tensor: str
     dtype: str
     sharding: Sharding
     slots: Slots = 2
+    everywhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +177,13 @@ class Collective:
     """How partial results or statistics are combined along one axis of a kernel's mesh; docs/fabric.md has the orders.
 
     Attributes:
-        kind: `reduce` leaves the result at index 0; `all_reduce` broadcasts it from there.
+        kind: `reduce` leaves the result at the root; `all_reduce` broadcasts it from there.
         axis: Name of the mesh axis.
         algorithm: Which cores add to which: `star`, `chain`, `tree`, `two_phase`, `two_level` or `ring`; one for each axis.
         group: Cores of a group, for `two_phase` and `two_level`; else 0.
         words: Words of a core that take part, each time.
         times: How often for one sample.
+        root: Which core has the result first: the one at index 0, or the one in the middle, towards which both sides send.
     """
 
     kind: Literal["reduce", "all_reduce"]
@@ -179,6 +192,7 @@ class Collective:
     group: int
     words: int
     times: int = 1
+    root: Literal["first", "middle"] = "first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,10 +450,20 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Wafer:
-    """One wafer and its phases in order; with others in a plan, what placement found on this one."""
+    """One wafer.
+
+    Attributes:
+        phases: In order.
+        placement: With other wafers in a plan, what placement found on this one.
+        mode: `pipelined`: all kernels work at once, each on another sample. `sequential`: phases take turns on a sample, and the
+            weights of all stay in place. `streaming`: phases take turns on a batch, and weights come in for each (docs/modes.md).
+        overlapped: Of a wafer that streams, whether the weights of a phase come in while the one before works.
+    """
 
     phases: tuple[Phase, ...]
     placement: PlacementSummary | None = None
+    mode: WaferMode = "pipelined"
+    overlapped: bool = False
 
     def kernels(self) -> Iterator[Kernel]:
         """Every kernel, by phase."""
@@ -501,6 +525,25 @@ class PlacementConstraint:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another way to execute the model that the compiler weighed.
+
+    Attributes:
+        mode: Of all wafers.
+        wafers: How many.
+        interval: Cycles between two samples, by the measure that the choice was made by; None where it does not fit.
+        latency: Cycles of one sample, likewise.
+        reason: What that measure is, or why it does not fit.
+    """
+
+    mode: WaferMode
+    wafers: int
+    interval: int | None
+    latency: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The whole plan of a model on a target.
 
@@ -523,6 +566,7 @@ class Plan:
         samples_per_phase: Samples of which each phase makes its part before the next begins; 1 where there is one phase.
         fabric: How far words are followed: `full`, from core to core, by circuits; `lanes`, between the rectangles of kernels
             alone. What kernels then do to collect, spread and sort them is neither routed nor counted.
+        alternatives: What the modes that were not taken would have cost, where the compiler chose one.
     """
 
     format: int
@@ -542,6 +586,7 @@ class Plan:
     constraints: tuple[PlacementConstraint, ...] = ()
     samples_per_phase: Slots = 1
     fabric: FabricDepth = "full"
+    alternatives: tuple[Alternative, ...] = ()
 
     def kernels(self) -> Iterator[Kernel]:
         """Every kernel, by wafer and phase."""

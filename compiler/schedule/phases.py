@@ -66,7 +66,7 @@ def _joined(decisions: tuple[Decision, ...], bound: int, target: Target, samples
     summary = summary_of_parts(
         decisions, interval + math.ceil(loads / samples), bound + math.ceil(least_load / samples)
     )
-    return WaferPlans((Wafer(phases),), decisions, summary)
+    return WaferPlans((Wafer(phases, mode="streaming"),), decisions, summary)
 
 
 def _summaries(decisions: Sequence[Decision], phases: Sequence[Phase], target: Target) -> list[PhaseSummary]:

@@ -13,7 +13,7 @@ CASES = (
     Case(
         "format",
         lambda plan: replace(plan, format=7),
-        ("WSEC541 format: the format is known; expected 3, found 7",),
+        ("WSEC541 format: the format is known; expected 4, found 7",),
     ),
     Case(
         "region wider than the wafer",

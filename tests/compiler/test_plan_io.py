@@ -77,7 +77,7 @@ def test_the_same_plan_gives_the_same_bytes(folder: Path) -> None:
         assert (folder / name).read_bytes() == (Path("again.plan") / name).read_bytes()
     text = (folder / "plan.json").read_text()
     assert text.endswith("}\n")
-    assert '\n "format": 3,\n "host_operators": [],\n' in text
+    assert '\n "format": 4,\n "host_operators": [],\n' in text
 
 
 def test_keys_are_sorted() -> None:
@@ -254,18 +254,18 @@ def test_a_truncated_plan_is_said(folder: Path) -> None:
 def test_a_plan_with_bytes_that_are_no_text_is_said() -> None:
     """WSEC503, wherever in the file they are."""
     with pytest.raises(WsecError, match=r"^error\[WSEC503\]: the plan is not valid JSON"):
-        decode_plan(b'{"format": 3, "model": "\xe9\x28"}')
+        decode_plan(b'{"format": 4, "model": "\xe9\x28"}')
 
 
 @pytest.mark.parametrize(
-    ("number", "hint"), [(4, "a newer wsec wrote it: update wsec"), (1, "an older wsec wrote it")]
+    ("number", "hint"), [(5, "a newer wsec wrote it: update wsec"), (1, "an older wsec wrote it")]
 )
 def test_another_format_is_said(number: int, hint: str) -> None:
     """WSEC504 comes before the schema: the rest of another format may be anything."""
     assert message(lambda: decode_plan(b'{"format": %d}' % number)) == (
         "error[WSEC504]: the plan has another format than this version of wsec reads\n"
         "  where:    plan.json\n"
-        "  expected: format 3\n"
+        "  expected: format 4\n"
         f"  found:    format {number}\n"
         f"  try:      {hint}, or compile the model again with this one"
     )
