@@ -65,7 +65,7 @@ def _phase_spans(process: str, phase: Phase, timing: Timing, starts: Sequence[in
     for kernel in phase.kernels:
         cycles = kernel.cycles
         for number, at in enumerate(starts):
-            arguments = {
+            arguments: dict[str, int | str] = {
                 "sample": number,
                 "kind": kernel.kind,
                 "compute": cycles.compute,

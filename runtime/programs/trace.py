@@ -54,7 +54,7 @@ def _kernel_spans(kernel: KernelResult, process: str, start: int) -> Iterator[Sp
         for name, begin, end in steps:
             if end > begin >= 0:
                 track = f"{kernel.name}: {name}"
-                arguments = {"sample": number, "kind": kernel.kind}
+                arguments: dict[str, int | str] = {"sample": number, "kind": kernel.kind}
                 yield Span(process, track, name, "kernel", start + begin, start + end, arguments)
 
 
