@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from measured_cycles import BadTable, Measurement, read_measurements
+from measured_cycles import Measurement, read_measurements
+from wsec.compiler.cost.programs import overheads_of
+from wsec.compiler.errors import WsecError
 from wsec.compiler.target import Overheads, Target, load_target
 
 if TYPE_CHECKING:
@@ -25,17 +27,20 @@ if TYPE_CHECKING:
 CORE = ("issue_cycles", "loop_cycles", "wide_step_cycles")
 """Values of the table `[core]` that are fitted; the others are in `[overheads]`."""
 
-NOT_FITTED = ("plain_lanes", "layer_issue_cycles")
-"""Overheads that are known of wse3 without a fit."""
+INFERRED = ("plain_lanes",)
+"""Overheads that no fit gives: of 1, 2 and 4 lanes the one with which the others fit measurements."""
 
 FITTED: dict[str, tuple[str, ...]] = {
     "wse3": (
         *CORE,
-        *(field.name for field in dataclasses.fields(Overheads) if field.name not in NOT_FITTED),
+        *(field.name for field in dataclasses.fields(Overheads) if field.name not in INFERRED),
     ),
-    "wse2": ("layer_issue_cycles", "step_cycles"),
+    "wse2": ("step_cycles",),
 }
 """By target, the values that were fitted on its own measurements; wse2 takes the others from wse3."""
+
+CONSTANTS = (*FITTED["wse3"], *INFERRED)
+"""All values of target files that were taken from measurements of whole programs, on whichever machine."""
 
 UNSEEN = ("wse3_prefill_layer.csv",)
 """Tables of which no row is fitted."""
@@ -51,14 +56,14 @@ def fitted(target: Target, names: Sequence[str], rows: Sequence[Measurement]) ->
         base = _relative(target, rows)
         slopes = np.stack(
             [
-                _relative(_with(target, {name: 1 + value}), rows) - base
+                _relative(with_values(target, {name: 1 + value}), rows) - base
                 for name, value in zip(names, start, strict=True)
             ],
             axis=1,
         )
         change, *_ = np.linalg.lstsq(slopes, 1 - base, rcond=None)
         values = np.maximum(start + change, 1e-3)
-        target = _with(target, {name: float(value) for name, value in zip(names, values, strict=True)})
+        target = with_values(target, {name: float(value) for name, value in zip(names, values, strict=True)})
     return target
 
 
@@ -82,23 +87,18 @@ def _relative(target: Target, rows: Sequence[Measurement]) -> np.ndarray[tuple[i
 
 def value_of(target: Target, name: str) -> float:
     """A fitted value of a target."""
-    value: float = getattr(target.core if name in CORE else _overheads(target), name)
+    value: float = getattr(target.core if name in CORE else overheads_of(target), name)
     return value
 
 
-def _overheads(target: Target) -> Overheads:
-    if target.overheads is None:
-        raise BadTable(f"target {target.name} has no table [overheads] to start from")
-    return target.overheads
-
-
-def _with(target: Target, values: dict[str, float]) -> Target:
+def with_values(target: Target, values: dict[str, float]) -> Target:
+    """The target with other values of what is fitted."""
     core: dict[str, Any] = {name: value for name, value in values.items() if name in CORE}
     others = {name: value for name, value in values.items() if name not in CORE}
     return dataclasses.replace(
         target,
         core=dataclasses.replace(target.core, **core),
-        overheads=dataclasses.replace(_overheads(target), **others),
+        overheads=dataclasses.replace(overheads_of(target), **others),
     )
 
 
@@ -111,8 +111,8 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         measurements = read_measurements(arguments.data)
-    except (BadTable, OSError) as error:
-        parser.exit(2, f"error: {error}\n")
+    except WsecError as error:
+        parser.exit(2, f"{error}\n")
     for name, overheads in FITTED.items():
         rows = [row for row in measurements if row.target == name and row.file not in UNSEEN]
         model = fitted(load_target(name), overheads, rows)

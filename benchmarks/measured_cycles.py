@@ -18,6 +18,7 @@ from wsec.compiler.cost.programs import (
     prefill_layer_cycles,
     summa_cycles,
 )
+from wsec.compiler.errors import WsecError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,10 +36,19 @@ MODELS: dict[str, tuple[int, int]] = {
 
 CONTEXT = 4096
 SHORT_CONTEXT = 2048
+_MOST = 1e15
 
 
-class BadTable(ValueError):  # noqa: N818 - what is wrong with a file, for its reader
-    """Says which file and line cannot be used, and why."""
+def bad_table(where: str, expected: str, found: str) -> WsecError:
+    """WSEC598: which file and line cannot be used, and why."""
+    return WsecError(
+        code="WSEC598",
+        what="a table of measured cycles cannot be used",
+        where=where,
+        expected=expected,
+        found=found,
+        hint="benchmarks/data has tables of every kind, and its README says what their columns mean",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,26 +117,28 @@ def read_measurements(folder: Path) -> tuple[Measurement, ...]:
     """Every measured cell of the files of `TABLES` that `folder` has.
 
     Raises:
-        BadTable: The folder has none of them, or one lacks a column or holds something else than numbers.
+        WsecError: WSEC598 the folder has none of them, or one lacks a column, has no rows or holds something else than numbers.
     """
     found = [name for name in TABLES if (folder / name).is_file()]
     if not found:
-        raise BadTable(f"{folder}: none of {', '.join(TABLES)}")
+        raise bad_table(str(folder), f"a folder with one of {', '.join(TABLES)}", "none of them")
     return tuple(measurement for name in found for measurement in _read(folder / name))
+
+
+def missing_tables(folder: Path) -> tuple[str, ...]:
+    """The files of `TABLES` that `folder` does not have."""
+    return tuple(name for name in TABLES if not (folder / name).is_file())
 
 
 def _read(path: Path) -> list[Measurement]:
     target, predictors = TABLES[path.name]
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadTable(f"{path}: not a CSV file: {error}") from error
+    columns, lines = _lines(path)
+    for column, _, _ in predictors:
+        if column not in columns:
+            raise bad_table(str(path), f"a column {column}", f"columns {', '.join(columns) or 'none'}")
     measurements = []
     for index, line in enumerate(lines):
         for column, needed, predict in predictors:
-            if column not in line:
-                raise BadTable(f"{path}: no column {column}; it has {', '.join(map(str, line))}")
             if not (line[column] or "").strip():
                 continue
             where = f"{path}, data row {index}"
@@ -137,7 +149,29 @@ def _read(path: Path) -> list[Measurement]:
             measurements.append(
                 Measurement(path.name, index, column, target, *sizes, cycles, _bound(predict, row))
             )
+    if not measurements:
+        raise bad_table(
+            str(path), "at least one row with a measured cell", f"{len(lines)} rows, none with one"
+        )
     return measurements
+
+
+def _lines(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """The columns of a table and its rows."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            lines = list(reader)
+            columns = list(reader.fieldnames or ())
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise bad_table(str(path), "a CSV file", str(error)) from error
+    except OSError as error:
+        raise bad_table(str(path), "a file that can be read", error.strerror or str(error)) from error
+    for index, line in enumerate(lines):
+        if None in line:
+            more = len(columns) + len(line[None])  # type: ignore[call-overload]
+            raise bad_table(f"{path}, data row {index}", f"{len(columns)} cells", f"{more}")
+    return columns, lines
 
 
 def _bound(predict: Callable[[Row, Target], float], row: Row) -> Callable[[Target], float]:
@@ -151,7 +185,10 @@ def _cell(line: Mapping[str, str], name: str, where: str) -> str:
     model = line.get("model") or ""
     sizes = MODELS.get(model.removesuffix("-2K"))
     if name == "grid_side" or sizes is None or name == "tile_side":
-        raise BadTable(f"{where}: no {name}, and the model is none of {', '.join(MODELS)}")
+        expected = f"a cell {name}"
+        if name not in {"grid_side", "tile_side"}:
+            expected += f", or a model of {', '.join(MODELS)}"
+        raise bad_table(where, expected, f"none, and the model {model!r}" if model else "none")
     side = _whole(line.get("grid_side") or "", "grid_side", where)
     context = SHORT_CONTEXT if model.endswith("-2K") else CONTEXT
     size = {"hidden_per_core": sizes[0], "ffn_per_core": sizes[1]}.get(name, context)
@@ -161,7 +198,7 @@ def _cell(line: Mapping[str, str], name: str, where: str) -> str:
 def _whole(text: str, name: str, where: str) -> int:
     value = _number(text, name, where)
     if value != int(value):
-        raise BadTable(f"{where}: {name} is {text}, a whole number is needed")
+        raise bad_table(where, f"a whole number for {name}", repr(text))
     return int(value)
 
 
@@ -170,6 +207,6 @@ def _number(text: str, name: str, where: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < 1e15:
-        raise BadTable(f"{where}: {name} is {text!r}, a number above 0 is needed")
+    if not 0 < value < _MOST:
+        raise bad_table(where, f"a number above 0 for {name}", repr(text))
     return value

@@ -202,7 +202,6 @@ class Overheads:
         library_step_cycles: The same by a library of collectives.
         library_reduce_cycles: A reduction and a broadcast of that library, their start and end.
         chain_step_cycles: One core of a chain that adds in a scalar loop.
-        layer_issue_cycles: A vector instruction of a decoder layer; as any other where it is absent.
     """
 
     plain_lanes: PositiveNumber
@@ -213,7 +212,6 @@ class Overheads:
     library_step_cycles: PositiveNumber
     library_reduce_cycles: PositiveNumber
     chain_step_cycles: PositiveNumber
-    layer_issue_cycles: PositiveNumber | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,10 +172,12 @@ def decode_layer_cycles(cores: int, hidden: int, context: int, feed_forward: int
         (feed_forward, hidden),  # down
     ]
     elements = dataclasses.replace(HALVES, lanes=cost.plain_lanes)
-    issue = cost.layer_issue_cycles or target.core.issue_cycles
     return (
         sum(all_reduce_cycles(count, cores, target) for count in sums)
-        + sum(vectors * (issue + _vector(length, elements, target)) for vectors, length in products)
+        + sum(
+            vectors * (target.core.issue_cycles + _vector(length, elements, target))
+            for vectors, length in products
+        )
         + _LAYER_OPERATORS * cost.step_cycles
     )
 
