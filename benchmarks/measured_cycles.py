@@ -169,7 +169,7 @@ def _lines(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         raise bad_table(str(path), "a file that can be read", error.strerror or str(error)) from error
     for index, line in enumerate(lines):
         if None in line:
-            more = len(columns) + len(line[None])  # type: ignore[call-overload]
+            more = len(columns) + len(line[None])
             raise bad_table(f"{path}, data row {index}", f"{len(columns)} cells", f"{more}")
     return columns, lines
 
