@@ -76,8 +76,8 @@ def _mxfp4(blocks: NDArray[np.float32], largest: NDArray[np.float32]) -> tuple[N
 
 def pack_nibbles(codes: NDArray[Any]) -> NDArray[np.uint8]:
     """Pairs of the last axis in one byte, the first in the low half."""
-    low, high = codes[..., 0::2].astype(np.uint8) & 15, codes[..., 1::2].astype(np.uint8) & 15
-    packed: NDArray[np.uint8] = low | (high << 4)
+    nibbles = codes.astype(np.uint8) & 15
+    packed: NDArray[np.uint8] = np.bitwise_or(nibbles[..., 0::2], nibbles[..., 1::2] << 4)
     return packed
 
 

@@ -201,7 +201,7 @@ def _product_of_blocks(drawing: Drawing, name: str, x: str, outputs: int, inputs
     export, maker = drawing.export, drawing.maker
     if export.precision not in INTEGER_BITS:
         raise ValueError(f"MatMulNBits takes integers, not {export.precision}")
-    _require_blocks(name, inputs)
+    require_blocks(name, inputs)
     bits, count = INTEGER_BITS[export.precision], inputs // BLOCK
 
     def codes() -> bytes:
@@ -222,7 +222,7 @@ def _product_of_blocks(drawing: Drawing, name: str, x: str, outputs: int, inputs
 def dequantized(drawing: Drawing, name: str, outputs: int, inputs: int, precision: str = "") -> str:
     """The weight `name` [inputs, outputs] behind a DequantizeLinear with blocks along the inputs."""
     export, maker, precision = drawing.export, drawing.maker, precision or drawing.export.precision
-    _require_blocks(name, inputs)
+    require_blocks(name, inputs)
 
     def codes() -> bytes:
         stored = blocks_of(drawing, name, outputs, inputs, precision).codes.T
@@ -241,6 +241,7 @@ def dequantized(drawing: Drawing, name: str, outputs: int, inputs: int, precisio
     return maker.apply(f"/{name}", "DequantizeLinear", stored, scale, **attributes)
 
 
-def _require_blocks(name: str, inputs: int) -> None:
+def require_blocks(name: str, inputs: int) -> None:
+    """Refuses a weight whose inputs are not in whole blocks."""
     if inputs % BLOCK:
         raise ValueError(f"{name}: {inputs} inputs are not in whole blocks of {BLOCK}")

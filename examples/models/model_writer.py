@@ -29,7 +29,7 @@ WEIGHTS = ("seeded", "none")
 
 _ALIGNMENT = 4096  # of a tensor in a file of external data, so that it can be mapped into memory
 _INLINE_BYTES = 1 << 30  # a protobuf holds 2 GiB; larger models keep their weights in a file beside
-_IR_VERSION = 11
+_IR_VERSIONS = {23: 11, 24: 12}  # the first that has the element types of an opset
 _BITS: dict[int, int] = {TensorProto.INT4: 4, TensorProto.UINT4: 4, TensorProto.FLOAT4E2M1: 4}
 
 
@@ -145,7 +145,7 @@ def finish_model(
     domains = {node.domain for node in maker.graph.node}
     imports = [helper.make_opsetid("", opset)]
     imports += [helper.make_opsetid(domain, 1) for domain in sorted(domains - {""})]
-    options: dict[str, Any] = {"ir_version": _IR_VERSION, "producer_name": "wsec examples"}
+    options: dict[str, Any] = {"ir_version": _IR_VERSIONS[opset], "producer_name": "wsec examples"}
     return helper.make_model(maker.graph, opset_imports=imports, **options)
 
 
