@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 OPSET = 23
-_TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32}
+_TYPES = {
+    "float32": TensorProto.FLOAT,
+    "int32": TensorProto.INT32,
+    "int64": TensorProto.INT64,
+    "bool": TensorProto.BOOL,
+}
 
 Shape = tuple[int, ...]
 
@@ -35,7 +40,8 @@ class Configuration:
         inputs: Shapes of the model's inputs, which are float32 but for those in `rows`.
         weights: Shapes of constants, normally distributed.
         constants: Other constants.
-        rows: Inputs that are whole numbers from 0 to below so many.
+        rows: Inputs that are whole numbers from 0 to below so many, int32 but for those in `types`.
+        types: Element types of these.
         collective: How partial results are combined, as of `wsec compile --collective`.
     """
 
@@ -46,6 +52,7 @@ class Configuration:
     weights: Mapping[str, Shape] = field(default_factory=dict)
     constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
     collective: str = "auto"
 
     def model(self) -> onnx.ModelProto:
@@ -56,7 +63,7 @@ class Configuration:
         ]
         weights += [numpy_helper.from_array(value, name) for name, value in self.constants.items()]
         inputs = [
-            helper.make_tensor_value_info(name, _TYPES["int32" if name in self.rows else "float32"], shape)
+            helper.make_tensor_value_info(name, _TYPES[self._type(name)], shape)
             for name, shape in self.inputs.items()
         ]
         outputs = [helper.make_empty_tensor_value_info(self.nodes[-1].output[0])]
@@ -66,11 +73,14 @@ class Configuration:
     def samples(self) -> dict[str, NDArray[Any]]:
         """Inputs, seeded by their place."""
         return {
-            name: np.random.default_rng(place).integers(0, self.rows[name], shape).astype(np.int32)
+            name: np.random.default_rng(place).integers(0, self.rows[name], shape).astype(self._type(name))
             if name in self.rows
             else _normal(100 + place, shape)
             for place, (name, shape) in enumerate(self.inputs.items())
         }
+
+    def _type(self, name: str) -> str:
+        return self.types.get(name, "int32" if name in self.rows else "float32")
 
 
 def _normal(seed: int, shape: Shape) -> NDArray[np.float32]:
@@ -269,6 +279,10 @@ ELEMENTWISE = (
 
 MOVEMENT = (
     _one("embedding", (6, 6), _node("Gather", "w,i"), {"i": (9,)}, {"w": (100, 16)}, rows={"i": 100}),
+    _one("embedding, int64 indices", (6, 6), _node("Gather", "w,i"), {"i": (2, 7)}, {"w": (60, 12)}, rows={"i": 60}, types={"i": "int64"}),
+    _one("choice by bools", (5, 5), _node("Where", "c,x,z"), {"c": (9, 11), "x": (9, 11), "z": (1, 11)}, rows={"c": 2}, types={"c": "bool"}),
+    _one("comparison to bools", (5, 5), _node("Greater", "x,z"), {"x": (9, 11), "z": (9, 1)}),
+    _one("sum of int64", (4, 4), _node("Add", "i,j"), {"i": (7, 9), "j": (9,)}, rows={"i": 2**23, "j": 2**23}, types={"i": "int64", "j": "int64"}),
     _one("gather of columns", (5, 4), _node("Gather", "x,i", axis=1), {"x": (6, 30), "i": (2, 5)}, rows={"i": 30}),
     _one("transpose", (5, 4), _node("Transpose", "x", perm=[2, 0, 1]), {"x": (5, 12, 7)}),
     _one("slice backwards", (4, 5), _node("Slice", "x,from,to,axes,steps"), {"x": (12, 25)}, constants={"from": _integers(-1, 1), "to": _integers(-13, 25), "axes": _integers(0, 1), "steps": _integers(-1, 3)}),

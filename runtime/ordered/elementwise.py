@@ -32,6 +32,9 @@ _ROOT_HALF, _ROOT_TWO_OVER_PI, _CUBIC = (
 )
 
 
+WHOLE_TYPES: Final = frozenset({"int32", "int64"})
+_EXACT: Final = 2**24
+
 WHOLE: Final = frozenset(
     {
         "Abs", "Add", "Cast", "Clip", "Equal", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Max", "Min",
@@ -60,7 +63,7 @@ def apply_step_in_order(step: ChainStep, operands: Sequence[Array | None]) -> Ar
     """The output of one step; truth values are 1 and 0 on the way.
 
     Raises:
-        WsecError: WSEC596 the operator has no formula.
+        WsecError: WSEC596 the operator has no formula, or a whole number is beyond 2^24.
     """
     if step.operator == "Clip":
         given = _clip_operands(operands, step.attributes)
@@ -73,25 +76,36 @@ def apply_step_in_order(step: ChainStep, operands: Sequence[Array | None]) -> Ar
     function = FORMULAS.get(step.operator)
     if function is None:
         raise not_simulated(f"step {step.output} of a chain", f"operator {step.operator}")
-    return function(floats, step.attributes).astype(element_type(step.dtype), copy=False)
+    result = function(floats, step.attributes)
+    _check_exact(step, result)
+    return result.astype(element_type(step.dtype), copy=False)
 
 
 def _check_types(step: ChainStep, operands: Sequence[Array]) -> None:
     """Every word of memory holds a number of single precision."""
     types = {*(operand.dtype.name for operand in operands), step.dtype}
-    if types - {"float32", "int32", "bool"}:
+    if types - {"float32", "bool"} - WHOLE_TYPES:
         raise not_simulated(
             f"step {step.output} of a chain", f"{step.operator} of {', '.join(sorted(types))}"
         )
-    if "int32" in types and step.operator not in WHOLE:
-        raise not_simulated(f"step {step.output} of a chain", f"{step.operator} of int32")
+    whole = types & WHOLE_TYPES
+    if whole and step.operator not in WHOLE:
+        raise not_simulated(
+            f"step {step.output} of a chain", f"{step.operator} of {', '.join(sorted(whole))}"
+        )
+
+
+def _check_exact(step: ChainStep, result: Array) -> None:
+    """Whole numbers that a float does not hold would silently become others."""
+    if step.dtype in WHOLE_TYPES and result.size and (abs(result) > _EXACT).any():
+        raise not_simulated(f"step {step.output} of a chain", f"whole numbers beyond {_EXACT:,}")
 
 
 def _cast(x: Array, dtype: str) -> Array:
     if dtype == "bool":
         result: Array = x != 0
         return result
-    if dtype == "int32":
+    if dtype in WHOLE_TYPES:
         x = np.floor(maximum(x, _ZERO)) - np.floor(maximum(-x, _ZERO))
     return x.astype(element_type(dtype), copy=False)
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     Words = NDArray[np.float32]
 
-WORD_TYPES = ("float32", "int32")
-"""Element types that travel as one word, in numpy's words."""
+WORD_TYPES = ("float32", "int32", "int64", "bool")
+"""Element types that can be simulated, in numpy's words: every element is one word, a float of the same value."""
 
 _EXACT = 2**24
 
@@ -160,7 +160,7 @@ def _check(kernel: Kernel) -> None:
             raise not_simulated(
                 f"kernel {kernel.name}, tensor {tensor}",
                 f"element type {dtype}",
-                "words of the simulator are float32 or int32: convert the model",
+                f"words of the simulator are {', '.join(WORD_TYPES)}: convert the model",
             )
 
 
@@ -183,12 +183,17 @@ def as_words(tensor: Array, name: str) -> Words:
     """A tensor as words in core memory, flat.
 
     Raises:
-        WsecError: WSEC596 its type has no 32 bits, or a whole number is not exact as a float.
+        WsecError: WSEC596 its type has no words, or a whole number is not exact as a float.
     """
     if tensor.dtype.name not in WORD_TYPES:
         raise not_simulated(f"tensor {name}", f"element type {tensor.dtype}")
-    if tensor.dtype.kind == "i" and tensor.size and int(np.abs(tensor.astype(np.int64)).max()) > _EXACT:
-        raise not_simulated(f"tensor {name}", f"whole numbers beyond {_EXACT:,}")
+    if tensor.dtype.kind == "i":
+        beyond = tensor[(tensor > _EXACT) | (tensor < -_EXACT)]
+        if beyond.size:
+            found = f"{int(beyond.flat[0]):,}, beyond {_EXACT:,}; {beyond.size:,} of such numbers"
+            raise not_simulated(
+                f"tensor {name}", found, "whole numbers of the simulator lie in floats of 32 bits"
+            )
     return tensor.astype(np.float32).reshape(-1)
 
 

@@ -18,6 +18,7 @@ from wsec.compiler.errors import WsecError
 from wsec.compiler.plan import Phase, Plan, Wafer
 from wsec.compiler.plan_io import LoadedPlan
 from wsec.driver import Options, compile_model
+from wsec.runtime.programs.phase import as_words
 from wsec.runtime.programs.simulate import simulate_plan
 from wsec.runtime.programs.trace import trace_events
 
@@ -49,6 +50,10 @@ _CHOSEN = (
     "attention of one query, ragged keys",
     "sum of two, broadcast",
     "embedding",
+    "embedding, int64 indices",
+    "sum of int64",
+    "choice by bools",
+    "comparison to bools",
     "transpose",
     "concat",
 )
@@ -144,6 +149,25 @@ def test_times_of_kernels_are_in_order(two_layers: LoadedPlan) -> None:
         assert 0 < times.arrived[1] <= times.exchanged[1] < times.computed[1] < times.sent[1] <= result.cycles
     assert second.samples[0].arrived[1] > first.samples[0].computed[0]
     assert sum(each.words for each in result.phases[0].links) >= 4 * 48 + 4 * 64 + 4 * 10
+
+
+def test_whole_numbers_that_no_float_holds_are_refused(tmp_path: Path) -> None:
+    """They would become others on the way: the tensor and the number are named, be they given or computed."""
+    (sums,) = (each for each in CONFIGURATIONS if each.name == "sum of int64")
+    onnx.save(sums.model(), tmp_path / "model.onnx")
+    options = Options(target="wse2", region=sums.region, effort=0.0, fabric="full")
+    plan = compile_model(tmp_path / "model.onnx", options)
+    inputs = sums.samples()
+    inputs["i"][1, 2], inputs["j"][2] = -(2**63), 0
+    with pytest.raises(WsecError) as caught:
+        plan.simulate(inputs)
+    assert (caught.value.code, caught.value.where) == ("WSEC596", "step s0 of a chain")
+    inputs["i"][1, 2], inputs["j"][2] = 2**24, 0
+    assert plan.simulate(inputs).outputs["y"][1, 2] == 2**24
+    with pytest.raises(WsecError) as caught:
+        as_words(np.array([3, -(2**63)]), "i")
+    assert (caught.value.code, caught.value.where) == ("WSEC596", "tensor i")
+    assert caught.value.found == "-9,223,372,036,854,775,808, beyond 16,777,216; 1 of such numbers"
 
 
 def test_a_trace_has_a_line_for_each_step(two_layers: LoadedPlan) -> None:

@@ -37,10 +37,12 @@ def product(dtype: str = "float32", *extra: str, chain: tuple[ChainStep, ...] = 
     [
         (product("float32", "b_scale"), "quantised factors (b_scale)"),
         (product("int32"), "matmul of int32"),
+        (product("int64"), "matmul of int64"),
+        (product(chain=(ChainStep("Div", ("result", "result"), "y", "int64", {}),)), "Div of float32, int64"),
         (product(chain=(ChainStep("Mod", ("result", "result"), "y", "float32", {}),)), "operator Mod"),
         (product(chain=(ChainStep("Relu", ("result",), "y", "float16", {}),)), "Relu of float16, float32"),
     ],
-    ids=["quantised", "whole numbers", "operator", "narrow type"],
+    ids=["quantised", "whole numbers", "long whole numbers", "quotients of them", "operator", "narrow type"],
 )
 def test_programs_name_what_they_lack(kernel: Kernel, found: str) -> None:
     """The error says the kernel and what it has that no program has."""

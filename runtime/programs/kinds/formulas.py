@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     Attributes = Mapping[str, Argument]
     Formula = Callable[[Writer, Sequence[Value], Attributes], Value]
 
-_TYPES: Final = frozenset({"float32", "int32", "bool"})
+WHOLE_TYPES: Final = frozenset({"int32", "int64"})
+"""Types of whole numbers, which lie in memory as floats of the same value."""
+
+_TYPES: Final = frozenset({"float32", "bool"}) | WHOLE_TYPES
 _WHOLE: Final = frozenset(
     {
         "Abs", "Add", "Cast", "Clip", "Equal", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Max", "Min",
@@ -53,7 +56,7 @@ def write_step(
     given = {step.dtype, *(types[name] for name in step.inputs if name)}
     if step.operator not in FORMULAS:
         raise context.refuse(f"operator {step.operator}")
-    if given - _TYPES or ("int32" in given and step.operator not in _WHOLE):
+    if given - _TYPES or (given & WHOLE_TYPES and step.operator not in _WHOLE):
         raise context.refuse(f"{step.operator} of {', '.join(sorted(given))}")
     operands = [wires[name] for name in step.inputs if name]
     if step.operator == "Clip":
@@ -68,7 +71,7 @@ def write_step(
 def _cast(w: Writer, x: Value, source: str, target: str) -> Value:
     if target == "bool" and source != "bool":
         return _not(w, w.vector(Operation.EQUAL, x, w.constant(0)))
-    if target == "int32" and source == "float32":
+    if target in WHOLE_TYPES and source == "float32":
         above, below = _above(w, x), _above(w, w.vector(Operation.NEGATE, x))
         floors = (w.vector(Operation.FLOOR, part) for part in (above, below))
         return w.vector(Operation.SUBTRACT, *floors)

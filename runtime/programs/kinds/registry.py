@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from wsec.runtime.programs.context import Block
 from wsec.runtime.programs.kinds.attention import attention
-from wsec.runtime.programs.kinds.formulas import write_step
+from wsec.runtime.programs.kinds.formulas import WHOLE_TYPES, write_step
 from wsec.runtime.programs.kinds.movement import (
     concat,
     expand,
@@ -79,8 +79,8 @@ def _check_operands(context: KernelContext) -> None:
     for item in kernel.inputs:
         if item.role.endswith(("_scale", "_zero")):
             raise context.refuse(f"quantised factors ({item.role})")
-        if item.dtype == "int32" and item.role[:1] != "e" and kernel.kind not in _MOVING:
-            raise context.refuse(f"{kernel.kind} of int32")
+        if item.dtype in WHOLE_TYPES and item.role[:1] != "e" and kernel.kind not in _MOVING:
+            raise context.refuse(f"{kernel.kind} of {item.dtype}")
 
 
 COMPUTE: Final[dict[str, Compute]] = {
