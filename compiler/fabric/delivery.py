@@ -16,8 +16,10 @@ import numpy as np
 from wsec.compiler.cost.collectives import exchange
 from wsec.compiler.fabric.delivery_loops import (
     blocks_of_words,
+    count_pairs,
     gather_by_line,
     land,
+    most_landed,
     order_streams,
     reach,
     segment_words,
@@ -126,6 +128,12 @@ class _Streams:
     begins: Indices
     classes: dict[Side, Numbers]
 
+    def blocks(self, needs: dict[Side, SideNeeds]) -> Numbers:
+        """The block that each word belongs to; negative for words that no core needs."""
+        rows, columns = needs["rows"], needs["columns"]
+        classes = self.classes["rows"], self.classes["columns"]
+        return blocks_of_words(*classes, rows.owner, columns.owner, columns.blocks)
+
 
 def deliveries(
     produced: tuple[Sharding, Mesh] | None, gather: Fan | None, needed: tuple[Sharding, Mesh], spread: Fan
@@ -147,8 +155,9 @@ def deliveries(
     words = np.diff(streams.begins)
     if in_own_streams(streams.classes, streams.begins, needs, spread.lane):
         yield _direct(words, needed[0])
+    blocks = streams.blocks(needs)
     for final in OTHER:
-        landed = _land(streams, needs, spread.lane, lanes, final)
+        landed = _land(streams.begins, blocks, needs, _groups(spread.lane, lanes), final)
         yield from _dealt(streams, landed, needs, words, final)
 
 
@@ -163,8 +172,9 @@ def _from_host(needs: dict[Side, SideNeeds], needed: Sharding, lanes: int, sprea
     everything = _Streams(np.array([0, elements]), {side: needs[side].classes for side in OTHER})
     whole = np.zeros_like(spread.lane)
     yield _direct(group_needs(needs, spread.lane, lanes), needed)
+    blocks = everything.blocks(needs)
     for final in OTHER:
-        landed = _land(everything, needs, whole, 1, final)
+        landed = _land(everything.begins, blocks, needs, _groups(whole, 1), final)
         words = np.bincount(spread.lane.reshape(-1)[landed[landed >= 0]], minlength=lanes)
         yield from _dealt(everything, landed, needs, words, final)
 
@@ -201,18 +211,25 @@ def _holders(sharding: Sharding, mesh: Mesh) -> Numbers:
     return np.ascontiguousarray(np.broadcast_to(cores, shape)).reshape(-1)
 
 
-def _land(streams: _Streams, needs: dict[Side, SideNeeds], lane: Numbers, lanes: int, final: Side) -> Numbers:
-    """The core on which each word lands, in the order of the streams; negative for words that no core needs."""
+def _groups(lane: Numbers, lanes: int) -> tuple[Indices, Numbers]:
+    """The cores of each lane in row-major order: where they begin, [lanes + 1], and their numbers."""
     cores = np.argsort(lane.reshape(-1), kind="stable").astype(np.int32)
-    begins = np.searchsorted(lane.reshape(-1)[cores], np.arange(lanes + 1))
+    return np.searchsorted(lane.reshape(-1)[cores], np.arange(lanes + 1)), cores
+
+
+def _land(
+    begins: Indices,
+    words: Numbers,
+    needs: dict[Side, SideNeeds],
+    groups: tuple[Indices, Numbers],
+    final: Side,
+) -> Numbers:
+    """The core on which each word lands, in the order of the streams; negative for words that no core needs."""
     rows, columns = needs["rows"], needs["columns"]
-    words = blocks_of_words(
-        streams.classes["rows"], streams.classes["columns"], rows.owner, columns.owner, columns.blocks
-    )
     blocks = (rows.block[:, None] * columns.blocks + columns.block[None, :]).reshape(-1).astype(np.int32)
     row, column = np.divmod(np.arange(rows.blocks * columns.blocks), columns.blocks)
     lines = [column + rows.blocks, row] if final == "rows" else [row, column + rows.blocks]
-    return land(words, streams.begins, begins, cores, blocks, np.stack(lines))
+    return land(words, begins, *groups, blocks, np.stack(lines))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -258,7 +275,7 @@ def _dealt(
         late = _best_tiling(within, within_far, loads[within.side])
     elif not across_far:
         late = ()
-    dealt = int(np.bincount(landed[landed >= 0], minlength=width * needs["rows"].count).max())
+    dealt = most_landed(landed, width * needs["rows"].count)
     return [
         Delivery(
             direct=False,
@@ -287,16 +304,14 @@ class _Reach:
 def _farthest(moves: _Moves) -> _Reach:
     needs = moves.needs
     crossings = np.zeros(needs.count + 1, np.int64)
-    _, farthest = reach(moves.places, moves.classes, needs.starts, needs.lines, crossings)
+    farthest = reach(moves.places, moves.classes, needs.starts, needs.lines, crossings)
     return _Reach(farthest, np.cumsum(crossings))
 
 
 def _most_held(within: _Moves, across: _Moves) -> int:
     """Words at the fullest core when all lines have what they need, each where it landed across."""
     lines, count = across.needs, within.needs.count
-    here = across.places >= 0
-    keys = across.classes[here].astype(np.int64) * count + within.places[here]
-    held = np.bincount(keys, minlength=len(lines.owner) * count).reshape(-1, count)
+    held = count_pairs(across.places, across.classes, within.places, len(lines.owner), count)
     return int(gather_by_line(held, lines.line_starts, lines.line_classes).max())
 
 
@@ -343,7 +358,17 @@ def _sent(moves: _Moves, keys: Numbers, count: int, tiling: Tiling) -> Indices:
     offsets = np.array([each.offset for each in tiling])
     counts = np.zeros((len(tiling), count, moves.needs.count // int(segments.min()) + 2), np.int64)
     needs = moves.needs
-    segment_words(moves.places, keys, moves.classes, needs.starts, needs.lines, segments, offsets, counts)
+    segment_words(
+        moves.places,
+        keys,
+        moves.classes,
+        needs.starts,
+        needs.lines,
+        segments,
+        offsets,
+        needs.count,
+        counts,
+    )
     return counts
 
 

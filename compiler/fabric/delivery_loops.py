@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 NOWHERE = -1
 MOST_SHARES = 2  # times its share of a stream is what a core gets at most by one rule
 _FEW = 4  # members that are looked at one by one
-_WORDS, _SEEN, _CORES, _BEGIN = range(4)  # what is counted of blocks and lines while the words of a lane land
+_LISTS = 4  # times a core may be listed: for its block, two lines, and the words left
+# How the words of a block or line are dealt while those of a lane land: how many, to how many cores; the place of the next
+# word's core in the list and what is left of a division there; what each word adds to both.
+_WORDS, _CORES, _PLACE, _REST, _STEP, _PART = range(6)
+_KNOWN, _FIRST_SENDS, _SECOND_SENDS = 1, 2, 4  # of a place and a class: bits
+_MOST_KNOWN = 1 << 24  # places times classes that are kept
 
 
 @compiled
@@ -146,167 +151,151 @@ def land(
         block_lines: Of each block the line across and the line that it lies on, [2, blocks]; all lines have different numbers.
     """
     landed = np.full(len(word_blocks), NOWHERE, np.int32)
-    blocks = np.zeros((4, block_lines.shape[1]), np.int64)
-    lines = np.zeros((4, block_lines.max() + 1), np.int64)
+    count = block_lines.shape[1]
+    # The numbers of three deals of each block: its own, that of its line across, that of its line.
+    own = np.empty((3, count), np.int64)
+    own[0] = np.arange(count)
+    own[1:] = block_lines + count
+    deals = np.zeros((own.max() + 2, 6), np.int64)  # the last is that of the words left
+    dealt = np.empty(count, np.int64)  # by which of them the words of a block land
+    met = np.empty(count, np.int32)
+    listed = np.empty(_LISTS * (group_starts[1:] - group_starts[:-1]).max(), np.int32)
     for lane in range(len(streams) - 1):
         words = word_blocks[streams[lane] : streams[lane + 1]]
         group = group_cores[group_starts[lane] : group_starts[lane + 1]]
-        _count_cores(group, core_blocks, block_lines, blocks, lines)
-        stray = _count_words(words, len(group), block_lines, blocks, lines)
-        owned = _cores_of_blocks(group, core_blocks, blocks)
-        on_lines = _cores_of_lines(group, core_blocks, block_lines, lines)
-        strays = 0
+        for core in group:
+            for family in range(3):
+                deals[own[family, core_blocks[core]], _CORES] += 1
+        blocks, landing = _count_words(words, deals, met)
+        most = MOST_SHARES * -(-landing // max(len(group), 1))
+        _choose_deals(met[:blocks], most, own, deals, dealt)
+        _drop_overfull(met[:blocks], most, own, deals)
+        _list_cores(group, core_blocks, own, deals, listed)
+        for block in met[:blocks]:
+            deal = deals[dealt[block]]
+            deal[_STEP], deal[_PART] = deal[_CORES] // deal[_WORDS], deal[_CORES] % deal[_WORDS]
         for number in range(len(words)):
-            block = words[number]
-            if block < 0:
-                continue
-            line = _line(block, block_lines, lines, 2)
-            if blocks[_CORES, block] > 0:
-                core = owned[_turn(blocks, block)]
-            elif line >= 0:
-                core = on_lines[_turn(lines, line)]
-            else:
-                core = group[strays * len(group) // stray]
-                strays += 1
-            landed[streams[lane] + number] = core
-        _clear(words, group, core_blocks, block_lines, blocks, lines)
+            if words[number] >= 0:
+                landed[streams[lane] + number] = listed[_next_place(deals, dealt[words[number]])]
+        _clear(met[:blocks], group, core_blocks, own, deals)
     return landed
 
 
 @compiled
-def _turn(counts: Indices, key: int) -> int:
-    """Where the next word of a block or line goes in the list of cores: evenly over its own."""
-    seen = counts[_SEEN, key]
-    counts[_SEEN, key] = seen + 1
-    turn: int = counts[_BEGIN, key] + seen * counts[_CORES, key] // counts[_WORDS, key]
-    return turn
+def _next_place(deals: Indices, deal: int) -> int:
+    """Place of the core of the next word: number `j` of `words` lands at `j * cores // words`, without the division."""
+    place: int = deals[deal, _PLACE]
+    rest = deals[deal, _REST] + deals[deal, _PART]
+    over = rest >= deals[deal, _WORDS]
+    deals[deal, _PLACE] = place + deals[deal, _STEP] + over
+    deals[deal, _REST] = rest - deals[deal, _WORDS] if over else rest
+    return place
 
 
 @compiled
-def _line(block: int, block_lines: Indices, lines: Indices, families: int) -> int:
-    """The line on which words of a block land that has no core in the group: across, else the other; -1 for neither."""
-    found: int = NOWHERE
-    for family in range(families - 1, -1, -1):
-        if lines[_CORES, block_lines[family, block]] > 0:
-            found = block_lines[family, block]
-    return found
-
-
-@compiled
-def _count_cores(
-    group: Numbers, core_blocks: Numbers, block_lines: Indices, blocks: Indices, lines: Indices
-) -> None:
-    for core in group:
-        block = core_blocks[core]
-        blocks[_CORES, block] += 1
-        for family in range(2):
-            lines[_CORES, block_lines[family, block]] += 1
-
-
-@compiled
-def _count_words(words: Numbers, cores: int, block_lines: Indices, blocks: Indices, lines: Indices) -> int:
-    """Count the words of blocks, of lines across and of lines, each of what is left by those before; the rest is returned.
-
-    Blocks and lines that would get too many words for a core lose their cores.
-    """
-    landing = 0
+def _count_words(words: Numbers, deals: Indices, met: Numbers) -> tuple[int, int]:
+    """Count the words of each block; how many blocks there are, which `met` then lists, and how many words land."""
+    blocks, landing = 0, 0
     for block in words:
         if block >= 0:
-            blocks[_WORDS, block] += 1
+            if deals[block, _WORDS] == 0:
+                met[blocks] = block
+                blocks += 1
+            deals[block, _WORDS] += 1
             landing += 1
-    most = MOST_SHARES * -(-landing // max(cores, 1))
-    for block in words:
-        if block >= 0 and blocks[_WORDS, block] > most * blocks[_CORES, block]:
-            blocks[_CORES, block] = 0
-    for family in range(2):
-        _count_on_lines(words, family, block_lines, blocks, lines)
-        for line in range(block_lines[family].min(), block_lines[family].max() + 1):
-            if lines[_WORDS, line] > most * lines[_CORES, line]:
-                lines[_CORES, line] = 0
-    stray = 0
-    for block in words:
-        if block >= 0 and blocks[_CORES, block] == 0 and _line(block, block_lines, lines, 2) < 0:
-            stray += 1
-    return stray
+    return blocks, landing
 
 
 @compiled
-def _count_on_lines(
-    words: Numbers, family: int, block_lines: Indices, blocks: Indices, lines: Indices
-) -> None:
-    """Count the words on lines of a family whose blocks, and lines of the families before, have no cores."""
-    for block in words:
-        if block >= 0 and blocks[_CORES, block] == 0 and _line(block, block_lines, lines, family) < 0:
-            lines[_WORDS, block_lines[family, block]] += 1
+def _choose_deals(met: Numbers, most: int, own: Indices, deals: Indices, dealt: Indices) -> None:
+    """By which deal the words of each block land: its own, that of its line across, that of its line, or that of the rest.
+
+    None that would bring more than `most` words to a core.
+    """
+    rest = len(deals) - 1
+    for block in met:
+        dealt[block] = block if deals[block, _WORDS] <= most * deals[block, _CORES] else rest
+    for family in range(1, 3):
+        for block in met:
+            if dealt[block] == rest:
+                deals[own[family, block], _WORDS] += deals[block, _WORDS]
+        for block in met:
+            line = own[family, block]
+            if dealt[block] == rest and deals[line, _WORDS] <= most * deals[line, _CORES]:
+                dealt[block] = line
+    for block in met:
+        if dealt[block] == rest:
+            deals[rest, _WORDS] += deals[block, _WORDS]
 
 
 @compiled
-def _cores_of_blocks(group: Numbers, core_blocks: Numbers, blocks: Indices) -> Numbers:
-    """The cores of a group, those of one block together."""
-    found = np.empty(len(group), np.int32)
+def _drop_overfull(met: Numbers, most: int, own: Indices, deals: Indices) -> None:
+    """Take their cores from blocks and lines that would bring more than `most` words to one."""
+    for block in met:
+        for family in range(3):
+            deal = own[family, block]
+            if deals[deal, _WORDS] > most * deals[deal, _CORES]:
+                deals[deal, _CORES] = 0
+
+
+@compiled
+def _list_cores(group: Numbers, core_blocks: Numbers, own: Indices, deals: Indices, listed: Numbers) -> None:
+    """List the cores of every deal that has words and cores, those of one deal together, and note where they begin."""
     free = 0
     for core in group:
-        block = core_blocks[core]
-        if blocks[_CORES, block] == 0:
-            continue
-        if blocks[_SEEN, block] == 0:
-            blocks[_BEGIN, block] = free
-            free += blocks[_CORES, block]
-        found[blocks[_BEGIN, block] + blocks[_SEEN, block]] = core
-        blocks[_SEEN, block] += 1
-    for core in group:
-        blocks[_SEEN, core_blocks[core]] = 0
-    return found
-
-
-@compiled
-def _cores_of_lines(group: Numbers, core_blocks: Numbers, block_lines: Indices, lines: Indices) -> Numbers:
-    """The cores of a group on each line that words land on, those of one line together."""
-    found = np.empty(2 * len(group), np.int32)
-    free = 0
-    for core in group:
-        for family in range(2):
-            line = block_lines[family, core_blocks[core]]
-            if lines[_WORDS, line] == 0 or lines[_CORES, line] == 0:
+        for family in range(3):
+            deal = own[family, core_blocks[core]]
+            if deals[deal, _WORDS] == 0 or deals[deal, _CORES] == 0:
                 continue
-            if lines[_SEEN, line] == 0:
-                lines[_BEGIN, line] = free
-                free += lines[_CORES, line]
-            found[lines[_BEGIN, line] + lines[_SEEN, line]] = core
-            lines[_SEEN, line] += 1
+            if deals[deal, _REST] == 0:
+                deals[deal, _PLACE] = free
+                free += deals[deal, _CORES]
+            listed[deals[deal, _PLACE] + deals[deal, _REST]] = core
+            deals[deal, _REST] += 1
     for core in group:
-        for family in range(2):
-            lines[_SEEN, block_lines[family, core_blocks[core]]] = 0
-    return found
+        for family in range(3):
+            deals[own[family, core_blocks[core]], _REST] = 0
+    rest = len(deals) - 1
+    deals[rest, _CORES] = len(group)
+    deals[rest, _PLACE] = free
+    listed[free : free + len(group)] = group
 
 
 @compiled
-def _clear(
-    words: Numbers,
-    group: Numbers,
-    core_blocks: Numbers,
-    block_lines: Indices,
-    blocks: Indices,
-    lines: Indices,
-) -> None:
-    for block in words:
-        if block >= 0:
-            blocks[_WORDS, block] = 0
-            blocks[_SEEN, block] = 0
-            for family in range(2):
-                lines[_WORDS, block_lines[family, block]] = 0
-                lines[_SEEN, block_lines[family, block]] = 0
+def _clear(met: Numbers, group: Numbers, core_blocks: Numbers, own: Indices, deals: Indices) -> None:
+    for block in met:
+        for family in range(3):
+            deals[own[family, block]] = 0
     for core in group:
-        blocks[_CORES, core_blocks[core]] = 0
-        for family in range(2):
-            lines[_CORES, block_lines[family, core_blocks[core]]] = 0
+        for family in range(3):
+            deals[own[family, core_blocks[core]]] = 0
+    deals[-1] = 0
 
 
 @compiled
-def reach(
-    places: Numbers, classes: Numbers, starts: Indices, members: Numbers, crossings: Indices
-) -> tuple[int, int]:
-    """How far words must go along a side: words that go anywhere, and the farthest way, in cores.
+def most_landed(landed: Numbers, cores: int) -> int:
+    """Words on the core on which most land."""
+    counts = np.zeros(cores, np.int64)
+    for core in landed:
+        if core >= 0:
+            counts[core] += 1
+    most: int = counts.max()
+    return most
+
+
+@compiled
+def count_pairs(places: Numbers, classes: Numbers, others: Numbers, class_count: int, count: int) -> Indices:
+    """How many words that landed have each class and each place on the other side: [classes, others]."""
+    counts = np.zeros((class_count, count), np.int64)
+    for word in range(len(places)):
+        if places[word] >= 0:
+            counts[classes[word], others[word]] += 1
+    return counts
+
+
+@compiled
+def reach(places: Numbers, classes: Numbers, starts: Indices, members: Numbers, crossings: Indices) -> int:
+    """How far words must go along a side, in cores.
 
     Args:
         places: Where each word is, along the side; negative for words that landed nowhere.
@@ -315,7 +304,7 @@ def reach(
         members: Who needs it, rising.
         crossings: Out, [cores + 1], zeros: how many words cross the border before a core, as differences.
     """
-    going, farthest = 0, 0
+    farthest = 0
     for word in range(len(places)):
         place = places[word]
         if place < 0:
@@ -325,9 +314,8 @@ def reach(
         if low < high:
             crossings[low + 1] += 1
             crossings[high + 1] -= 1
-            going += 1
             farthest = max(farthest, place - low, high - place)
-    return going, farthest
+    return farthest
 
 
 @compiled
@@ -339,9 +327,12 @@ def segment_words(
     members: Numbers,
     segments: Indices,
     offsets: Indices,
+    count: int,
     counts: Indices,
 ) -> None:
     """Count the words that each tiling of a side sends: `counts`, [tilings, across, segments].
+
+    What a place does with the words of a class is found out once.
 
     Args:
         places: Where each word is, along the side; negative for words that landed nowhere.
@@ -351,25 +342,44 @@ def segment_words(
         members: Who needs it, rising.
         segments: Cores of a segment, by tiling: one or two.
         offsets: Cores of the first segment where it is shorter, else 0.
+        count: Cores along the side.
         counts: Out, zeros.
     """
-    two = len(segments) > 1
+    numbers = np.empty((len(segments), count), np.int64)  # of the segment that each place is in
+    for tiling in range(len(segments)):
+        for place in range(count):
+            numbers[tiling, place] = _segment(place, segments[tiling], offsets[tiling])[2]
+    kept = (len(starts) - 1) * count <= _MOST_KNOWN
+    known = np.zeros((len(starts) - 1, count) if kept else (1, 1), np.uint8)
     for word in range(len(places)):
         place = places[word]
         if place < 0:
             continue
-        begin, end = starts[classes[word]], starts[classes[word] + 1]
-        if end - begin == 1 and members[begin] == place:
-            continue
-        low, high, number = _segment(place, segments[0], offsets[0])
-        if _anyone(members, begin, end, low, high, place):
-            counts[0, across[word], number] += 1
-        if two:
-            left, right, number = _segment(place, segments[1], offsets[1])
-            before = left < low and _anyone(members, begin, end, left, low, place)
-            behind = high < right and _anyone(members, begin, end, high, right, place)
-            if before or behind:
-                counts[1, across[word], number] += 1
+        each = classes[word]
+        found = int(known[each, place]) if kept else 0
+        if found == 0:
+            found = _sends(place, members, starts[each], starts[each + 1], segments, offsets)
+            if kept:
+                known[each, place] = found
+        if found & _FIRST_SENDS:
+            counts[0, across[word], numbers[0, place]] += 1
+        if found & _SECOND_SENDS:
+            counts[1, across[word], numbers[1, place]] += 1
+
+
+@compiled
+def _sends(place: int, members: Numbers, begin: int, end: int, segments: Indices, offsets: Indices) -> int:
+    """By which of the tilings a core sends a word that `members[begin:end]` need: bits, `_KNOWN` among them."""
+    found = _KNOWN
+    low, high, _ = _segment(place, segments[0], offsets[0])
+    if _anyone(members, begin, end, low, high, place):
+        found |= _FIRST_SENDS
+    if len(segments) > 1:
+        left, right, _ = _segment(place, segments[1], offsets[1])
+        before = left < low and _anyone(members, begin, end, left, low, place)
+        if before or (high < right and _anyone(members, begin, end, high, right, place)):
+            found |= _SECOND_SENDS
+    return found
 
 
 @compiled

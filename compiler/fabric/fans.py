@@ -14,10 +14,11 @@ counts the others only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wsec.compiler.fabric.fan_loops import bring_nearer, even_bounds, paint, subtree_sums, turns
 from wsec.compiler.fabric.strips import divide, prefix_sums, source_strips, target_strips
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
     from wsec.compiler.fabric.strips import Part, Strip
     from wsec.compiler.plan import Rectangle, Route
-
-Number = TypeVar("Number", bound=np.number[Any])
 
 PORTS = "NESW"  # by number, as in `Fan.parent`
 _N, _E, _S, _W = range(4)
@@ -105,12 +104,7 @@ def _range_words(strip: Strip, part: Part, sums: NDArray[np.int64]) -> NDArray[n
 
 def subtree_words(fan: Fan, words: NDArray[np.int64]) -> NDArray[np.int64]:
     """Of what each core holds, [height, width], what lies in the subtree of each core, its own included."""
-    sizes = np.bincount(fan.lane.ravel())
-    first = (np.cumsum(sizes) - sizes)[fan.lane]
-    sums = np.zeros(fan.lane.size + 1, np.int64)
-    sums[1 + first + fan.order] = words
-    np.cumsum(sums, out=sums)
-    return np.asarray(sums[first + fan.end] - sums[first + fan.order])
+    return subtree_sums(fan.lane, fan.order, fan.end, words, int(fan.lane.max()) + 1)
 
 
 def row_bounds(weights: NDArray[np.int64], rows: NDArray[np.int64], width: int) -> NDArray[np.int64]:
@@ -130,68 +124,11 @@ def row_bounds(weights: NDArray[np.int64], rows: NDArray[np.int64], width: int) 
         lower[width:lanes] = rows[width:]
         upper[1 : max(lanes - width + 1, 1)] = rows[1 : max(lanes - width + 1, 1)]
     lower[[0, lanes]] = upper[[0, lanes]] = [0, height]
-    bounds = _even_bounds(weights, lower, upper)
-    if _turns(rows, bounds).max() < width:
-        return bounds
-    return _nearer(rows, bounds, width)
-
-
-def _even_bounds(
-    weights: NDArray[np.int64], lower: NDArray[np.int64], upper: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Bounds between `lower` and `upper` with as even weights between them as can be; equal ones are given."""
-    numbers = np.arange(len(lower))
-    before = np.concatenate([[0], np.cumsum(weights)])
-    fixed = lower == upper
-    bounds = lower.copy()
-    while True:
-        share = np.interp(numbers, numbers[fixed], before[bounds[fixed]])
-        free = np.where(fixed, bounds, _nearest(before, share))
-        excess = np.maximum(lower - free, free - upper)
-        worst = int(excess.argmax())
-        if excess[worst] <= 0:
-            break
-        bounds[worst] = np.clip(free[worst], lower[worst], upper[worst])
-        fixed[worst] = True
-    return np.clip(np.maximum.accumulate(free - numbers) + numbers, lower, upper)
-
-
-def _nearer(rows: NDArray[np.int64], bounds: NDArray[np.int64], width: int) -> NDArray[np.int64]:
-    """The bounds with some nearer to their lanes, so that fewer columns are needed than there are."""
-    found = bounds.tolist()
-    lanes = len(rows)
-    up = down = 0
-    for lane in range(1, lanes):
-        up = up + 1 if found[lane] <= rows[lane - 1] else 0
-        if up == width:
-            found[lane], up = int(rows[lane - 1]) + 1, 0
-        found[lane + 1] = max(found[lane + 1], found[lane] + 1)
-    for lane in range(lanes - 2, -1, -1):
-        down = down + 1 if found[lane + 1] > rows[lane + 1] else 0
-        if down == width:
-            found[lane + 1], down = int(rows[lane + 1]), 0
-        found[lane] = min(found[lane], found[lane + 1] - 1)
-    return np.array(found, np.int64)
-
-
-def _turns(rows: NDArray[np.int64], bounds: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Columns at which lanes turn up and down, [2, lanes]; -1 where they do not."""
-    at, begins = rows.tolist(), bounds.tolist()
-    last = len(at) - 1
-    up, down = [-1] * (last + 1), [-1] * (last + 1)
-    for lane in range(last + 1):
-        if begins[lane] < at[lane]:
-            up[lane] = up[lane - 1] + 1 if lane > 0 and begins[lane] <= at[lane - 1] else 0
-    for lane in range(last, -1, -1):
-        if begins[lane + 1] > at[lane] + 1:
-            down[lane] = down[lane + 1] + 1 if lane < last and begins[lane + 1] > at[lane + 1] else 0
-    return np.array([up, down], np.int64)
-
-
-def _nearest(rising: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Where the rising numbers come nearest to each of the values, the first such place."""
-    after = np.searchsorted(rising, values).clip(1, len(rising) - 1)
-    return np.asarray(after - (values - rising[after - 1] <= rising[after] - values))
+    bounds = even_bounds(weights, lower, upper)
+    up, down = turns(rows, bounds)
+    if max(up.max(), down.max()) >= width:
+        bring_nearer(rows, bounds, width)
+    return bounds
 
 
 def _fan(strips: Sequence[Strip], words: NDArray[np.int64], active: NDArray[np.bool_]) -> Fan:
@@ -201,104 +138,33 @@ def _fan(strips: Sequence[Strip], words: NDArray[np.int64], active: NDArray[np.b
     fan = Fan(lane, order, end, parent, side, depth)
     used = [strip for strip in strips if active[strip.numbers].any()]
     for strip, part in zip(used, divide(used, prefix_sums(weights)), strict=True):
-        _Frame(strip, part, fan).paint(weights, active)
+        _paint(strip, part, fan, weights, active)
     return fan
 
 
-class _Frame:
-    """A part of a fan, turned so that its strip lies in the west: views [height, width], which painting writes to."""
-
-    def __init__(self, strip: Strip, part: Part, fan: Fan) -> None:
-        self._strip = strip
-        self._part = part
-        self._lane, self._order, self._end, self._parent, self._side, self._depth = (
-            self._view(array) for array in (fan.lane, fan.order, fan.end, fan.parent, fan.side, fan.depth)
-        )
-        self._ports = TURNED[strip.side]
-        self._first = strip.y - part.top if strip.side in "EW" else strip.x - part.left
-
-    def paint(self, weights: NDArray[np.int64], active: NDArray[np.bool_]) -> None:
-        """Write the trees of all active lanes of the strip."""
-        numbers = np.array(self._strip.numbers)
-        places = np.flatnonzero(active[numbers])
-        rows = self._first + places
-        bounds = row_bounds(self._view(weights).sum(axis=1), rows, self._lane.shape[1])
-        up, down = _turns(rows, bounds).tolist()
-        self._side[:] = PORTS.index(self._strip.side)
-        between = [0, *(rows + 1).tolist()], [*rows.tolist(), len(self._lane)]
-        for index, (row, number) in enumerate(zip(rows.tolist(), numbers[places].tolist(), strict=True)):
-            top, bottom = int(bounds[index]), int(bounds[index + 1])
-            served = range(top, bottom)
-            reach = max(up[index], down[index]) + 1 if row not in served else self._lane.shape[1]
-            self._paint_trunk(row, reach, number)
-            # Subtrees of a router come in the order east, west, north, south: the deeper turn is east of the other.
-            count = reach
-            sides = [(up[index], _N, between[0][index]), (down[index], _S, between[1][index + 1])]
-            for turn, port, gap in sorted(sides, key=lambda side: -side[0]):
-                if turn >= 0:
-                    count = self._paint_turn(port, turn, (row, gap, served), number, count)
-                    self._end[row, : turn + 1] = count
-
-    def _paint_trunk(self, row: int, reach: int, number: int) -> None:
-        self._lane[row, :reach] = number
-        self._parent[row, :reach] = self._ports[_W]
-        self._order[row, :reach] = self._depth[row, :reach] = np.arange(reach)
-        self._end[row, :reach] = reach
-
-    def _paint_turn(self, port: int, turn: int, rows: tuple[int, int, range], number: int, count: int) -> int:
-        """The column at which a lane turns, and rows on both sides of it; the new count of the cores of the tree.
-
-        Args:
-            port: Towards which it turns, N or S.
-            turn: The column.
-            rows: Of the lane; the first or last one between it and the lane that lies there; and those of its range.
-            number: Of the lane.
-            count: Cores of its tree so far.
-        """
-        row, gap, served = rows
-        if port == _N:
-            away = np.arange(row - 1, served.start - 1, -1)
-            west = turn * (away >= gap)
-        else:
-            away = np.arange(row + 1, served.stop)
-            west = turn * (away < gap)
-        width = self._lane.shape[1]
-        east = np.where((away >= served.start) & (away < served.stop), width - turn - 1, 0)
-        sizes = 1 + east + west
-        starts = count + np.cumsum(sizes) - sizes
-        total = count + int(sizes.sum())
-        hops = turn + np.abs(away - row)
-        self._lane[away, turn] = number
-        self._parent[away, turn] = self._ports[_S if port == _N else _N]
-        self._order[away, turn] = starts
-        self._end[away, turn] = total
-        self._depth[away, turn] = hops
-        for cells, runs, parent, first in (
-            (slice(turn + 1, width), east > 0, _W, starts + 1),
-            (slice(turn - 1, None, -1), west > 0, _E, starts + 1 + east),
-        ):
-            if runs.any():
-                self._paint_runs((away[runs], cells), number, self._ports[parent], first[runs], hops[runs])
-        return total
-
-    def _paint_runs(
-        self,
-        cells: tuple[NDArray[np.int64], slice],
-        number: int,
-        parent: int,
-        first: NDArray[np.int64],
-        hops: NDArray[np.int64],
-    ) -> None:
-        """Runs along rows from a column on, with the ranks from `first` on; the column is `hops` from the root."""
-        self._lane[cells] = number
-        self._parent[cells] = parent
-        steps = np.arange(self._lane[cells].shape[1])
-        self._order[cells] = first[:, None] + steps
-        self._end[cells] = first[:, None] + len(steps)
-        self._depth[cells] = hops[:, None] + 1 + steps
-
-    def _view(self, array: NDArray[Number]) -> NDArray[Number]:
-        part = array[self._part.top : self._part.bottom, self._part.left : self._part.right]
-        if self._strip.side in "NS":
-            part = part.T
-        return part[:, ::-1] if self._strip.side in "ES" else part
+def _paint(strip: Strip, part: Part, fan: Fan, weights: NDArray[np.int64], active: NDArray[np.bool_]) -> None:
+    """Write the trees of all active lanes of a strip, in its part turned so that the strip lies in the west."""
+    numbers = np.array(strip.numbers)
+    places = np.flatnonzero(active[numbers])
+    upright = strip.side in "EW"
+    rows = (strip.y - part.top if upright else strip.x - part.left) + places
+    inside = slice(part.top, part.bottom), slice(part.left, part.right)
+    height, width = part.bottom - part.top, part.right - part.left
+    stride = fan.lane.shape[1]
+    first, row_step, column_step = part.top * stride + part.left, stride, 1
+    if not upright:
+        height, width, row_step, column_step = width, height, 1, stride
+    if strip.side in "ES":
+        first, column_step = first + (width - 1) * column_step, -column_step
+    bounds = row_bounds(weights[inside].sum(axis=1 if upright else 0), rows, width)
+    fan.side[inside] = PORTS.index(strip.side)
+    lane, order, end, depth = (array.reshape(-1) for array in (fan.lane, fan.order, fan.end, fan.depth))
+    paint(
+        (lane, order, end, depth, fan.parent.reshape(-1)),
+        (first, row_step, column_step, width),
+        height,
+        np.array(TURNED[strip.side]),
+        numbers[places],
+        rows,
+        bounds,
+    )
