@@ -88,7 +88,7 @@ class Owners:
 
     Attributes:
         of_element: int64 [elements], a number for the block; -1 for an element that lies in none.
-        of_core: int64 [cores], the same for each core's own block.
+        of_core: int64 [cores], the same for each core's own block; -1 where it needs none, off the root.
     """
 
     of_element: NDArray[np.int64]
@@ -106,7 +106,7 @@ def owners(sharding: Sharding, mesh: Mesh) -> Owners:
         of_core = of_core * count + index
         joint = of_element[:, None] * count + block[None, :]
         of_element = np.where((of_element[:, None] < 0) | (block[None, :] < 0), -1, joint).reshape(-1)
-    return Owners(of_element, of_core)
+    return Owners(of_element, np.where(at_index_zero(mesh, sharding.root), of_core, -1))
 
 
 def _nearest_block(dimension: DimensionSharding, count: int) -> NDArray[np.int64]:

@@ -214,6 +214,7 @@ CIRCUIT_CORRUPTIONS = (
         ),
         "WSEC554",
     ),
+    CircuitCorruption("segments of a link", _circuit("link", segment=3), "WSEC554"),
     CircuitCorruption("circuit of another link", _circuit("link", name="nothing"), "WSEC554"),
     CircuitCorruption("circuit of another kernel", _circuit("reduce", name="nothing"), "WSEC554"),
     CircuitCorruption("circuit of a link dropped", _without("link"), "WSEC554"),

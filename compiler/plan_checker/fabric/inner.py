@@ -17,6 +17,7 @@ from wsec.compiler.plan_checker.fabric.lines import (
     reduce_faults,
     ring_faults,
     segment_of,
+    taking_part,
 )
 from wsec.compiler.plan_checker.fabric.settings import PORTS
 from wsec.compiler.plan_checker.findings import STREAM, Finding
@@ -104,14 +105,22 @@ def check_inner(kernel: Kernel, lines: Sequence[KernelLine]) -> list[Finding]:
             used = there if purpose == "reduce" else [each for each in there if each.kind == "all_reduce"]
             chosen = {each.axis: each for each in used}
             own = [each for each in lines if each.circuit.purpose == purpose and each.circuit.axis == along]
-            findings += _check_collectives(axes, chosen, own)
+            reduced = {each.axis for each in there} - {*chosen}
+            findings += _check_collectives(axes, chosen, reduced, own)
     return findings
 
 
 def _check_collectives(
-    axes: Sequence[MeshAxis], chosen: dict[str, Collective], lines: Sequence[KernelLine]
+    axes: Sequence[MeshAxis], chosen: dict[str, Collective], reduced: set[str], lines: Sequence[KernelLine]
 ) -> Iterator[Finding]:
-    """On the circuits of all collectives along one side that have the same purpose."""
+    """On the circuits of all collectives along one side that have the same purpose.
+
+    Args:
+        axes: Of the side.
+        chosen: The collectives by axis.
+        reduced: Axes that have others, whose result is not for all.
+        lines: The circuits.
+    """
     if not lines or not chosen:
         return
     length = segment_of(axes, list(chosen))
@@ -124,8 +133,9 @@ def _check_collectives(
     segments = [each.line[:length] for each in lines]
     where = circuit_name(lines[0].circuit)
     if lines[0].circuit.purpose == "broadcast":
+        part = taking_part(axes, chosen, reduced)
         for each, segment in zip(lines, segments, strict=True):
-            yield from _named(broadcast_faults(segment), circuit_name(each.circuit))
+            yield from _named(broadcast_faults(segment, part), circuit_name(each.circuit))
     elif any(each.algorithm == "ring" for each in chosen.values()):
         yield from _named(ring_faults(segments), where)
     else:

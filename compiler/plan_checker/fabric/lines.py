@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from wsec.compiler.plan import Collective, Exchange, Kernel
     from wsec.compiler.sharding import MeshAxis
@@ -182,15 +182,31 @@ def _edges(line: Line) -> Iterator[tuple[int, int]]:
                     at += step
 
 
-def broadcast_faults(line: Line) -> Iterator[Fault]:
-    """Whether the first core of a segment sends to all others."""
-    last = len(line) - 1
+def taking_part(axes: Sequence[MeshAxis], chosen: Collection[str], reduced: Collection[str]) -> list[bool]:
+    """For each core of a segment whether a broadcast is for it.
+
+    Args:
+        axes: Of the line.
+        chosen: Those that are broadcast along.
+        reduced: Those along which the result lies at index 0 alone.
+    """
+    found = [True]
+    for axis in axes[min(number for number, axis in enumerate(axes) if axis.name in chosen) :]:
+        found = [
+            part and (axis.name not in reduced or not index) for part in found for index in range(axis.size)
+        ]
+    return found
+
+
+def broadcast_faults(line: Line, part: Sequence[bool]) -> Iterator[Fault]:
+    """Whether the first core of a segment sends to all others that have a part, past those that have none."""
+    last = max(place for place, own in enumerate(part) if own)
     for place, positions in enumerate(line):
         wanted: tuple[Position, ...] = ()
         if last and not place:
             wanted = (("R", frozenset("B")),)
-        elif place:
-            wanted = (("A", frozenset("BR" if place < last else "R")),)
+        elif 0 < place <= last:
+            wanted = (("A", frozenset("R" * part[place] + "B" * (place < last))),)
         if tuple(positions) != wanted:
             rule = "a broadcast goes from the first core of a segment to all others"
             yield rule, f"{shown(wanted)} at place {place} of the segment", shown(positions)

@@ -33,6 +33,9 @@ def check_purposes(phase: Phase, fabric: Fabric) -> Iterator[Finding]:
             yield Finding(
                 CIRCUIT, rule, circuit_name(circuit), "one that the plan has", "nothing of the kind"
             )
+        if circuit.purpose == "link" and circuit.segment:
+            rule = "circuits of links have no segments"
+            yield Finding(CIRCUIT, rule, circuit_name(circuit), "segment 0", f"segment {circuit.segment}")
     for use, name in wanted.items():
         if not present[use]:
             rule = "each link, exchange and collective has its circuit"

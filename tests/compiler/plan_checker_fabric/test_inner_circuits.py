@@ -69,10 +69,7 @@ def combining_kernels(draw: st.DrawFn) -> Kernel:
             collectives.append(
                 Collective(draw(st.sampled_from(["reduce", "all_reduce"])), axis.name, algorithm, group, 1)
             )
-    kind: Kind = draw(st.sampled_from(["reduce", "all_reduce"]))
-    return kernel_of(
-        axes, [replace(each, kind=kind) for each in collectives if kernel_size(axes, each.axis) > 1], x=1, y=2
-    )
+    return kernel_of(axes, [each for each in collectives if kernel_size(axes, each.axis) > 1], x=1, y=2)
 
 
 def kernel_size(axes: list[MeshAxis], name: str) -> int:
@@ -165,6 +162,21 @@ def test_a_broadcast_beside_a_reduction_along_the_same_axis(kinds: tuple[Kind, K
     deaf = replace(broadcast, areas=broadcast.areas[:1] + passing + broadcast.areas[2:])
     (found,) = findings(kernel, [reduce, deaf])
     assert found.rule == "a broadcast goes from the first core of a segment to all others"
+
+
+def test_a_broadcast_passes_cores_without_a_part() -> None:
+    """Where an axis inside is reduced alone, the result is not for its other cores, who must not hear it."""
+    axes = [MeshAxis("m", 3, "columns"), MeshAxis("k", 2, "columns")]
+    kernel = kernel_of(
+        axes, [Collective("all_reduce", "m", "star", 0, 1), Collective("reduce", "k", "star", 0, 1)]
+    )
+    reduce, broadcast = kernel_circuits(kernel, (), FABRIC)
+    assert [area.positions for area in broadcast.areas] == [("R>E",), ("W>E",), ("W>ER",), ("W>E",), ("W>R",)]
+    assert [str(item) for item in findings(kernel, [reduce, broadcast])] == []
+    heard = tuple(replace(area, positions=("W>ER",)) for area in broadcast.areas[1:2])
+    loud = replace(broadcast, areas=broadcast.areas[:1] + heard + broadcast.areas[2:])
+    (found,) = findings(kernel, [reduce, loud])
+    assert (found.expected, found.found) == ("A>B at place 1 of the segment", "A>BR")
 
 
 def test_a_circuit_beside_its_kernel() -> None:

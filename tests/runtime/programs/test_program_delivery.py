@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from wsec.compiler.errors import WsecError
 from wsec.compiler.plan import Exchange
-from wsec.compiler.sharding import DimensionSharding, Mesh, MeshAxis, Sharding
+from wsec.compiler.plan_checker.fabric.needs import needs_of
+from wsec.compiler.sharding import DimensionSharding, Mesh, MeshAxis, Sharding, Side
 from wsec.runtime.programs.exchanges import DealtWords, exchange_words, final_side, lines_of_cores
 from wsec.runtime.programs.landing import land
 from wsec.runtime.programs.ragged import Ragged, ragged
@@ -136,6 +137,19 @@ def test_taken_words_are_where_they_pass(consumer: tuple[Mesh, Sharding]) -> Non
             index = each.index.row(core)
             assert each.passing[core] == len(passing)
             assert [passing[at] for at in index.tolist()] == each.taken.row(core).tolist()
+
+
+@pytest.mark.parametrize("side", ["rows", "columns"])
+def test_cores_off_the_root_own_nothing(side: Side) -> None:
+    """Protects inputs that are read at index 0 of an axis alone, as the checker reads them: no word lands elsewhere."""
+    other: Side = "columns" if side == "rows" else "rows"
+    mesh = Mesh((MeshAxis("m", 3, other), MeshAxis("k", 2, side)))
+    sharding = Sharding((DimensionSharding(extent=6, block=2, step=2, axes=("m",)),), root=("k",))
+    expected = needs_of(sharding, mesh).core_block.reshape(-1)
+    assert owners(sharding, mesh).of_core.tolist() == expected.tolist()
+    landed = _landed(mesh, sharding, np.zeros((mesh.height, mesh.width), np.int64), [np.arange(6)], "rows")
+    assert {int(expected[core]) for core in landed} == {0, 1, 2}
+    assert [int(expected[core]) for core in landed] == [0, 0, 1, 1, 2, 2]
 
 
 def test_words_that_do_not_come_are_told() -> None:
