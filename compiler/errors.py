@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class ExitStatus(enum.IntEnum):
@@ -53,6 +57,7 @@ class WsecError(Exception):
         expected: What would have been right.
         found: What was there instead, with numbers.
         hint: What to do about it.
+        details: What `found` lists, an object each, for programs that read errors as JSON; its page names the keys.
     """
 
     code: str
@@ -61,6 +66,7 @@ class WsecError(Exception):
     expected: str = ""
     found: str = ""
     hint: str = ""
+    details: tuple[Mapping[str, object], ...] = ()
 
     def __post_init__(self) -> None:
         super().__init__(self.what)
@@ -85,9 +91,9 @@ class WsecError(Exception):
                 lines.extend(" " * 12 + line for line in rest)
         return "\n".join(lines)
 
-    def to_json(self) -> dict[str, str]:
-        """The same parts for `--json`."""
-        return {
+    def to_json(self) -> dict[str, object]:
+        """The same parts for `--json`, and the details where there are any."""
+        parts: dict[str, object] = {
             "code": self.code,
             "what": self.what,
             "where": self.where,
@@ -95,3 +101,4 @@ class WsecError(Exception):
             "found": self.found,
             "try": self.hint,
         }
+        return {**parts, "details": list(self.details)} if self.details else parts

@@ -9,6 +9,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from wsec.compiler.errors import WsecError
+from wsec.runtime.simulator.size import bytes_text, seconds_text
 
 if TYPE_CHECKING:
     from wsec.compiler.plan import Kernel, Phase, Plan
@@ -70,12 +71,13 @@ def _hops(phase: Phase, routers: dict[str, int]) -> float:
 def _too_large(plan: Plan, size: int, limit_bytes: int, hops: float) -> WsecError:
     width, height = plan.region_width, plan.region_height
     shrink = math.sqrt(limit_bytes / size)
-    smaller = f"{max(1, int(width * shrink))}x{max(1, int(height * shrink))}"
+    smaller = int(width * shrink), int(height * shrink)
+    region = f"compile for a region of about {smaller[0]}x{smaller[1]}, or " if min(smaller) > 1 else ""
     return WsecError(
         code="WSEC350",
         what="the simulation is too large",
         where=f"{width} x {height} cores",
-        expected=f"at most {limit_bytes / 1e6:,.0f} MB",
-        found=f"{size / 1e6:,.0f} MB and about {hops / _HOPS_PER_SECOND:,.0f} s for {hops:.3g} words over links",
-        hint=f"compile for a region of about {smaller}, or simulate a part of the model",
+        expected=f"at most {bytes_text(limit_bytes)}",
+        found=f"{bytes_text(size)} and about {seconds_text(hops / _HOPS_PER_SECOND)} for {hops:.3g} words over links",
+        hint=f"{region}simulate a part of the model",
     )

@@ -94,10 +94,47 @@ def check_size(
         code="WSEC350",
         what="the simulation is too large",
         where=f"{width} x {height} cores",
-        expected=f"at most {limit_bytes / 1e6:,.0f} MB",
-        found=f"{size.memory_bytes / 1e6:,.0f} MB and about {size.seconds:,.0f} s for {size.word_hops:.3g} words over links",
+        expected=f"at most {bytes_text(limit_bytes)}",
+        found=f"{bytes_text(size.memory_bytes)} and about {seconds_text(size.seconds)} for {size.word_hops:.3g} words over links",
         hint=f"simulate a region of about {smaller}",
     )
+
+
+def bytes_text(number: float) -> str:
+    """Bytes in a unit in which they have few digits."""
+    return _in_units(number, _BYTES)
+
+
+def seconds_text(number: float) -> str:
+    """Seconds in a unit in which they have few digits."""
+    return _in_units(number, _SECONDS)
+
+
+_Units = tuple[tuple[float, float, str], ...]
+
+_BYTES: Final[_Units] = (
+    (0, 1, "bytes"),
+    (1e4, 1e3, "KB"),
+    (1e6, 1e6, "MB"),
+    (1e10, 1e9, "GB"),
+    (1e13, 1e12, "TB"),
+    (1e16, 1e15, "PB"),
+)
+"""From which amount on a unit is used, the unit, and its name."""
+
+_SECONDS: Final[_Units] = (
+    (0, 1, "s"),
+    (600, 60, "minutes"),
+    (4 * 3600, 3600, "hours"),
+    (4 * 86400, 86400, "days"),
+    (4 * 365 * 86400, 365 * 86400, "years"),
+)
+_MOST: Final = 10_000
+
+
+def _in_units(number: float, units: _Units) -> str:
+    unit, name = next((unit, name) for least, unit, name in reversed(units) if number >= least)
+    return f"{number / unit:,.0f} {name}" if number < _MOST * unit else f"more than {_MOST:,} {name}"
 
 
 def _sent(body: Sequence[Instruction], area: ProgramArea) -> Counter[int]:

@@ -75,6 +75,14 @@ def test_a_simulation_that_is_cut_off(wsec: Wsec, small_full_plan: Path) -> None
     assert result.exit_code == ExitStatus.PLAN
     assert result.stderr.startswith("error[WSEC595]: the simulation was cut off before it was over\n")
     assert "kernel conv" in result.stderr
+    told = json.loads(wsec("simulate", small_full_plan, "--max-cycles", 50, "--json").stdout)["error"]
+    lines = told["found"].splitlines()
+    waiting = [each for each in told["details"] if each["kernel"] == "conv"]
+    assert waiting
+    for each in told["details"]:
+        assert set(each) == {"what", "core", "colour", "circuit", "kernel"}
+        assert any(line.startswith(each["what"]) for line in lines)
+        assert each["core"] is None or f"core ({each['core'][0]}, {each['core'][1]})" in each["what"]
 
 
 def test_a_plan_with_a_broken_route(wsec: Wsec, small_full_plan: Path, tmp_path: Path) -> None:

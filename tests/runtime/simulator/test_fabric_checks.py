@@ -24,7 +24,7 @@ from wsec.runtime.simulator.instructions import (
 )
 from wsec.runtime.simulator.routes import Port, Route, SwitchPosition
 from wsec.runtime.simulator.simulation import Simulation
-from wsec.runtime.simulator.size import simulation_size
+from wsec.runtime.simulator.size import bytes_text, seconds_text, simulation_size
 from wsec.runtime.simulator.timing import EngineTiming, FabricTiming, engine_timing, fabric_timing
 
 
@@ -252,6 +252,39 @@ def test_a_simulation_that_is_too_large_says_what_it_would_take() -> None:
         "  found:    381 MB and about 125 s for 1e+09 words over links\n"
         "  try:      simulate a region of about 499x499"
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0 bytes"),
+        (1000, "1,000 bytes"),
+        (95_000_000, "95 MB"),
+        (4 * 2**30, "4,295 MB"),
+        (2.5e13, "25 TB"),
+        (9e18, "9,000 PB"),
+        (10**40, "more than 10,000 PB"),
+    ],
+)
+def test_sizes_have_units_that_people_read(number: float, text: str) -> None:
+    """No number of megabytes with twenty digits, nor 0 MB that are too many."""
+    assert bytes_text(number) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0.4, "0 s"),
+        (125, "125 s"),
+        (3600, "60 minutes"),
+        (86400, "24 hours"),
+        (1e7, "116 days"),
+        (1e30, "more than 10,000 years"),
+    ],
+)
+def test_times_have_units_that_people_read(number: float, text: str) -> None:
+    """Likewise."""
+    assert seconds_text(number) == text
 
 
 def test_the_size_counts_all_words_that_are_sent() -> None:
