@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wsec.compiler.target import Target
     from wsec.passes import Pass, PlacedPass
 
-__all__ = ["Plan", "StageEvent", "WsecError", "compile", "load_plan"]
+__all__ = ["Plan", "StageEvent", "WsecError", "compile", "load_plan", "report"]
 
 
 def compile(  # noqa: A001 - the name users expect; the builtin is not used here
@@ -101,3 +101,29 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
     if observer is None:
         return compile_model(model, options, folder)
     return compile_model(model, options, folder, observer)
+
+
+def report(
+    plan: Plan | str | Path,
+    output: str | Path = "report.html",
+    *,
+    png: str | Path | None = None,
+    svg: str | Path | None = None,
+) -> Path:
+    """Write a plan, or the one in a folder, as one HTML page that needs nothing beside it.
+
+    Args:
+        plan: A plan, or its folder.
+        output: The page.
+        png: A picture of the floorplan, in pixels.
+        svg: The same, in lines.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        WsecError: WSEC5xx where it is no plan, or a file cannot be written.
+    """
+    loaded = plan if isinstance(plan, Plan) else load_plan(plan)
+    loaded.report(output, png=png, svg=svg)
+    return Path(output)

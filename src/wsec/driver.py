@@ -163,6 +163,26 @@ class Plan:
 
         return estimate(self.record)
 
+    def report(
+        self, path: str | Path, *, png: str | Path | None = None, svg: str | Path | None = None
+    ) -> None:
+        """Write the plan as one HTML page, which needs nothing beside it, and its floorplan as pictures where asked for.
+
+        Raises:
+            WsecError: WSEC565 kernels wait for each other, WSEC585 a file cannot be written.
+        """
+        from wsec.runtime.report import check_place, write_page, write_picture
+
+        for place in (path, png, svg):
+            if place is not None:
+                check_place(Path(place))
+        estimate = self.estimate()
+        write_page(Path(path), self.record, estimate)
+        if png is not None:
+            write_picture(Path(png), self.record, estimate, "png")
+        if svg is not None:
+            write_picture(Path(svg), self.record, estimate, "svg")
+
     def check(self) -> tuple[Finding, ...]:
         """All findings of the plan checker; none for a legal plan."""
         from wsec.compiler.plan_checker import check_plan

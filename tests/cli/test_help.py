@@ -17,7 +17,18 @@ from wsec.compiler.errors import ExitStatus
 if TYPE_CHECKING:
     from tests.cli.conftest import Wsec
 
-COMMANDS = ("compile", "run", "simulate", "estimate", "check-plan", "bisect", "targets", "passes", "kernels")
+COMMANDS = (
+    "compile",
+    "run",
+    "simulate",
+    "estimate",
+    "report",
+    "check-plan",
+    "bisect",
+    "targets",
+    "passes",
+    "kernels",
+)
 ROOT = Path(__file__).parents[2]
 
 

@@ -15,6 +15,7 @@ from wsec.cli.compile import compile_plan
 from wsec.cli.estimate import estimate
 from wsec.cli.kernels import kernels
 from wsec.cli.passes import passes
+from wsec.cli.report import report
 from wsec.cli.run import run
 from wsec.cli.simulate import simulate
 from wsec.cli.targets import targets
@@ -62,7 +63,7 @@ def application() -> None:
     """
 
 
-for _command in (compile_plan, run, simulate, estimate, check_plan, bisect, targets, passes, kernels):
+for _command in (compile_plan, run, simulate, estimate, report, check_plan, bisect, targets, passes, kernels):
     application.add_command(_command)
 
 

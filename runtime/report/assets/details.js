@@ -1,0 +1,76 @@
+// What is said of the plan and of the selected kernel, in words and tables.
+function showFacts() {
+  const list = document.getElementById("facts");
+  for (const [label, number, more] of report.facts) {
+    list.append(element("div", {}, element("dt", {}, label), element("dd", {}, number), element("dd", {}, more)));
+  }
+}
+
+function showDetails() {
+  const box = document.getElementById("details");
+  const k = state.selected;
+  if (k < 0) {
+    box.replaceChildren(element("h3", {}, "No kernel selected"),
+      element("p", {class: "small"}, "Click a rectangle, a bar, a dot or a name: its numbers are written here, and its tensors are drawn on the floorplan."));
+    return;
+  }
+  const rows = [
+    ["kind", kernels.kind[k]], ["wafer, phase", `${kernels.wafer[k]}, ${kernels.phase[k]}`], ["shape", shapeOf(k)], ["cores", whole.format(coresOf(k))],
+    ["split", kernels.split[k]], ["cycles", `${whole.format(kernels.total[k])}, ${percent(kernels.total[k] / intervalOf(k))} of the interval`],
+    ["arithmetic", whole.format(kernels.compute[k])], ["memory ports", whole.format(kernels.memory[k])],
+    ["communication", whole.format(kernels.communication[k])], ["words in and out", whole.format(kernels.transfer[k])], ["bound by", BOUND_NAMES[kernels.bound[k]]],
+    ["memory", `${kibibytes(bytesOf(k))} of ${kibibytes(report.sram_bytes)}`], ["weights", kibibytes(kernels.weights[k])],
+    ["activations", kibibytes(kernels.activations[k])], ["buffers", kibibytes(kernels.buffers[k])], ["code", kibibytes(kernels.code[k])],
+    ["a sample", `cycle ${whole.format(kernels.start[k])} to ${whole.format(kernels.end[k])}`],
+  ];
+  const {ins, outs} = linksOf(k);
+  box.replaceChildren(element("h3", {}, kernels.name[k]),
+    element("dl", {}, ...rows.flatMap(([label, text]) => [element("dt", {}, label), element("dd", {}, text)])),
+    element("h3", {class: "in"}, "Tensors in"), linkList(ins, "source", "from"), element("h3", {class: "out"}, "Tensors out"), linkList(outs, "target", "to"),
+    element("h3", {}, `Operators (${kernels.operators[k].length})`), element("p", {class: "small"}, operatorsOf(k, 40)));
+}
+
+function linkList(found, end, word) {
+  if (!found.length) return element("p", {class: "small"}, "none");
+  const items = found.slice(0, 40).map((link) => {
+    const other = links[end][link];
+    const name = other < 0 ? "host" : element("button", {type: "button", class: "link", onclick: () => select(other)}, kernels.name[other]);
+    const colours = [...new Set(links.paths[link].map(([colour]) => colour))];
+    return element("li", {}, `${links.tensor[link]} ${word} `, name,
+      `: ${whole.format(links.words[link])} words, ${links.lanes[link]} lanes${colours.length ? `, colour ${colours.join(", ")}` : ""}, ${whole.format(links.cycles[link])} cycles`);
+  });
+  if (found.length > 40) items.push(element("li", {}, `and ${found.length - 40} more`));
+  return element("ul", {}, ...items);
+}
+
+function showLimits() {
+  document.getElementById("room").textContent = report.room;
+  const numbers = new Map(kernels.name.map((name, k) => [name, k]));
+  const body = document.querySelector("#limits tbody");
+  for (const limit of report.limits) {
+    const k = limit.kind === "kernel" || limit.kind === "buffers" ? numbers.get(limit.name) : undefined;
+    const name = k === undefined ? limit.name : element("button", {type: "button", onclick: () => select(k)}, limit.name);
+    const cycles = limit.cycles ? `${whole.format(limit.cycles)}` : "-";
+    body.append(element("tr", {}, element("td", {class: "name"}, limit.kind === limit.name ? "" : `${limit.kind} `, name), element("td", {class: "number"}, cycles),
+      element("td", {}, limit.reason), element("td", {}, limit.advice)));
+  }
+}
+
+function showParts() {
+  const body = document.querySelector("#parts tbody");
+  for (const part of parts) {
+    const held = kernels.wafer.filter((wafer, k) => wafer === part.wafer && kernels.phase[k] === part.phase).length;
+    const cells = [held, part.cores, part.interval, part.placed, part.bound].map((number) => element("td", {class: "number"}, whole.format(number)));
+    body.append(element("tr", {}, element("td", {}, `${part.wafer}, ${part.phase}`), ...cells,
+      element("td", {class: "number"}, part.bound ? percent(part.placed / part.bound - 1) : "-")));
+  }
+}
+
+function showNotes() {
+  const notes = [...report.notes, ...report.host_operators.map((each) => `${each.name} (${each.operator}) runs on the host: ${each.reason}`)];
+  if (report.fabric === "lanes") notes.push("Link traffic and colours are those of lanes between rectangles; words of a link are spread evenly over its lanes.");
+  else notes.push("Colours are those that routers hold. Link traffic is that of lanes between rectangles, spread evenly; fans and words inside kernels are not in the picture.");
+  document.getElementById("notes").replaceChildren(...notes.map((note) => element("li", {}, note)));
+  const versions = Object.entries(report.versions).map(([name, version]) => `${name} ${version}`).join(", ");
+  document.getElementById("versions").textContent = `Cycles are of an analytic model. Plan made with ${versions}. Drawn by Bokeh ${Bokeh.version}.`;
+}
