@@ -61,6 +61,7 @@ def _kernel(table: SplitTable, option: int, x: int, y: int, target: Target) -> K
                 constant=operand.constant,
                 sharding=sharding_of(table, option, operand, output=False),
                 slots=operand.slots,
+                state=operand.state,
             )
             for operand in nest.inputs
         ),
@@ -69,7 +70,8 @@ def _kernel(table: SplitTable, option: int, x: int, y: int, target: Target) -> K
                 tensor=operand.tensor,
                 dtype=operand.dtype,
                 sharding=sharding_of(table, option, operand, output=True),
-                slots=nest.output_slots,
+                slots=1 if operand.state else nest.output_slots,
+                state=operand.state,
             )
             for operand in nest.outputs
         ),

@@ -52,10 +52,12 @@ def slot_bytes(kernels: Sequence[Kernel]) -> dict[tuple[str, str], int]:
     found = {}
     for kernel in kernels:
         for item in kernel.inputs:
-            if not item.constant:
+            if not item.resident:
                 elements = share_elements(item.sharding, kernel.mesh)
                 found[kernel.name, item.role] = elements * item_bytes(item.dtype)
         for made in kernel.outputs:
+            if made.state:
+                continue
             found[kernel.name, made.tensor] = made.sharding.block_elements * item_bytes(made.dtype)
     return found
 
@@ -90,12 +92,14 @@ def _with_slots(
         return slots + extra
 
     outputs = tuple(
-        replace(item, slots=more(item.slots, "", slot_bytes[kernel.name, item.tensor]))
+        item
+        if item.state
+        else replace(item, slots=more(item.slots, "", slot_bytes[kernel.name, item.tensor]))
         for item in kernel.outputs
     )
     inputs = tuple(
         item
-        if item.constant
+        if item.resident
         else replace(item, slots=more(item.slots, item.role, slot_bytes[kernel.name, item.role]))
         for item in kernel.inputs
     )

@@ -27,6 +27,7 @@ REPLICAS = "replicas"  # axis of a mesh whose cores all compute the same; in a s
 FabricDepth = Literal["lanes", "full"]
 WaferMode = Literal["pipelined", "sequential", "streaming"]
 Objective = Literal["throughput", "latency"]
+StatesChoice = Literal["auto", "none"]
 
 Slots = Annotated[int, msgspec.Meta(ge=1)]
 CollectiveAlgorithm = Literal["star", "chain", "tree", "two_phase", "two_level", "ring"]
@@ -79,8 +80,9 @@ class KernelInput:
         dtype: Element type in numpy's words.
         constant: True for a weight, which is loaded once and stays; False for an activation, which a link brings.
         sharding: The elements each core needs, over a row-major view of the tensor.
-        slots: Samples that are held at once, 1 for a weight. Cores that need the same block of an activation hold
+        slots: Samples that are held at once, 1 for a weight or a state. Cores that need the same block of an activation hold
             it together, an equal share each, and pass it around when its turn comes.
+        state: True for a state of the plan: no link brings it, as it lies where the last run of the kernel left it.
     """
 
     role: str
@@ -89,6 +91,12 @@ class KernelInput:
     constant: bool
     sharding: Sharding
     slots: Slots = 1
+    state: bool = False
+
+    @property
+    def resident(self) -> bool:
+        """Whether it stays on the cores, so that no link brings it."""
+        return self.constant or self.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,7 @@ class KernelOutput:
         sharding: How it lies on the kernel's mesh.
         slots: How many samples are held there.
         everywhere: Whether all-reduces bring it to all cores along its root axes, which combined it at the root.
+        state: Whether it is written over the state that the kernel read, on the same cores; no link takes it away.
     """
 
     tensor: str
@@ -108,6 +117,7 @@ class KernelOutput:
     sharding: Sharding
     slots: Slots = 2
     everywhere: bool = False
+    state: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +137,18 @@ class ChainStep:
 
 @dataclass(frozen=True, slots=True)
 class MemoryLedger:
-    """Bytes of SRAM on the fullest core of a kernel."""
+    """Bytes of SRAM on the fullest core of a kernel. `states` are what stays from one run to the next, as a KV cache."""
 
     weights: int
     activations: int
     buffers: int
     code: int
+    states: int = 0
 
     @property
     def total(self) -> int:
         """Sum of the entries."""
-        return self.weights + self.activations + self.buffers + self.code
+        return self.weights + self.activations + self.buffers + self.code + self.states
 
 
 @dataclass(frozen=True, slots=True)
@@ -544,6 +555,25 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """A tensor that stays on the wafer from one run to the next, as the KV cache of a decoder (docs/states.md).
+
+    One kernel reads it as `input` and writes it in place as `output`.
+
+    Attributes:
+        input: Name of the model's input that it is.
+        output: Name of the model's output that is its update.
+        dtype: Element type in numpy's words.
+        shape: Of both.
+    """
+
+    input: str
+    output: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The whole plan of a model on a target.
 
@@ -567,6 +597,7 @@ class Plan:
         fabric: How far words are followed: `full`, from core to core, by circuits; `lanes`, between the rectangles of kernels
             alone. What kernels then do to collect, spread and sort them is neither routed nor counted.
         alternatives: What the modes that were not taken would have cost, where the compiler chose one.
+        states: Inputs and outputs of the model that stay on the wafer between two runs, in the order of the inputs.
     """
 
     format: int
@@ -587,6 +618,7 @@ class Plan:
     samples_per_phase: Slots = 1
     fabric: FabricDepth = "full"
     alternatives: tuple[Alternative, ...] = ()
+    states: tuple[State, ...] = ()
 
     def kernels(self) -> Iterator[Kernel]:
         """Every kernel, by wafer and phase."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
+    from wsec.compiler.kernels.loop_nest import LoopNest
     from wsec.compiler.placement import Constraint, Limits, Placement, Progress
     from wsec.compiler.plan import FabricDepth, HostOperator, Link
     from wsec.compiler.target import Target
@@ -219,7 +220,7 @@ class Planner:
         names = []
         for nest in graph.nests:
             try:
-                if nest.kind in _TAKEN_APART:
+                if nest.kind in _TAKEN_APART and not keeps_states(nest):
                     enumerate_splits(nest, self.target)
             except WsecError:
                 names.append(nest.name)
@@ -311,15 +312,21 @@ class Planner:
 def slow_attentions(tables: Sequence[SplitTable], interval: int) -> frozenset[str]:
     """Attentions that no number of cores makes faster than the interval, in cycles.
 
-    Narrow floats are none: their kernel keeps scores and probabilities in single precision.
+    One that keeps states is none: its operators apart would send them through the fabric, whole, in each run. Narrow floats are none: their kernel keeps scores and probabilities in single precision.
     """
     return frozenset(
         table.nest.name
         for table in tables
         if table.nest.kind == "attention"
+        and not keeps_states(table.nest)
         and table.nest.outputs[0].item_bytes >= _SINGLE_BYTES
         and table.shapes.cycles.min() >= interval
     )
+
+
+def keeps_states(nest: LoopNest) -> bool:
+    """Whether something stays on the cores of the kernel from one run to the next."""
+    return any(operand.state for operand in nest.inputs)
 
 
 def split_tables(

@@ -5,6 +5,9 @@ The graph stays as it is: each node of an attention carries the metadata `wsec.k
 and key, downwards to the product with the values. Then movements of data and scalings around the products are taken in
 as long as the kernel can read its operands through them: transpositions, splits in heads, repeats of the heads of keys.
 All values inside have readers inside only, so that merging the group into one kernel cannot make a cycle.
+
+Keys and values that are an output of the model, written into an input of it, are states (docs/states.md): the nodes that write
+them join the group that alone reads them.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from wsec.compiler.importer.shapes import static_shape
 from wsec.compiler.kernels.attention import make_attention
+from wsec.compiler.kernels.attention_body import read_attention
+from wsec.compiler.kernels.attention_states import read_update
 from wsec.compiler.kernels.operator_view import Unsplittable
 from wsec.compiler.operators import ATTENTION_STEPS, KERNEL_KEY, KIND_KEY
 from wsec.passes.base import Pass, PassResult
@@ -38,11 +43,13 @@ class FuseAttention(Pass):
     Attributes:
         step_limit: How many nodes there may be between a product and the softmax.
         movement_limit: How many nodes may be taken in at each operand and at the result.
+        states: Whether a KV cache stays in the kernel that reads it.
     """
 
     name: ClassVar[str] = "fuse-attention"
     step_limit: int = 16
     movement_limit: int = 8
+    states: bool = True
 
     def run(self, model: ir.Model) -> PassResult:
         """Annotate from scratch; the annotations of earlier attentions are replaced."""
@@ -79,7 +86,8 @@ class FuseAttention(Pass):
         for node in (above[0], below[-1], *(node for node in above if node.op_type == "Concat")):
             for value in node.inputs:
                 group = self._with_operand(group, value, node, search)
-        return self._with_result(group, below[-1].outputs[0], search)
+        group = self._with_result(group, below[-1].outputs[0], search)
+        return _with_states(group, search) if self.states else group
 
     def _with_operand(
         self, group: list[ir.Node], value: ir.Value | None, reader: ir.Node, search: _Search
@@ -182,6 +190,23 @@ class _Search:
             return []
         chosen = self.reader(tests[0].outputs[0], frozenset({"Where"}))
         return [tests[0], chosen] if chosen is not None and chosen in readers else []
+
+
+def _with_states(group: list[ir.Node], search: _Search) -> list[ir.Node]:
+    """The group with the updates of its keys and values; of both, as one kernel keeps them, or of neither."""
+    body = read_attention(group)
+    held = [item.value for item in (body.key, body.value) if item is not None]
+    updates = [update for value in held if (update := read_update(value.producer())) is not None]
+    nodes = [node for update in updates for node in update.nodes]
+    free = all(search.is_free(node, frozenset({"Where"})) for node in nodes)
+    alone = all(_only_in(update.present, group) for update in updates)
+    larger = search.ordered([*group, *nodes])
+    return larger if len(updates) == 2 and free and alone and _is_attention(larger) else group
+
+
+def _only_in(value: ir.Value, group: list[ir.Node]) -> bool:
+    """Whether no node outside the group reads the value."""
+    return all(use.node in group for use in value.uses())
 
 
 def _is_attention(nodes: list[ir.Node]) -> bool:

@@ -28,8 +28,9 @@ from wsec.runtime.kernels.custom import program_named
 from wsec.runtime.lowered_model import LoweredModel
 from wsec.runtime.ordered.elementwise import apply_chain_in_order
 from wsec.runtime.ordered.kinds import ORDERED_PROGRAMS
-from wsec.runtime.programs.unsupported import not_simulated
+from wsec.runtime.programs.unsupported import check_no_states, not_simulated
 from wsec.runtime.schedule import Schedule, make_schedule
+from wsec.runtime.states import StateStore
 from wsec.runtime.unsplit import run_unsplit
 
 if TYPE_CHECKING:
@@ -92,14 +93,18 @@ class Executor:
             program_named(kernel.kind, f"kernel {kernel.name}")  # all packages that it needs are installed
             if self._ordered and kernel.kind not in {"elementwise", *ORDERED_PROGRAMS}:
                 raise not_simulated(f"kernel {kernel.name} of kind {kernel.kind}", f"kind {kernel.kind}")
+        if self._ordered:
+            check_no_states(loaded.plan)
+        self._states = StateStore(loaded.plan)
         self._model = LoweredModel(loaded.lowered_path)
         self._schedule: Schedule = make_schedule(loaded.plan, self._model.is_initializer)
 
     def run(self, inputs: Mapping[str, Array], observe: Observer | None = None) -> dict[str, Array]:
-        """As `execute`."""
-        check_inputs(self.plan.inputs, inputs)
+        """As `execute`; states that are not among the inputs are as the last run left them, and zeros before the first."""
+        given = self._states.completed(inputs)
+        check_inputs(self.plan.inputs, given)
         tensors: dict[tuple[str, str], Array] = {
-            (HOST, value.name): as_held(value, inputs[value.name]) for value in self.plan.inputs
+            (HOST, value.name): as_held(value, given[value.name]) for value in self.plan.inputs
         }
         with np.errstate(all="ignore"):
             for step, done in zip(self._schedule.steps, self._schedule.done_after, strict=True):
@@ -112,7 +117,18 @@ class Executor:
                             observe(name, value)
                 for produced in done:
                     tensors.pop(produced, None)
-            return {value.name: self._output(value, tensors) for value in self.plan.outputs}
+            outputs = {value.name: self._output(value, tensors) for value in self.plan.outputs}
+        self._states.keep(outputs)
+        return outputs
+
+    @property
+    def states(self) -> dict[str, Array]:
+        """What stays on the wafer, as the last run left it, by the name of the input that it is."""
+        return self._states.values()
+
+    def reset(self) -> None:
+        """Forget all states: they are zeros again."""
+        self._states.reset()
 
     def _run_on_host(
         self, operator: HostOperator, tensors: Mapping[tuple[str, str], Array]
@@ -153,7 +169,7 @@ class Executor:
         values = _at_root(kernel, blocks) | dict(zip((RESULT,), results, strict=False))
         if self._ordered:
             return (apply_chain_in_order(kernel.chain, values),)
-        return (apply_chain(kernel.chain, values, self._model.sessions),)
+        return (apply_chain(kernel.chain, values, self._model.sessions), *results[1:])
 
     def _own_results(self, kernel: Kernel, blocks: Mapping[str, Array]) -> tuple[Array, ...]:
         """What the kernel's own operator gives; nothing where a chain stands alone."""
@@ -176,6 +192,8 @@ class Executor:
         fill = block_fill(kernel, item)
         if item.constant:
             return scatter(_typed(self._model.constant(item.tensor), item), item.sharding, kernel.mesh, fill)
+        if item.state:
+            return scatter(_typed(tensors[HOST, item.tensor], item), item.sharding, kernel.mesh, fill)
         link = self._schedule.incoming[kernel.name, item.role]
         tensor = _typed(self._source(link, tensors), item)
         return deliver(tensor, link.sharding, item.sharding, kernel.mesh, fill)
@@ -189,6 +207,8 @@ class Executor:
 
     def _output(self, value: Value, tensors: Mapping[tuple[str, str], Array]) -> Array:
         link = self._schedule.outgoing.get(value.name)
+        if link is None and value.name in self._schedule.writers:
+            return tensors[self._schedule.writers[value.name], value.name].reshape(value.extents or ())
         if link is None:
             found = self._on_host(value.name, tensors)
             return np.array(found) if isinstance(found, np.ndarray) else found

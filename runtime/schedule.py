@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wsec.compiler.errors import WsecError
@@ -27,12 +27,14 @@ class Schedule:
         incoming: The link that feeds (kernel, role).
         outgoing: The link that brings a tensor to the host.
         done_after: For each step in order, what nobody reads after it.
+        writers: The kernel that writes a state, by the name of the output that it is.
     """
 
     steps: tuple[Kernel | HostOperator, ...]
     incoming: dict[tuple[str, str], Link]
     outgoing: dict[str, Link]
     done_after: tuple[tuple[Produced, ...], ...]
+    writers: dict[str, str] = field(default_factory=dict)
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
@@ -54,17 +56,21 @@ def make_schedule(plan: Plan, is_initializer: Callable[[str], bool]) -> Schedule
     kernels = tuple(plan.kernels())
     for kernel in kernels:
         for item in kernel.inputs:
-            if not item.constant:
+            if not item.resident:
                 _check_brought(incoming.get((kernel.name, item.role)), made, item.tensor, kernel.name)
     wanted = [name for item in plan.host_operators for name in item.inputs]
+    updates = {state.output for state in plan.states}
     for name in (*wanted, *(value.name for value in plan.outputs)):
-        if name not in outgoing and (name in on_host or is_initializer(name)):
+        if name not in outgoing and (name in on_host or name in updates or is_initializer(name)):
             continue
         _check_brought(outgoing.get(name), made, name, HOST)
     ordered = _in_order(plan)
     kept = {(HOST, value.name) for value in (*plan.inputs, *plan.outputs)}
+    writers = {item.tensor: kernel.name for kernel in kernels for item in kernel.outputs if item.state}
+    kept |= {(kernel, tensor) for tensor, kernel in writers.items()}
     kept |= {(outgoing[value.name].source, value.name) for value in plan.outputs if value.name in outgoing}
-    return Schedule(tuple(step for step, _ in ordered), incoming, outgoing, _done_after(ordered, kept))
+    done = _done_after(ordered, kept)
+    return Schedule(tuple(step for step, _ in ordered), incoming, outgoing, done, writers)
 
 
 def kernels_in_order(plan: Plan) -> tuple[Kernel, ...]:
@@ -92,7 +98,7 @@ def _on_host(plan: Plan) -> set[str]:
 
 
 def _reads_of_kernel(kernel: Kernel, incoming: dict[tuple[str, str], Link]) -> list[Produced]:
-    links = (incoming.get((kernel.name, item.role)) for item in kernel.inputs if not item.constant)
+    links = (incoming.get((kernel.name, item.role)) for item in kernel.inputs if not item.resident)
     return [(link.source, link.tensor) for link in links if link is not None]
 
 

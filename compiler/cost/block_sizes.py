@@ -35,9 +35,11 @@ def widening(nest: LoopNest) -> float:
 
 
 def output_bytes(nest: LoopNest, blocks: Array) -> Array:
-    """Bytes of one core's block of every output."""
+    """Bytes of one core's block of every output that is no state: those are written in place."""
     held = np.zeros(len(blocks))
     for operand in nest.outputs:
+        if operand.state:
+            continue
         held = held + block_elements(operand, nest, blocks) * operand.item_bytes
     return held
 

@@ -49,11 +49,12 @@ class SplitCosts:
     communication: Array
     memory: Array
     transfer: Array
+    states: Array
 
     @property
     def bytes(self) -> Array:
         """Data bytes of the fullest core, without the code reserve."""
-        return self.weights + self.activations + self.buffers
+        return self.weights + self.activations + self.buffers + self.states
 
     @property
     def cycles(self) -> Array:
@@ -82,13 +83,16 @@ def split_costs(
     output = output_bytes(nest, blocks)
     at_work = output_bytes(nest, walked)
     weights = np.full(len(parts), nest.work.resident_bytes, dtype=np.float64)
+    states = np.zeros(len(parts))
     held, moved, passed = nest.output_slots * output, np.ceil(output / word), np.zeros(len(parts))
     buffers = nest.chain_keeps_a_copy() * at_work + gathered_bytes(nest, blocks, parts)
     buffers = buffers + state_bytes(nest, blocks) * nest.work.partials + _interim_bytes(nest, walked)
     for operand in nest.inputs:
         elements = block_elements(operand, nest, blocks)
-        if operand.constant:
-            weights = weights + np.ceil(elements * operand.item_bytes)
+        if operand.resident:
+            block_bytes = np.ceil(elements * operand.item_bytes)
+            states = states + operand.state * block_bytes
+            weights = weights + operand.constant * block_bytes
             continue
         copies = _copies(operand, nest, parts)
         share = np.ceil(elements / copies) * operand.item_bytes
@@ -113,6 +117,7 @@ def split_costs(
             sum((_memory(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))
         ),
         transfer=moved,
+        states=states,
     )
 
 
@@ -140,7 +145,7 @@ def passing_cycles(
     blocks = np.ceil(extents / parts)
     for operand in nest.inputs:
         copies = _copies(operand, nest, parts)
-        if operand.constant or not (copies > 1).any():
+        if operand.resident or not (copies > 1).any():
             continue
         elements = block_elements(operand, nest, blocks)
         share = np.ceil(np.ceil(elements / copies) * operand.item_bytes / word)
@@ -207,6 +212,7 @@ def _serial_costs(nest: LoopNest, parts: Array, target: Target) -> SplitCosts:
         + 2 * target.fabric.ramp_cycles,
         memory=np.ceil(_memory(nest.work, nest, blocks, target)),
         transfer=np.zeros(len(parts)),
+        states=np.zeros(len(parts)),
     )
 
 

@@ -101,7 +101,7 @@ def result_cycles(kernel: Kernel, sent: Sequence[Link]) -> int:
 
 def result_interval(kernel: Kernel, sent: Sequence[Link]) -> int:
     """Least cycles between two samples that the buffers of the kernel's results allow."""
-    slots = min((output.slots for output in kernel.outputs), default=1)
+    slots = min((output.slots for output in kernel.outputs if not output.state), default=1)
     return -(-result_cycles(kernel, sent) // slots)
 
 

@@ -2,7 +2,8 @@
 
 Cut by batch and head (loops b0, b1 ...), by query row (m) and by key (t). The maximum and the sum of a row are
 all-reduced over the parts of the keys, the weighted values summed to the first of them. Query, key, value and result
-are taken as they are stored; `strided_layout` finds the loop of each of their dimensions.
+are taken as they are stored; `strided_layout` finds the loop of each of their dimensions. Keys and values may be states:
+they stay on the cores, which write the new rows into them first (`attention_states`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wsec.compiler.kernels.attention_body import AttentionBody, MovedOperand, read_attention
+from wsec.compiler.kernels.attention_states import in_place, kept_once, like_state, update_works
 from wsec.compiler.kernels.chain import work_of
 from wsec.compiler.kernels.loop_nest import Loop, LoopNest, LoopRole, Operand, Work, fixed, follows
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, dtype_of, operand, shape_of
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
+    from wsec.compiler.kernels.attention_states import StateUpdate
+
 _STATISTIC_BYTES = 4  # maxima, sums and scores are kept in single precision at least
 
 
@@ -42,25 +46,37 @@ def make_attention(nodes: Sequence[ir.Node]) -> LoopNest:
     space = _space(body)
     q, k, v = _products(body)
     inputs: list[Operand] = []
+    states: list[Operand] = []
     labels: dict[str, tuple[str, ...]] = {}
     for role, moved, inner in (("q", q, ("m", "d")), ("k", k, ("d", "t")), ("v", v, ("t", "n"))):
         order = stored_order(space.strides(moved.layout, inner), math.prod(shape_of(moved.value)))
         labels[role] = order or ("",)
-        inputs.append(_stored(role, moved.value, order, space))
+        made = _stored(role, moved.value, order, space)
+        if moved.value in body.updates:
+            made, after = in_place(made, body.updates[moved.value], role)
+            states.append(after)
+        inputs.append(made)
     if body.sink is not None:
         inputs.append(space.rows("sink", body.sink))
-    steps, extra = _steps(body, space)
+    writer = _steps(body, space, labels)
+    steps = tuple(writer.steps)
+    scored = steps[sum(len(update.nodes) for update in body.updates.values()) :]
     out, groups = space.output(body)
     result = _stored("result", _given(body.output), out, space)
+    cached = [labels[item.role] for item in inputs if item.state]
     return LoopNest(
         kind="attention",
         operators=tuple(node.name or "" for node in nodes),
-        loops=tuple(space.loops.values()),
-        inputs=(*inputs, *extra),
-        outputs=(result,),
-        arguments={**labels, "out": out or ("",)},
+        loops=kept_once(space.loops.values(), cached),
+        inputs=(*inputs, *writer.operands),
+        outputs=(result, *states),
+        arguments={**labels, "out": out or ("",), **({"states": tuple(writer.states)} if states else {})},
         work=_product_work(space, "d", inputs[0]),
-        further_work=(_product_work(space, "n", inputs[2]), *_score_works(space, steps, inputs[0])),
+        further_work=(
+            _product_work(space, "n", inputs[2]),
+            *_score_works(space, scored, inputs[0]),
+            *update_works(cached, inputs[0].dtype),
+        ),
         output_groups=groups,
         body=steps,
         turned="m",
@@ -186,16 +202,19 @@ def _stored(role: str, value: ir.Value, order: tuple[str, ...], space: _Space) -
     return operand(role, value, tuple(follows(space.loops[name]) for name in order) or (fixed(1),))
 
 
-def _steps(body: AttentionBody, space: _Space) -> tuple[tuple[ChainStep, ...], tuple[Operand, ...]]:
-    """The body of the kernel, and the operands of its element-wise steps."""
+def _steps(body: AttentionBody, space: _Space, labels: dict[str, tuple[str, ...]]) -> _Writer:
+    """The writer of the body of the kernel, updates of states first, and of the operands of its element-wise steps."""
     writer = _Writer(body, space)
     q, k, v = _products(body)
+    for role, moved in (("k", k), ("v", v)):
+        if moved.value in body.updates:
+            writer.update(role, moved.value, labels[role])
     first, *between, last = body.steps
     writer.write(first, (writer.moved(q, "q"), writer.moved(k, "k")))
     for node in between:
         writer.write(node, writer.wires_of(node))
     writer.write(last, (writer.wire(_given(last.inputs[0])), writer.moved(v, "v")))
-    return tuple(writer.steps), tuple(writer.operands)
+    return writer
 
 
 class _Writer:
@@ -204,9 +223,30 @@ class _Writer:
     def __init__(self, body: AttentionBody, space: _Space) -> None:
         self.steps: list[ChainStep] = []
         self.operands: list[Operand] = []
+        self.states: list[str] = []
         self._body = body
         self._space = space
         self._names: dict[ir.Value, str] = {}
+        self._written: dict[tuple[str | None, object], str] = {}
+
+    def update(self, role: str, present: ir.Value, order: tuple[str, ...]) -> None:
+        """The steps that write new rows into the state that is read as `role`."""
+        update, wire = self._body.updates[present], role
+        for node in update.nodes:
+            state = update.state_of(node)
+            given = [value for value in node.inputs if value is not None]
+            wires = [
+                wire if value is state else self._outside_of_state(value, update, order) for value in given
+            ]
+            wire = self.write(node, wires)
+        self.states.append(wire)
+
+    def _outside_of_state(self, value: ir.Value, update: StateUpdate, order: tuple[str, ...]) -> str:
+        made = like_state(f"u{len(self._written)}", value, update, order, self._space.loops)
+        if (value.name, made.maps) not in self._written:
+            self._written[value.name, made.maps] = made.role
+            self.operands.append(made)
+        return self._written[value.name, made.maps]
 
     def write(self, node: ir.Node, wires: Iterable[str]) -> str:
         name, output = f"s{len(self.steps)}", node.outputs[0]
@@ -217,7 +257,7 @@ class _Writer:
 
     def moved(self, moved: MovedOperand, role: str) -> str:
         """The wire of an operand of a product, behind its steps with scalars."""
-        wire = role
+        wire = self._names.get(moved.value, role) if moved.value in self._body.updates else role
         for node in moved.steps:
             given = [value for value in node.inputs if value is not None]
             large = next((value for value in given if math.prod(shape_of(value)) > 1), given[0])
@@ -249,7 +289,7 @@ class _Writer:
 
     def _outside(self, value: ir.Value, shape: tuple[int, ...]) -> str:
         if value not in self._names:
-            self._names[value] = f"m{len(self.operands)}"
+            self._names[value] = f"m{len(self.operands) - len(self._written)}"
             self.operands.append(self._space.scores(self._names[value], value, shape))
         return self._names[value]
 

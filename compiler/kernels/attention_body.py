@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from wsec.compiler.kernels.attention_states import StateUpdate, read_update
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, shape_of
 from wsec.compiler.kernels.strided_layout import Layout, contiguous, expanded, reshaped
 from wsec.compiler.operators import ATTENTION_STEPS, is_elementwise
@@ -52,6 +53,7 @@ class AttentionBody:
         sink: [batch ..., m, columns].
         output: The tensor that the kernel gives.
         output_layout: Its dimensions, as positions in the second product's row-major result.
+        updates: By what they give, the updates of states among the nodes.
     """
 
     steps: list[ir.Node] = field(default_factory=list)
@@ -63,16 +65,24 @@ class AttentionBody:
     sink: MovedOperand | None = None
     output: ir.Value | None = None
     output_layout: Layout = ()
+    updates: dict[ir.Value, StateUpdate] = field(default_factory=dict)
 
 
 def read_attention(nodes: Sequence[ir.Node]) -> AttentionBody:
     """What `nodes`, in topological order, compute. Raises Unsplittable where they are not one attention."""
     body = AttentionBody()
     moved: dict[ir.Value, MovedOperand] = {}
+    updates = [update for node in nodes if (update := read_update(node)) is not None]
+    body.updates = {update.present: update for update in updates}
+    writing = {node for update in updates for node in update.nodes}
     for node in nodes:
-        _read(node, body, moved)
+        if node not in writing:
+            _read(node, body, moved)
     if body.output is None:
         raise Unsplittable("it has no second product")
+    held = {item.value for item in (body.key, body.value) if item is not None}
+    if not held.issuperset(body.updates) or not writing.issubset(nodes):
+        raise Unsplittable("it updates a state that is neither its keys nor its values")
     return body
 
 

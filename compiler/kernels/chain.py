@@ -104,7 +104,7 @@ def with_chain(nest: LoopNest, anchor: ir.Value | None, nodes: Sequence[ir.Node]
         nest,
         operators=(*nest.operators, *(node.name or "" for node in nodes)),
         inputs=(*nest.inputs, *extras),
-        outputs=(operand(RESULT, nodes[-1].outputs[0], view),),
+        outputs=(operand(RESULT, nodes[-1].outputs[0], view), *nest.outputs[1:]),
         chain=tuple(steps),
         chain_work=_step_work(nest, [step for step in steps if len(_walks(step, view, extras)) < 2]),
         further_work=(

@@ -72,11 +72,12 @@ def build_kernel_graph(
     if not nests and not on_host:
         raise _nothing_to_compute(model)
     producer = {operand.tensor: index for index, nest in enumerate(nests) for operand in nest.outputs}
+    updates = {operand.tensor for nest in nests for operand in nest.outputs if operand.state}
     values = {value.name or "": value for value in _values(model.graph)}
     links = []
     for index, nest in enumerate(nests):
         for operand in nest.inputs:
-            if not operand.constant:
+            if not operand.resident:
                 source = producer.get(operand.tensor, HOST_INDEX)
                 words = _words(values[operand.tensor], word_bytes)
                 links.append(GraphLink(operand.tensor, source, index, operand.role, words))
@@ -87,7 +88,7 @@ def build_kernel_graph(
     for value in dict.fromkeys(
         (*wanted, *model.graph.outputs)
     ):  # one link brings it, however many read it there
-        if value.name in producer:
+        if value.name in producer and value.name not in updates:
             words = _words(value, word_bytes)
             links.append(GraphLink(value.name, producer[value.name], HOST_INDEX, "", words))
     return KernelGraph(with_links(nests, links, stages, samples), tuple(links), stages, samples)

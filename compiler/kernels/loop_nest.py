@@ -84,7 +84,11 @@ def fixed(extent: int) -> DimensionMap:
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A tensor of a kernel: its role, element type, and the map of each dimension of its view."""
+    """A tensor of a kernel: its role, element type, and the map of each dimension of its view.
+
+    A `state` stays on the cores from one run to the next: as an input no link brings it, as an output it takes the place of the
+    input, whose maps it shares.
+    """
 
     role: str
     tensor: str
@@ -93,6 +97,12 @@ class Operand:
     constant: bool
     maps: tuple[DimensionMap, ...]
     slots: int = 1
+    state: bool = False
+
+    @property
+    def resident(self) -> bool:
+        """Whether it stays on the cores, so that no link brings it."""
+        return self.constant or self.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +220,7 @@ class LoopNest:
         Loops along which cores talk come last, so that those cores are near each other: reductions and statistics
         innermost, around them the loops along which some activation is the same and is passed around.
         """
-        activations = [{m.loop for m in item.maps} for item in self.inputs if not item.constant]
+        activations = [{m.loop for m in item.maps} for item in self.inputs if not item.resident]
 
         def talks(index: int) -> tuple[bool, bool]:
             loop = self.loops[index]
@@ -221,7 +231,7 @@ class LoopNest:
     def cost_key(self) -> object:
         """What its splits, bytes and cycles depend on: all but the names. Nests with equal keys are cut alike."""
         operands = tuple(
-            (item.role, item.item_bytes, item.constant, item.maps, item.slots)
+            (item.role, item.item_bytes, item.constant, item.maps, item.slots, item.state)
             for item in (*self.inputs, *self.outputs)
         )
         return (

@@ -332,7 +332,7 @@ def sharding_of(table: SplitTable, option: int, operand: Operand, *, output: boo
     reduced = [
         loop.name for loop in table.nest.loops if loop.role is LoopRole.REDUCTION and split[loop.name] > 1
     ]
-    return Sharding(tuple(dimensions), root=tuple(reduced) if output else ())
+    return Sharding(tuple(dimensions), root=tuple(reduced) if output and not operand.state else ())
 
 
 def ledger_of(table: SplitTable, option: int, target: Target) -> MemoryLedger:
@@ -343,6 +343,7 @@ def ledger_of(table: SplitTable, option: int, target: Target) -> MemoryLedger:
         activations=int(costs.activations[option]),
         buffers=int(costs.buffers[option]),
         code=target.core.code_reserve_bytes,
+        states=int(costs.states[option]),
     )
 
 
@@ -383,11 +384,15 @@ def _does_not_fit(nest: LoopNest, parts: Array, costs: SplitCosts, target: Targe
         expected=f"at most {target.core.data_bytes} bytes a core ({target.core.sram_bytes} SRAM less "
         f"{target.core.code_reserve_bytes} for code)",
         found=f"{int(costs.bytes[least])} bytes a core, {over} too many, at the best split ({split or 'one core'}): "
-        f"weights {int(costs.weights[least])}, activations {int(costs.activations[least])}, "
-        f"buffers {int(costs.buffers[least])}",
+        f"weights {int(costs.weights[least])}, {_states_shown(int(costs.states[least]))}"
+        f"activations {int(costs.activations[least])}, buffers {int(costs.buffers[least])}",
         hint=f"a larger region than {target.grid.width}x{target.grid.height}, a smaller input size (--dim), a smaller element type, "
         "or a target with more memory",
     )
+
+
+def _states_shown(size: int) -> str:
+    return f"states {size}, " if size else ""
 
 
 def _too_long(nest: LoopNest, target: Target) -> WsecError:

@@ -19,7 +19,8 @@ What it checks, by code:
 * WSEC546 memory: weights, shares of the samples that wait, outputs, what is being worked on and code fit a core; the
   ledger says no less.
 * WSEC547 dataflow: each node is computed once; each activation comes over one link from where it is produced; each
-  output of the model goes to the host; host operators are the nodes that they name, and are given what they read.
+  output of the model goes to the host; host operators are the nodes that they name, and are given what they read; a state is
+  an input and an output of the model that one kernel reads and writes on the same cores (WSEC543), and no link carries it.
 * WSEC548 links: they bring each core all it needs; words and cycles are enough; they hold as many samples as their
   inputs.
 * WSEC549 routes: lanes begin and end in the rectangles they join; no core is crossed twice by one colour in a phase;
@@ -68,6 +69,7 @@ from wsec.compiler.plan_checker.phases import check_phases
 from wsec.compiler.plan_checker.placement import check_placement
 from wsec.compiler.plan_checker.routes import check_routes
 from wsec.compiler.plan_checker.shardings import check_kernel_shardings
+from wsec.compiler.plan_checker.states import check_states
 from wsec.compiler.plan_checker.wafers import check_wafers
 
 if TYPE_CHECKING:
@@ -112,6 +114,7 @@ def check_plan(plan: Plan, lowered: onnx_ir.Model | Path | None = None) -> tuple
             ]
         findings += of_kernel
     findings += check_dataflow(plan, model)
+    findings += check_states(plan)
     findings += check_contents(plan, sound)
     findings += check_routes(plan)
     findings += check_fabric(plan)

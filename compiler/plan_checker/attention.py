@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from wsec.compiler.plan import ChainStep, Kernel
+    from wsec.compiler.plan import ChainStep, Kernel, KernelInput
     from wsec.compiler.plan_checker.attention_nodes import ExpectedStep
     from wsec.compiler.plan_checker.model_facts import ModelFacts, OperatorFacts
 
@@ -62,7 +62,8 @@ def expect_attention(
     """
     where = f"kernel {kernel.name}"
     try:
-        facts = read_nodes(nodes, model)
+        held = {entry.role: entry.tensor for entry in kernel.inputs if entry.state}
+        facts = read_nodes(nodes, model, held)
     except NoAttentionError as reason:
         rule = "the nodes of an attention are one"
         return None, [Finding(OPERATOR, rule, where, str(reason), words([node.name for node in nodes]))]
@@ -72,11 +73,17 @@ def expect_attention(
         found = words([f"{role}: {kernel.arguments.get(role)}" for role in _INNER])
         return None, [Finding(OPERATOR, rule, where, _shown(facts), found)]
     findings = [*_check_body(kernel, facts, model), *_check_order(kernel, facts, space, model)]
+    findings += [*check_written(kernel, facts), *_check_places(kernel, facts, space, model)]
     operands = [_named(role, kernel, facts, space) for role in ("q", "k", "v")]
     operands += _broadcast_operands(kernel, facts, space)
+    operands += _written_operands(kernel, facts, space)
     out = tuple(Loop(name, space.extents[name] if name else 1) for name in _labels(kernel, "out"))
     inner = {"d": space.extents["d"]}
-    return Expectation(tuple(operands), out, {"t": space.extents["t"]}, {}, inner=inner), findings
+    others = tuple(
+        tuple(Loop(name, space.extents[name] if name else 1) for name in _labels(kernel, role))
+        for role in facts.states
+    )
+    return Expectation(tuple(operands), out, {"t": space.extents["t"]}, {}, others, inner), findings
 
 
 def _labels(kernel: Kernel, role: str) -> tuple[str, ...]:
@@ -122,12 +129,15 @@ def _shown(facts: AttentionFacts) -> str:
 
 def _named(role: str, kernel: Kernel, facts: AttentionFacts, space: _Space) -> Operand:
     reads = tuple(along(name, space.extents[name]) if name else whole(1) for name in _labels(kernel, role))
-    return Operand(role, facts.operands[role].tensor, reads)
+    tensor = facts.operands[role].tensor
+    if role in facts.states:
+        tensor = next(entry.tensor for entry in kernel.inputs if entry.role == role)
+    return Operand(role, tensor, reads)
 
 
 def _broadcast_operands(kernel: Kernel, facts: AttentionFacts, space: _Space) -> Iterator[Operand]:
     """The sink and the operands of steps, in views [batch loops, m, t or columns], scalars in views of one element."""
-    outside = {wire.tensor for step in facts.steps for wire in step.wires if wire.tensor}
+    outside = {wire.tensor for step in facts.steps if not step.state for wire in step.wires if wire.tensor}
     if "sink" in facts.operands and all(entry.role != "sink" for entry in kernel.inputs):
         yield Operand("sink", facts.operands["sink"].tensor, (), view_fits=False)
     for entry in kernel.inputs:
@@ -177,19 +187,20 @@ def _check_step(
         yield Finding(OPERATOR, "a step has the element type of its node", where, dtype, step.dtype)
     tensors = {entry.role: entry.tensor for entry in kernel.inputs}
     fits = len(step.inputs) == len(wanted.wires) and all(
-        _leads(wire, name, kernel, tensors) for wire, name in zip(wanted.wires, step.inputs, strict=True)
+        _leads(wire, name, kernel, tensors, "u" if wanted.state else "m")
+        for wire, name in zip(wanted.wires, step.inputs, strict=True)
     )
     if not fits:
         expected = words([_wire_shown(wire, kernel) for wire in wanted.wires])
         yield Finding(OPERATOR, "a step is wired as its node", where, expected, words(step.inputs))
 
 
-def _leads(wire: Wire, name: str, kernel: Kernel, tensors: dict[str, str]) -> bool:
+def _leads(wire: Wire, name: str, kernel: Kernel, tensors: dict[str, str], outside: str) -> bool:
     if wire.step >= 0:
         return name == kernel.body[wire.step].output
     if wire.role:
         return name == wire.role
-    return name[:1] == "m" and tensors.get(name) == wire.tensor if wire.tensor else not name
+    return name[:1] == outside and tensors.get(name) == wire.tensor if wire.tensor else not name
 
 
 def _wire_shown(wire: Wire, kernel: Kernel) -> str:
@@ -215,13 +226,75 @@ def _check_order(
         yield from _check_sink(kernel, facts, space, model)
     for step in facts.steps:
         for wire in step.wires:
-            if wire.tensor and step.shape[-1:] == facts.rows[-1:]:
+            if wire.tensor and not step.state and step.shape[-1:] == facts.rows[-1:]:
                 yield from _check_mask(kernel, wire.tensor, step.shape, space, model)
     points, numbers = _points(space, _INNER["out"])
     found = _in_view(points, _labels(kernel, "out"), space)
     back = trace(found, Brought(facts.result.tensor, facts.result.way), model)
     if (back != numbers).any():
         yield _misread(kernel, "out")
+
+
+def check_written(kernel: Kernel, facts: AttentionFacts) -> Iterator[Finding]:
+    """Whether the kernel gives the states that its steps have written, and no others."""
+    where = f"kernel {kernel.name}"
+    found = [entry.tensor for entry in kernel.outputs if entry.state]
+    expected = [present for present, _ in facts.states.values()]
+    if found != expected:
+        rule = "a kernel gives the states that it has written"
+        yield Finding(OPERATOR, rule, where, words(expected), words(found))
+    given = kernel.arguments.get("states", ())
+    steps = tuple(
+        kernel.body[step].output if step < len(kernel.body) else "" for _, step in facts.states.values()
+    )
+    if given != steps:
+        rule = "a state is what the last of its updates gives"
+        yield Finding(OPERATOR, rule, f"{where}, argument states", words(steps), str(given))
+
+
+def _written(kernel: Kernel, facts: AttentionFacts) -> Iterator[tuple[KernelInput, str]]:
+    """The inputs that updates of states read, each with the role of the state."""
+    for role in facts.states:
+        outside = {wire.tensor for step in facts.steps if step.state == role for wire in step.wires}
+        for entry in kernel.inputs:
+            if entry.role[:1] == "u" and entry.tensor in outside and _used(kernel, entry.role, role, facts):
+                yield entry, role
+
+
+def _used(kernel: Kernel, name: str, role: str, facts: AttentionFacts) -> bool:
+    steps = zip(kernel.body, facts.steps, strict=False)
+    return any(name in step.inputs for step, wanted in steps if wanted.state == role)
+
+
+def _written_operands(kernel: Kernel, facts: AttentionFacts, space: _Space) -> list[Operand]:
+    """What updates read, in the view of their state with 1 where it broadcasts; what two of them read is there once."""
+    operands: dict[str, Operand] = {}
+    for entry, role in _written(kernel, facts):
+        view, labels = entry.sharding.shape, _labels(kernel, role)
+        reads = tuple(
+            broadcast(Loop(name, space.extents[name]), extent if extent == 1 else space.extents[name])
+            for name, extent in zip(labels, view, strict=False)
+            if name
+        )
+        fits = len(view) == len(labels) and all(labels)
+        operands.setdefault(entry.role, Operand(entry.role, entry.tensor, reads, view_fits=fits))
+    return list(operands.values())
+
+
+def _check_places(
+    kernel: Kernel, facts: AttentionFacts, space: _Space, model: ModelFacts
+) -> Iterator[Finding]:
+    """Whether what updates read broadcasts to the view of the state as the tensor does to the state."""
+    for entry, role in _written(kernel, facts):
+        points, _ = _points(space, _INNER[role])
+        labels = _labels(kernel, role)
+        elements = clamped(
+            _in_view(points, labels, space), model.shape(facts.states[role][0]), model.shape(entry.tensor)
+        )
+        view, full = entry.sharding.shape, tuple(space.extents[name] for name in labels)
+        own = {name: points[name] for name in labels}
+        if not _broadcasts(view, full) or (_in_ones(own, view) != elements).any():
+            yield _misread(kernel, entry.role)
 
 
 def _misread(kernel: Kernel, role: str) -> Finding:

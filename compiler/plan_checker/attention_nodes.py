@@ -16,7 +16,7 @@ from wsec.compiler.operators import ATTENTION_STEPS
 from wsec.compiler.plan_checker.expectation import aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -42,11 +42,15 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedStep:
-    """A step of the body; `shape` is that of its result, at which operands from outside broadcast."""
+    """A step of the body; `shape` is that of its result, at which operands from outside broadcast.
+
+    `state` is the role of the state that it writes into, empty for all other steps.
+    """
 
     node: OperatorFacts
     wires: tuple[Wire, ...]
     shape: tuple[int, ...]
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class AttentionFacts:
         steps: The body.
         result: The tensor that the kernel gives, and its way from the second product.
         given: The shape [lead ..., m, n] of the second product.
+        states: By role, what the update of a state is called, and the number of the step that gives it.
     """
 
     operands: dict[str, Brought] = field(default_factory=dict)
@@ -80,13 +85,29 @@ class AttentionFacts:
     steps: list[ExpectedStep] = field(default_factory=list)
     result: Brought = field(default_factory=lambda: Brought(""))
     given: tuple[int, ...] = ()
+    states: dict[str, tuple[str, int]] = field(default_factory=dict)
 
 
-def read_nodes(nodes: Sequence[OperatorFacts], model: ModelFacts) -> AttentionFacts:
-    """The attention that the nodes are, in the order given. Raises NoAttentionError."""
+def read_nodes(
+    nodes: Sequence[OperatorFacts], model: ModelFacts, states: Mapping[str, str] | None = None
+) -> AttentionFacts:
+    """The attention that the nodes are, in the order given.
+
+    Args:
+        nodes: The nodes.
+        model: That they are of.
+        states: By role, the inputs of the model that are said to be states, in the order of their updates.
+
+    Raises:
+        NoAttentionError: They are none, or a state is not updated by them.
+    """
     reader = _Reader(model)
+    writing = {
+        node.name for role, past in (states or {}).items() for node in reader.read_state(role, past, nodes)
+    }
     for node in nodes:
-        reader.read(node)
+        if node.name not in writing:
+            reader.read(node)
     if not reader.facts.given:
         raise NoAttentionError("two products with a softmax between them")
     return reader.facts
@@ -134,6 +155,25 @@ class _Reader:
         self._stage = "operands"  # then scores, probabilities, result
         self._columns = 0  # of the sink, while they are there
         self._keys_first = True
+
+    def read_state(self, role: str, past: str, nodes: Sequence[OperatorFacts]) -> list[OperatorFacts]:
+        """The nodes that write into a state, each a Where that keeps the rest of it, down to an output of the model."""
+        name, wire = past, Wire(role=role)
+        found: list[OperatorFacts] = []
+        while not found or name not in self._model.outputs:
+            writers = [node for node in nodes if name in node.inputs]
+            node = writers[0] if len(writers) == 1 else None
+            if node is None or node.domain or node.op_type != "Where" or name not in node.inputs[1:]:
+                raise NoAttentionError(f"an update of {past}, which Where makes of it alone")
+            shape = self._model.shape(node.outputs[0])
+            if shape != self._model.shape(past):
+                raise NoAttentionError(f"{node.name} as large as {past}")
+            wires = tuple(wire if given == name else Wire(tensor=given) for given in node.inputs)
+            self.facts.steps.append(ExpectedStep(node, wires, shape, role))
+            found.append(node)
+            name, wire = node.outputs[0], Wire(step=len(self.facts.steps) - 1)
+        self.facts.states[role] = name, wire.step
+        return found
 
     def read(self, node: OperatorFacts) -> None:
         on_way = [name for name in node.inputs if name in self._steps]
@@ -188,7 +228,10 @@ class _Reader:
         """Notes what a role is brought from, and writes its steps with scalars."""
         brought = self._brought.get(name, Brought(name))
         self.facts.operands[role], self.facts.read[role] = brought, shape
-        wire = Wire(role=role)
+        present, step = self.facts.states.get(role, ("", -1))
+        if present and present != brought.tensor:
+            raise NoAttentionError(f"{present}, the state that is read as {role}")
+        wire = Wire(step=step) if present else Wire(role=role)
         for node in brought.way:
             if node.op_type in _MOVEMENTS:
                 continue

@@ -46,7 +46,7 @@ def _words_received(kernel: Kernel, target: Target) -> int:
     return sum(
         -(-_most_needed(entry.sharding, kernel.mesh) * item_bytes(entry.dtype) // target.fabric.word_bytes)
         for entry in kernel.inputs
-        if not entry.constant
+        if not entry.resident
     )
 
 

@@ -126,9 +126,9 @@ def _check_delivery(
     kernel: Kernel, entry: KernelInput, links: list[Link], producers: dict[str, str]
 ) -> Iterator[Finding]:
     where = f"kernel {kernel.name}, input {entry.role}"
-    wanted = 0 if entry.constant else 1
+    wanted = 0 if entry.resident else 1
     if len(links) != wanted:
-        rule = "a weight is loaded, an activation comes over one link"
+        rule = "a weight is loaded, a state stays, an activation comes over one link"
         yield Finding(DATAFLOW, rule, where, count(wanted, "link"), count(len(links), "link"))
     for link in links:
         place = f"link {link.name}"
@@ -150,8 +150,9 @@ def _check_source(link: Link, producers: dict[str, str], where: str) -> Iterator
 def _check_outputs(plan: Plan, producers: dict[str, str]) -> Iterator[Finding]:
     links = [link for link in plan.links() if link.target == HOST]
     to_host = Counter(link.tensor for link in links)
+    updates = {state.output for state in plan.states}
     for value in plan.outputs:
-        wanted = int(producers.get(value.name, HOST) != HOST)
+        wanted = int(producers.get(value.name, HOST) != HOST and value.name not in updates)
         if to_host[value.name] != wanted:
             rule = "each output of the model that a kernel gives goes to the host once"
             yield Finding(
@@ -161,7 +162,7 @@ def _check_outputs(plan: Plan, producers: dict[str, str]) -> Iterator[Finding]:
                 count(wanted, "link"),
                 count(to_host[value.name], "link"),
             )
-    read = {value.name for value in plan.outputs}
+    read = {value.name for value in plan.outputs} - updates
     read.update(name for item in plan.host_operators for name in item.inputs)
     read |= from_elsewhere(plan)
     for link in links:

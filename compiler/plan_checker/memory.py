@@ -21,18 +21,21 @@ def check_memory(kernel: Kernel, target: Target) -> Iterator[Finding]:
     """Findings on the ledger of a kernel whose shardings are sound."""
     where = f"kernel {kernel.name}"
     weights = sum(_packed_bytes(entry) for entry in kernel.inputs if entry.constant)
-    held = sum(_share_bytes(entry, kernel) * entry.slots for entry in kernel.inputs if not entry.constant)
-    results = sum(_block_bytes(entry) * entry.slots for entry in kernel.outputs)
-    at_work = sum(_bytes_at_work(entry, kernel) for entry in kernel.inputs if not entry.constant)
+    states = sum(_block_bytes(entry) for entry in kernel.inputs if entry.state)
+    held = sum(_share_bytes(entry, kernel) * entry.slots for entry in kernel.inputs if not entry.resident)
+    results = sum(_block_bytes(entry) * entry.slots for entry in kernel.outputs if not entry.state)
+    at_work = sum(_bytes_at_work(entry, kernel) for entry in kernel.inputs if not entry.resident)
     at_work += sum(_bytes_to_add(entry, kernel) for entry in kernel.outputs) + _bytes_of_scores(kernel)
     code = target.core.code_reserve_bytes
-    total = weights + held + results + at_work + code
+    total = weights + states + held + results + at_work + code
     parts = f"weights {weights}, activations {held}, outputs {results}, at work {at_work}, code {code}"
+    parts += f", states {states}" if states else ""
     if max(total, kernel.memory.total) > target.core.sram_bytes:
         rule = "a kernel fits the memory of its cores"
         found = f"{total} bytes ({parts}), ledger {kernel.memory.total}"
         yield Finding(MEMORY, rule, where, f"at most {target.core.sram_bytes} bytes", found)
     least = {"weights": weights, "activations": held + results, "buffers": at_work, "code": code}
+    least["states"] = states
     for name, least_bytes in least.items():
         said = getattr(kernel.memory, name)
         if said < least_bytes:

@@ -18,7 +18,7 @@ from wsec.compiler.plan_checker.kinds.unsplit import check_unsplit
 from wsec.compiler.plan_checker.reads import check_reads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from wsec.compiler.plan import Kernel
     from wsec.compiler.plan_checker.model_facts import ModelFacts, OperatorFacts
@@ -69,7 +69,7 @@ def _check_split(kernel: Kernel, nodes: list[OperatorFacts], model: ModelFacts) 
 
 
 def _check_attention(kernel: Kernel, nodes: list[OperatorFacts], model: ModelFacts) -> list[Finding]:
-    findings = list(_check_result(kernel, nodes))
+    findings = list(_check_result(kernel, nodes, [item.tensor for item in kernel.outputs if item.state]))
     own, behind = nodes[: len(nodes) - len(kernel.chain)], nodes[len(nodes) - len(kernel.chain) :]
     base, of_own = expect_attention(kernel, own, model)
     findings += of_own
@@ -114,11 +114,14 @@ def _check_kind(kernel: Kernel, node: OperatorFacts) -> Iterator[Finding]:
         yield Finding(OPERATOR, rule, where, words(kind.operators), found)
 
 
-def _check_result(kernel: Kernel, nodes: list[OperatorFacts]) -> Iterator[Finding]:
-    """A chain gives one tensor, a kind of several outputs all that the node names."""
+def _check_result(
+    kernel: Kernel, nodes: list[OperatorFacts], states: Sequence[str] = ()
+) -> Iterator[Finding]:
+    """A chain gives one tensor, a kind of several outputs all that the node names; states stand behind."""
     kind = kind_named(kernel.kind, f"kernel {kernel.name}")
     several = len(nodes) == 1 and kind is not None and kind.several_outputs
     expected = [name for name in nodes[-1].outputs if name] if several else [nodes[-1].outputs[0]]
+    expected += states
     found = [output.tensor for output in kernel.outputs]
     if found != expected:
         rule = "a kernel gives the output of its last node"

@@ -192,6 +192,8 @@ def _present(emit: Emission, buffer: ir.Value | None, new: Tensor, past: _Past, 
         return Tensor(parts[0] if len(parts) == 1 else emit("Concat", *parts, axis=2), shape)
     if buffer is None:
         raise CannotRewrite("it has past lengths without past keys")
+    if rows == 1 and held == columns:
+        return Tensor(_written(emit, buffer, new, past.vector), shape)
     together = emit("Concat", buffer, new.value, _zeros(emit, (batch, groups, 1, size), new.value), axis=2)
     index = _order(emit, past.vector, (batch, columns), held, rows)
     if batch == 1:
@@ -199,6 +201,16 @@ def _present(emit: Emission, buffer: ir.Value | None, new: Tensor, past: _Past, 
     apart = emit.transpose(together, 0, 2, 1, 3)
     gathered = emit("GatherND", apart, emit.reshape(index, batch, columns, 1), batch_dims=1)
     return Tensor(emit.transpose(gathered, 0, 2, 1, 3), shape)
+
+
+def _written(emit: Emission, buffer: ir.Value, new: Tensor, past: ir.Value) -> ir.Value:
+    """The buffer with one new row behind the past ones, and zeros behind it: an update in place (docs/states.md)."""
+    steps = emit.constant(np.arange(shape_of(buffer)[2], dtype=np.int64).reshape(1, 1, -1, 1))
+    start = emit.reshape(past, new.shape[0], 1, 1, 1)
+    earlier = emit("Less", steps, start, dtype=ir.DataType.BOOL)
+    place = emit("Equal", steps, start, dtype=ir.DataType.BOOL)
+    cleared = emit("Where", earlier, buffer, emit.scalar(0, new.value), dtype=new.value.dtype)
+    return emit("Where", place, new.value, cleared, dtype=new.value.dtype)
 
 
 def _zeros(emit: Emission, shape: tuple[int, ...], like: ir.Value) -> ir.Value:

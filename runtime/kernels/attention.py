@@ -21,24 +21,41 @@ if TYPE_CHECKING:
     from wsec.compiler.plan import ChainStep, Kernel
 
 
-def attention(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
-    """The steps of the body, in order: `q`, `k`, `v` as their arguments name the dimensions, to those of `out`."""
-    return run_body(AttentionBody(kernel), blocks)
+def attention(kernel: Kernel, blocks: Mapping[str, Array]) -> Array | tuple[Array, ...]:
+    """The steps of the body, in order: `q`, `k`, `v` as their arguments name the dimensions, to those of `out`.
+
+    Where there are states, they stand behind the result as the steps have written them, in the order of the argument `states`.
+    """
+    wires = _run_steps(AttentionBody(kernel), blocks)
+    result = _given(kernel, wires, kernel.body[-1].output)
+    if "states" not in kernel.arguments:
+        return result
+    return result, *(_given(kernel, wires, name) for name in texts(kernel, "states"))
 
 
 def run_body(reader: AttentionBody, blocks: Mapping[str, Array]) -> Array:
-    """What a reader makes of the steps.
+    """What a reader makes of the steps."""
+    kernel = reader.kernel
+    return _given(kernel, _run_steps(reader, blocks), kernel.body[-1].output)
+
+
+def _run_steps(reader: AttentionBody, blocks: Mapping[str, Array]) -> dict[str, Array]:
+    """What each step gives, and what the steps read.
 
     Scores are [mesh axes, b0 ..., m, t]. What stays inside the kernel is kept in single precision at least: narrow floats
     are rounded once, where they leave it.
     """
     wires = dict(blocks)
-    kernel = reader.kernel
-    for step in kernel.body:
+    for step in reader.kernel.body:
         wide = replace(step, dtype=accumulator(element_type(step.dtype)).name)
         wires[step.output] = reader.apply(wide, [wires[name] if name else None for name in step.inputs])
-    last = kernel.body[-1]
-    return wires[last.output].astype(element_type(last.dtype), copy=False)
+    return wires
+
+
+def _given(kernel: Kernel, wires: Mapping[str, Array], name: str) -> Array:
+    """What a step gives, in its own element type."""
+    dtype = next(step.dtype for step in kernel.body if step.output == name)
+    return wires[name].astype(element_type(dtype), copy=False)
 
 
 def _aligned(operand: Array | None, rank: int, axes: int) -> Array | None:

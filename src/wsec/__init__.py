@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from wsec.compiler.placement import Constraint
-    from wsec.compiler.plan import FabricDepth
+    from wsec.compiler.plan import FabricDepth, StatesChoice
     from wsec.compiler.target import Target
     from wsec.passes import Pass, PlacedPass
 
@@ -46,6 +46,7 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
     samples_per_phase: int = 1,
     collective: str = "auto",
     fabric: FabricDepth = "lanes",
+    states: StatesChoice = "auto",
     observer: Callable[[StageEvent], None] | None = None,
 ) -> Plan:
     """Compile an ONNX file onto the grid of a wafer-scale engine.
@@ -72,6 +73,7 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         samples_per_phase: On how many samples a phase works before the next one's weights are loaded.
         collective: How cores combine partial results, docs/collectives.md.
         fabric: `lanes` routes words between the rectangles of kernels; `full` from core to core, which can be simulated.
+        states: `auto` keeps the KV cache of a decoder on the wafer between two runs; `none` does not (docs/states.md).
         observer: Called with a `StageEvent` as stages begin, progress and end.
 
     Raises:
@@ -96,6 +98,7 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         samples_per_phase=samples_per_phase,
         collective=collective,
         fabric=fabric,
+        states=states,
     )
     folder = None if output is None else Path(output)
     if observer is None:

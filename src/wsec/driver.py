@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.placement import Constraint, Progress
-    from wsec.compiler.plan import DefectMap, FabricDepth
+    from wsec.compiler.plan import DefectMap, FabricDepth, State, StatesChoice
     from wsec.compiler.plan_checker import Finding
     from wsec.compiler.plan_io import LoadedPlan
     from wsec.compiler.schedule.division import WaferPlans
@@ -81,6 +81,8 @@ class Options:
             for each use.
         fabric: `lanes` routes words between the rectangles of kernels; `full` also inside of them, from core to core
             (docs/fabric.md), and counts what that takes.
+        states: `auto` keeps the KV cache of a decoder on the wafer between two runs (docs/states.md); with `none` its inputs
+            and outputs come and go with each run.
     """
 
     target: str | Path | Target = "wse2"
@@ -101,6 +103,7 @@ class Options:
     samples_per_phase: int = 1
     collective: str = "auto"
     fabric: FabricDepth = "lanes"
+    states: StatesChoice = "auto"
 
 
 class Plan:
@@ -367,8 +370,13 @@ def build_pipeline(options: Options) -> tuple[Pass, ...]:
         WsecError: WSEC403, WSEC405, WSEC410 one that is added is not a pass or has no such place.
     """
     from wsec.passes import default_pipeline, insert_passes
+    from wsec.passes.fuse_attention import FuseAttention
 
     pipeline = default_pipeline() if options.pipeline is None else options.pipeline
+    if options.states == "none":
+        pipeline = [
+            replace(each, states=False) if isinstance(each, FuseAttention) else each for each in pipeline
+        ]
     return insert_passes(pipeline, options.passes)
 
 
@@ -438,6 +446,7 @@ class _NumbersChanged(Exception):  # noqa: N818 - ends a run of the pipeline who
 def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     """Split, place and route the lowered model."""
     from wsec.compiler.defects import defect_notes
+    from wsec.compiler.kernels.states import state_notes
     from wsec.compiler.native import hear_of_compilation
     from wsec.compiler.notes import (
         attention_notes,
@@ -480,6 +489,7 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
         *colour_notes(planned.decisions),
         *collective_notes(planned.wafers, job.options.collective),
         *fabric_notes(job.options.fabric),
+        *state_notes(_states(lowered, planned)),
         *host_notes(planned.wafers, job.target, planned.placement.interval),
     )
     return _record(job, lowered, planned, (*notes, *found))
@@ -513,7 +523,17 @@ def _record(job: _Job, lowered: ir.Model, planned: WaferPlans, notes: tuple[str,
         constraints=tuple(map(recorded, job.constraints)),
         samples_per_phase=job.options.samples_per_phase if len(planned.wafers[0].phases) > 1 else 1,
         fabric=job.options.fabric,
+        states=_states(lowered, planned),
     )
+
+
+def _states(lowered: ir.Model, planned: WaferPlans) -> tuple[State, ...]:
+    """What the kernels keep between two runs."""
+    from wsec.compiler.kernels.states import states_of
+    from wsec.compiler.partition import plan_value
+
+    nests = [nest for decision in planned.decisions for nest in decision.graph.nests]
+    return states_of(nests, tuple(plan_value(value) for value in lowered.graph.inputs))
 
 
 def _assert_legal(record: PlanRecord, lowered: ir.Model) -> None:

@@ -35,7 +35,7 @@ CASES = (
             "WSEC547 link x to conv.x: a link goes to an input of a kernel, or to the host; expected a kernel of the plan and one of its roles, found role 'x' of conv",
             "WSEC547 link y to product.a: a link goes to an input of a kernel, or to the host; expected a kernel of the plan and one of its roles, found role 'a' of product",
             "WSEC547 link p to sum.e0: a link comes from a kernel or the host; expected a kernel of the plan, found product",
-            "WSEC547 kernel conv, input a: a weight is loaded, an activation comes over one link; expected 1 link, found 0 links",
+            "WSEC547 kernel conv, input a: a weight is loaded, a state stays, an activation comes over one link; expected 1 link, found 0 links",
             "WSEC547 link p to sum.e0: a link begins where its tensor is produced; expected conv, found p from product",
             "WSEC549 link x to conv.x, route 0: a lane begins and ends in the rectangles that it joins; expected inside 4x3 cores at x=7, y=0, found 1x2 cores at x=2, y=0",
             "WSEC549 link y to product.a, route 0: a lane begins and ends in the rectangles that it joins; expected inside 4x3 cores at x=7, y=0, found 1x2 cores at x=5, y=0",
@@ -63,7 +63,7 @@ CASES = (
             )
         ),
         (
-            "WSEC547 kernel product, input a: a weight is loaded, an activation comes over one link; expected 1 link, found 2 links",
+            "WSEC547 kernel product, input a: a weight is loaded, a state stays, an activation comes over one link; expected 1 link, found 2 links",
         ),
     ),
     Case(
@@ -96,7 +96,7 @@ CASES = (
         link("p to sum.e0", role="x"),
         (
             "WSEC547 link p to sum.e0: a link goes to an input of a kernel, or to the host; expected a kernel of the plan and one of its roles, found role 'x' of sum",
-            "WSEC547 kernel sum, input e0: a weight is loaded, an activation comes over one link; expected 1 link, found 0 links",
+            "WSEC547 kernel sum, input e0: a weight is loaded, a state stays, an activation comes over one link; expected 1 link, found 0 links",
         ),
     ),
     Case(
@@ -104,7 +104,7 @@ CASES = (
         link("p to sum.e0", target="nobody"),
         (
             "WSEC547 link p to sum.e0: a link goes to an input of a kernel, or to the host; expected a kernel of the plan and one of its roles, found role 'e0' of nobody",
-            "WSEC547 kernel sum, input e0: a weight is loaded, an activation comes over one link; expected 1 link, found 0 links",
+            "WSEC547 kernel sum, input e0: a weight is loaded, a state stays, an activation comes over one link; expected 1 link, found 0 links",
             "WSEC549 link p to sum.e0, route 0: a lane begins and ends in the rectangles that it joins; expected a rectangle of the phase, found 1x2 cores at x=12, y=0",
         ),
     ),
@@ -120,7 +120,7 @@ CASES = (
             )
         ),
         (
-            "WSEC547 kernel conv, input x: a weight is loaded, an activation comes over one link; expected 1 link, found 2 links",
+            "WSEC547 kernel conv, input x: a weight is loaded, a state stays, an activation comes over one link; expected 1 link, found 2 links",
             "WSEC547 link back: a link brings the tensor that its input reads; expected x, found p",
             "WSEC547 link back: a link begins where its tensor is produced; expected product, found p from sum",
             "WSEC547 links: a kernel does not wait for itself; expected no circle, found a circle of links",

@@ -61,7 +61,7 @@ CASES = (
         entry("sum", "e2", role="e1"),
         (
             "WSEC543 kernel sum: roles of a kernel are unique; expected each role once, found e0, e1, e1",
-            "WSEC547 kernel sum, input e1: a weight is loaded, an activation comes over one link; expected 0 links, found 1 link",
+            "WSEC547 kernel sum, input e1: a weight is loaded, a state stays, an activation comes over one link; expected 0 links, found 1 link",
             "WSEC547 link y to sum.e1: a link brings the tensor that its input reads; expected scale, found y",
         ),
     ),
@@ -139,7 +139,7 @@ CASES = (
         entry("sum", "e2", constant=False),
         (
             "WSEC543 kernel sum, input e2: weights are the initializers of the model; expected a weight, found scale as an activation",
-            "WSEC547 kernel sum, input e2: a weight is loaded, an activation comes over one link; expected 1 link, found 0 links",
+            "WSEC547 kernel sum, input e2: a weight is loaded, a state stays, an activation comes over one link; expected 1 link, found 0 links",
         ),
     ),
     Case(
@@ -147,7 +147,7 @@ CASES = (
         entry("sum", "e1", constant=True),
         (
             "WSEC543 kernel sum, input e1: weights are the initializers of the model; expected an activation, found y as a weight",
-            "WSEC547 kernel sum, input e1: a weight is loaded, an activation comes over one link; expected 0 links, found 1 link",
+            "WSEC547 kernel sum, input e1: a weight is loaded, a state stays, an activation comes over one link; expected 0 links, found 1 link",
         ),
     ),
     Case(

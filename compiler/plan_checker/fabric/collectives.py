@@ -87,7 +87,8 @@ def _groups(item: Collective, cores: int) -> range:
 def _wanted(kernel: Kernel, fabric: Fabric) -> Wanted:
     """What must be combined: results along root axes, statistics along the axes that cut their dimensions."""
     sizes = {axis.name: axis.size for axis in kernel.mesh.axes}
-    elements = sum(item.sharding.block_elements * item_bytes(item.dtype) for item in kernel.outputs)
+    made = [item for item in kernel.outputs if not item.state]
+    elements = sum(item.sharding.block_elements * item_bytes(item.dtype) for item in made)
     result = -(-elements // fabric.word_bytes)
     roots = [name for item in kernel.outputs for name in item.sharding.root if sizes.get(name, 1) > 1]
     wanted: Wanted = {("reduce", name): (result, 1) for name in roots}

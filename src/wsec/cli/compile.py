@@ -17,7 +17,7 @@ from wsec.cli.summary import summarize, write_summary
 from wsec.compiler.target import parse_region
 
 if TYPE_CHECKING:
-    from wsec.compiler.plan import FabricDepth
+    from wsec.compiler.plan import FabricDepth, StatesChoice
     from wsec.driver import Options, Plan, StageEvent
 
 COLLECTIVES = ("auto", "chain", "two_phase", "two_level", "tree", "star", "ring")
@@ -157,6 +157,13 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
     show_default=True,
     help="Follow words between kernels, or from core to core: what simulate needs.",
 )
+@click.option(
+    "--states",
+    type=click.Choice(("auto", "none")),
+    default="auto",
+    show_default=True,
+    help="Keep the KV cache of a decoder on the wafer between two runs, or let it come and go.",
+)
 @click.option("--no-host", is_flag=True, help="Refuse a model of which a part would run on the host.")
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors, and what --json asks for.")
@@ -185,6 +192,7 @@ def compile_plan(
     samples_per_phase: int,
     collective: str,
     fabric: FabricDepth,
+    states: StatesChoice,
     no_host: bool,
     as_json: bool,
     quiet: bool,
@@ -215,6 +223,7 @@ def compile_plan(
         samples_per_phase=samples_per_phase,
         collective=collective,
         fabric=fabric,
+        states=states,
     )
     folder = Path(f"{Path(model).stem}.plan") if output is None else Path(output)
     plan, stages = _compile(Path(model), options, folder, quiet=quiet, verbose=verbose)
