@@ -89,12 +89,12 @@ class Executor:
     def __init__(self, loaded: LoadedPlan, arithmetic: Arithmetic = "usual") -> None:
         self.plan = loaded.plan
         self._ordered = arithmetic == "ordered"
+        if self._ordered:
+            check_no_states(loaded.plan)
         for kernel in loaded.plan.kernels():
             program_named(kernel.kind, f"kernel {kernel.name}")  # all packages that it needs are installed
             if self._ordered and kernel.kind not in {"elementwise", *ORDERED_PROGRAMS}:
                 raise not_simulated(f"kernel {kernel.name} of kind {kernel.kind}", f"kind {kernel.kind}")
-        if self._ordered:
-            check_no_states(loaded.plan)
         self._states = StateStore(loaded.plan)
         self._model = LoweredModel(loaded.lowered_path)
         self._schedule: Schedule = make_schedule(loaded.plan, self._model.is_initializer)
@@ -118,7 +118,7 @@ class Executor:
                 for produced in done:
                     tensors.pop(produced, None)
             outputs = {value.name: self._output(value, tensors) for value in self.plan.outputs}
-        self._states.keep(outputs)
+        self._states.keep({name: tensors[kernel, name] for name, kernel in self._schedule.writers.items()})
         return outputs
 
     @property
@@ -208,7 +208,8 @@ class Executor:
     def _output(self, value: Value, tensors: Mapping[tuple[str, str], Array]) -> Array:
         link = self._schedule.outgoing.get(value.name)
         if link is None and value.name in self._schedule.writers:
-            return tensors[self._schedule.writers[value.name], value.name].reshape(value.extents or ())
+            written = tensors[self._schedule.writers[value.name], value.name]
+            return np.array(written).reshape(value.extents or ())
         if link is None:
             found = self._on_host(value.name, tensors)
             return np.array(found) if isinstance(found, np.ndarray) else found

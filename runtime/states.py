@@ -26,9 +26,9 @@ class StateStore:
         """The inputs, with states that are not among them as the last run left them."""
         return {**{state.input: self._value(state) for state in self._states}, **inputs}
 
-    def keep(self, outputs: Mapping[str, Held]) -> None:
-        """Remember what a run left, as copies: outputs belong to whoever asked for the run."""
-        self._held = {state.input: np.array(outputs[state.output]) for state in self._states}
+    def keep(self, written: Mapping[str, Array]) -> None:
+        """Remember what a run left, by the names of the outputs."""
+        self._held = {state.input: written[state.output].reshape(state.shape) for state in self._states}
 
     def values(self) -> dict[str, Array]:
         """Every state by the name of its input."""

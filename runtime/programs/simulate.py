@@ -19,6 +19,7 @@ from wsec.runtime.programs.naming import in_words_of_the_plan
 from wsec.runtime.programs.phase import as_tensor, load, made_by_kernel, phase_programs, taken_by_host
 from wsec.runtime.programs.results import PlanSimulation, compare, phase_result
 from wsec.runtime.programs.size import check_plan_size
+from wsec.runtime.programs.unsupported import check_no_states
 from wsec.runtime.simulator.simulation import MAX_CYCLES
 from wsec.runtime.simulator.size import MEMORY_LIMIT_BYTES
 
@@ -64,6 +65,7 @@ def simulate_plan(
     given = [inputs] if isinstance(inputs, Mapping) else list(inputs)
     for each in given:
         check_inputs(plan.inputs, each)
+    check_no_states(plan)
     _check_depth(plan)
     check_plan_size(plan, limit_bytes)
     tell = progress or (lambda _: None)

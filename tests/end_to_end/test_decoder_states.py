@@ -1,0 +1,223 @@
+"""The KV cache of a decoder stays on the wafer: one plan serves every step, and equals onnxruntime in each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from decoder_models import Decoder, Oracle
+
+import wsec
+from wsec.compiler.errors import WsecError
+from wsec.compiler.plan_checker import check_plan
+from wsec.compiler.plan_io import load_plan
+from wsec.runtime.executor import Executor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from wsec.compiler.plan import Kernel
+    from wsec.compiler.plan import Plan as PlanRecord
+
+STEPS = 8
+DECODERS = [
+    Decoder(),
+    Decoder(form="standard"),
+    Decoder("gpt_oss"),
+    Decoder("gpt_oss", form="standard"),
+    Decoder(batch=2),
+    Decoder("gpt_oss", form="standard", batch=2),
+]
+
+
+def _compiled(decoder: Decoder, folder: Path, **options: object) -> wsec.Plan:
+    chosen = {"target": "wse3", "region": (48, 48), "effort": 0, **options}
+    return wsec.compile(decoder.save(folder), **chosen)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("decoder", DECODERS, ids=lambda decoder: decoder.name)
+def test_every_step_equals_onnxruntime(decoder: Decoder, tmp_path: Path) -> None:
+    """The executor keeps the cache from step to step; logits and cache are those of onnxruntime, which is given it."""
+    plan = _compiled(decoder, tmp_path)
+    assert plan.check() == ()
+    assert len(plan.record.states) == 4
+    links = {link.tensor for link in plan.record.links()}
+    assert not links & {name for state in plan.record.states for name in (state.input, state.output)}
+    executor, oracle = Executor(load_plan(plan.folder)), Oracle(tmp_path / f"{decoder.kind}.onnx")
+    for step in range(STEPS):
+        inputs = decoder.inputs(step)
+        wanted, found = oracle.run(inputs), executor.run(inputs)
+        for name, value in wanted.items():
+            np.testing.assert_allclose(
+                found[name], value, rtol=1e-4, atol=1e-5, err_msg=f"step {step}: {name}"
+            )
+
+
+def test_a_step_from_any_cache(tmp_path: Path) -> None:
+    """States that are given are used, and what the last run left is not: a run verifies from random caches."""
+    plan = _compiled(Decoder(), tmp_path)
+    verification = plan.verify()
+    assert verification.passed, verification
+
+
+def test_states_are_zeros_again_after_a_reset(tmp_path: Path) -> None:
+    """A second sequence begins as the first did, and what a run gave can be changed without changing the state."""
+    decoder = Decoder()
+    plan = _compiled(decoder, tmp_path)
+    executor = Executor(load_plan(plan.folder))
+    first = executor.run(decoder.inputs(0))
+    kept = executor.states["past_key_values.0.key"].copy()
+    assert kept.any()
+    first["present.0.key"][:] = 7
+    np.testing.assert_array_equal(executor.states["past_key_values.0.key"], kept)
+    executor.reset()
+    assert not executor.states["past_key_values.0.key"].any()
+    np.testing.assert_array_equal(executor.run(decoder.inputs(0))["logits"], first["logits"])
+
+
+def test_without_states_the_cache_comes_and_goes(tmp_path: Path) -> None:
+    """With `states="none"` inputs and outputs are plain: links bring and take them, and the numbers are the same."""
+    plan = _compiled(Decoder(), tmp_path, states="none")
+    assert plan.record.states == ()
+    assert not any(entry.state for kernel in plan.record.kernels() for entry in kernel.inputs)
+    assert plan.check() == ()
+    assert plan.verify().passed
+
+
+def test_the_ledger_counts_a_state_once(tmp_path: Path) -> None:
+    """Bytes of states are those of the blocks of past keys and values; the update takes no room of its own."""
+    plan = _compiled(Decoder(), tmp_path)
+    for kernel in _caching(plan.record):
+        blocks = [entry.sharding.block_elements for entry in kernel.inputs if entry.state]
+        assert kernel.memory.states == 4 * sum(blocks)
+
+
+def test_the_note_says_what_stays(tmp_path: Path) -> None:
+    """Users are told that inputs and outputs of their model are no longer sent."""
+    plan = _compiled(Decoder(), tmp_path)
+    said = (
+        "4 inputs of the model stay on the wafer between two runs, as past_key_values.0.key does, which present.0.key "
+        "updates: no link brings or takes them (--states none makes plain inputs and outputs of them)"
+    )
+    assert said in plan.record.notes
+
+
+def test_words_are_followed_to_the_cores_that_write(tmp_path: Path) -> None:
+    """With the whole fabric routed the plan is legal; the simulator, which knows no earlier run, refuses it."""
+    plan = _compiled(Decoder(), tmp_path, fabric="full")
+    assert plan.check() == ()
+    with pytest.raises(WsecError) as caught:
+        plan.simulate()
+    assert str(caught.value) == (
+        "error[WSEC596]: the plan has something that cannot be simulated\n"
+        "  where:    input past_key_values.0.key\n"
+        "  expected: kernels, element types and collectives that docs/simulator.md lists\n"
+        "  found:    4 states, which stay on the wafer between two runs\n"
+        "  try:      compile with `--states none`, and they come and go with each run"
+    )
+
+
+def _caching(plan: PlanRecord) -> list[Kernel]:
+    return [kernel for kernel in plan.kernels() if kernel.memory.states]
+
+
+def _changed(plan: PlanRecord, change: Callable[[Kernel], Kernel]) -> PlanRecord:
+    """The plan with the first kernel that keeps states changed."""
+    first = _caching(plan)[0].name
+
+    def of_phase(kernels: tuple[Kernel, ...]) -> tuple[Kernel, ...]:
+        return tuple(change(kernel) if kernel.name == first else kernel for kernel in kernels)
+
+    wafers = tuple(
+        replace(
+            wafer, phases=tuple(replace(phase, kernels=of_phase(phase.kernels)) for phase in wafer.phases)
+        )
+        for wafer in plan.wafers
+    )
+    return replace(plan, wafers=wafers)
+
+
+def _elsewhere(kernel: Kernel) -> Kernel:
+    key, value = kernel.outputs[1:]
+    whole = tuple(
+        replace(dimension, axes=(), block=dimension.extent, step=0) for dimension in key.sharding.dimensions
+    )
+    moved = replace(key, sharding=replace(key.sharding, dimensions=whole))
+    return replace(kernel, outputs=(kernel.outputs[0], moved, value))
+
+
+def _with_steps_swapped(kernel: Kernel) -> Kernel:
+    first, second, *rest = kernel.body
+    wires = first.inputs[1], first.inputs[0], first.inputs[2]
+    return replace(kernel, body=(replace(first, inputs=wires), second, *rest))
+
+
+def _with_the_value_as_key(kernel: Kernel) -> Kernel:
+    states = kernel.arguments["states"]
+    assert isinstance(states, tuple)
+    return replace(kernel, arguments={**kernel.arguments, "states": states[::-1]})
+
+
+def _without_bytes(kernel: Kernel) -> Kernel:
+    return replace(kernel, memory=replace(kernel.memory, states=0))
+
+
+def _as_an_activation(kernel: Kernel) -> Kernel:
+    inputs = tuple(replace(entry, state=False) if entry.role == "k" else entry for entry in kernel.inputs)
+    return replace(kernel, inputs=inputs)
+
+
+def _misplaced(kernel: Kernel) -> Kernel:
+    """The mark of the places is cut elsewhere than the keys."""
+    inputs = tuple(
+        replace(entry, sharding=_shifted(entry)) if entry.role == "u0" else entry for entry in kernel.inputs
+    )
+    return replace(kernel, inputs=inputs)
+
+
+def _shifted(entry: object) -> object:
+    sharding = entry.sharding  # type: ignore[attr-defined]
+    dimensions = tuple(
+        replace(dimension, axes=(), step=0) if dimension.axes else dimension
+        for dimension in sharding.dimensions
+    )
+    return replace(sharding, dimensions=dimensions)
+
+
+CORRUPTIONS: dict[str, tuple[Callable[[Kernel], Kernel], str, str]] = {
+    "written elsewhere": (_elsewhere, "WSEC543", "a state lies after a run as it lay before"),
+    "steps swapped": (_with_steps_swapped, "WSEC545", "a step is wired as its node"),
+    "states swapped": (_with_the_value_as_key, "WSEC545", "a state is what the last of its updates gives"),
+    "no bytes": (_without_bytes, "WSEC546", "the ledger says no less than the blocks take"),
+    "as an activation": (_as_an_activation, "WSEC547", "one kernel reads a state and writes it"),
+    "places misread": (_misplaced, "WSEC544", ""),
+}
+
+
+@pytest.fixture(scope="module")
+def cached_plan(tmp_path_factory: pytest.TempPathFactory) -> wsec.Plan:
+    """A plan whose attention is cut along the positions."""
+    return _compiled(Decoder(form="standard"), tmp_path_factory.mktemp("decoder"))
+
+
+@pytest.mark.parametrize(("change", "code", "rule"), CORRUPTIONS.values(), ids=CORRUPTIONS)
+def test_corrupted_states_are_found(
+    cached_plan: wsec.Plan, change: Callable[[Kernel], Kernel], code: str, rule: str
+) -> None:
+    """The checker names what is wrong with a state, whoever made the plan."""
+    assert any("t" in kernel.split and kernel.split["t"] > 1 for kernel in _caching(cached_plan.record))
+    found = check_plan(_changed(cached_plan.record, change), cached_plan.folder)
+    assert any(item.code == code and rule in item.rule for item in found), found
+
+
+def test_states_of_the_plan_are_those_of_kernels(cached_plan: wsec.Plan) -> None:
+    """A state that is not named, or named with another shape, is found."""
+    plan = cached_plan.record
+    unnamed = check_plan(replace(plan, states=plan.states[1:]), cached_plan.folder)
+    assert any(item.rule == "what kernels keep are states of the plan" for item in unnamed)
+    odd = replace(plan.states[0], shape=(1, 2, 13, 16))
+    reshaped = check_plan(replace(plan, states=(odd, *plan.states[1:])), cached_plan.folder)
+    assert any("with its shape and type" in item.rule for item in reshaped)
