@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from wsec.compiler.plan import Kernel
+    from wsec.compiler.plan import Kernel, KernelInput
     from wsec.compiler.plan import Plan as PlanRecord
+    from wsec.compiler.sharding import Sharding
 
 STEPS = 8
 DECODERS = [
@@ -178,8 +179,8 @@ def _misplaced(kernel: Kernel) -> Kernel:
     return replace(kernel, inputs=inputs)
 
 
-def _shifted(entry: object) -> object:
-    sharding = entry.sharding  # type: ignore[attr-defined]
+def _shifted(entry: KernelInput) -> Sharding:
+    sharding = entry.sharding
     dimensions = tuple(
         replace(dimension, axes=(), step=0) if dimension.axes else dimension
         for dimension in sharding.dimensions
