@@ -14,6 +14,10 @@ CORE_TYPES = frozenset(
 )  # fmt: skip
 
 
+WEIGHT_TYPES = CORE_TYPES | {ir.DataType.FLOAT4E2M1, ir.DataType.FLOAT8E8M0}
+"""What cores can hold of constants: those that a kernel dequantises (MXFP4, OCP Microscaling Formats 1.0) as well."""
+
+
 def why_not_on_cores(value: ir.Value) -> str:
     """Why cores cannot hold the value; empty where they can."""
     if value.type is None:
@@ -22,7 +26,7 @@ def why_not_on_cores(value: ir.Value) -> str:
         return f"{value.name} is of type {container_of(value)}"
     if value.dtype is None:
         return f"the element type of {value.name} is unknown"
-    if value.dtype not in CORE_TYPES:
+    if value.dtype not in (WEIGHT_TYPES if value.is_initializer() else CORE_TYPES):
         return f"{value.name} is of element type {value.dtype.name.lower()}"
     if value.shape is None or not value.shape.is_static():
         return f"the shape of {value.name} is known only when the model runs"

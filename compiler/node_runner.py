@@ -53,6 +53,9 @@ _DEVIATING: dict[str, str] = {
 }
 """Operators of ai.onnx whose results on the CPU are not what the standard says, as its own tests show."""
 
+MIXTURES = frozenset({"MoE", "QMoE"})
+"""Operators of com.microsoft that `wsec.compiler.reference_experts` defines where onnxruntime lacks a form of them."""
+
 _NO_NUMPY_TYPE = "onnxruntime does not exchange bfloat16 with numpy"
 
 
@@ -112,12 +115,45 @@ def deviations(nodes: Iterable[onnx.NodeProto]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(reason for reason in found if reason))
 
 
+def _is_mixture(node: onnx.NodeProto) -> bool:
+    return node.domain == "com.microsoft" and node.op_type in MIXTURES
+
+
 def _deviation(node: onnx.NodeProto) -> str:
+    if _is_mixture(node):
+        return _lacking_form(node) or _rounds_rows(node)
     if node.domain != "":
         return ""
     if node.op_type == "Resize" and _attribute(node, "coordinate_transformation_mode") == b"align_corners":
         return "onnxruntime aligns corners by the rounded size"
     return _DEVIATING.get(node.op_type, "")
+
+
+def _lacking_form(node: onnx.NodeProto) -> str:
+    """What of a mixture of experts onnxruntime's kernel for CPUs refuses, often only when it runs."""
+    name = (_attribute(node, "activation_type") or b"relu").decode()
+    numbers = {item.name: item.i for item in node.attribute}
+    third = 8 if node.op_type == "QMoE" else 6
+    forms = (
+        (name == "swiglu" and numbers.get("swiglu_fusion", 0) != 1, "gates that are not in pairs"),
+        (name in {"geglu", "relu2"}, f"the activation {name}"),
+        (len(node.input) > third and bool(node.input[third]), "a third matrix"),
+        (numbers.get("swiglu_limit_after_activation", 0) == 1, "gates that are limited behind the activation"),
+        ((_attribute(node, "quant_type") or b"int") != b"int", "weights of MXFP4"),
+    )
+    found = next((what for holds, what in forms if holds), "")
+    return f"onnxruntime has no mixture of experts with {found} on the CPU" if found else ""
+
+
+def _rounds_rows(node: onnx.NodeProto) -> str:
+    if node.op_type != "QMoE":
+        return ""
+    numbers = {item.name: item.i for item in node.attribute}
+    bits = {numbers.get(f"fc{each}_expert_weight_bits", numbers.get("expert_weight_bits", 4)) for each in (1, 2)}
+    level = numbers.get("accuracy_level", 0)
+    if numbers.get("block_size", 0) > 0 and (8 in bits or level == 4):
+        return "onnxruntime rounds what blocks of weights are multiplied with to 8 bits"
+    return ""
 
 
 def _why_reference(model: onnx.ModelProto) -> str:
@@ -152,13 +188,15 @@ def _with_second_try(run: Run, model: onnx.ModelProto) -> Run:
 
 
 def _load_reference(model: onnx.ModelProto) -> Run | None:
-    """The model on `onnx.reference`; None where that has not all of its operators, or they are not of ai.onnx."""
-    if any(node.domain != "" for node in _nodes(model.graph)):
+    """The model on `onnx.reference`; None where that has not all of its operators, and they are none of `MIXTURES` either."""
+    if any(node.domain != "" and not _is_mixture(node) for node in _nodes(model.graph)):
         return None
     from onnx.reference import ReferenceEvaluator
 
+    from wsec.compiler.reference_experts import reference_operators
+
     try:
-        evaluator = ReferenceEvaluator(model)
+        evaluator = ReferenceEvaluator(model, new_ops=reference_operators())
     except _REFERENCE_ERRORS:
         return None
     kinds = [

@@ -99,6 +99,17 @@ KIND_KEY = "wsec.kind"
 WEIGHTS_KIND = "weights"
 """Kind of a group that dequantises its weights: a DequantizeLinear and the product that reads it."""
 
+WEIGHTS_OPERANDS: dict[tuple[str, str], tuple[int, ...]] = {
+    ("", "Conv"): (1,),
+    ("", "ConvTranspose"): (1,),
+    ("", "MatMul"): (1,),
+    ("com.microsoft", "MoE"): (2, 4, 6),
+}
+"""Domain and operator -> the inputs that its kernel dequantises itself, where they are constants of few bits."""
+
+CONTRIBUTED_ANCHORS: frozenset[tuple[str, str]] = frozenset({("com.microsoft", "MoE")})
+"""Domain and operator of those that are no part of `ai.onnx` and have a distributed kernel, as `ANCHORS`."""
+
 UNSPLIT_KEY = "wsec.unsplit"
 """Node metadata: why a pass (`legalize-operators`, `unroll-loops`, `inline-conditionals`) left a node as it is."""
 

@@ -20,6 +20,7 @@ import numpy as np
 import onnx_ir as ir
 
 from wsec.compiler.importer.shapes import static_shape
+from wsec.compiler.operators import WEIGHTS_OPERANDS
 from wsec.passes.base import Pass, PassResult
 from wsec.passes.dead_code import EliminateDeadCode
 from wsec.passes.legalization.emission import Emission
@@ -32,7 +33,6 @@ _BYTES = frozenset({ir.DataType.INT8, ir.DataType.UINT8})
 _MOVEMENTS = frozenset(
     {"Flatten", "Gather", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
 )
-_WEIGHTS_READERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _PARAMETER_BYTES = 1 << 20
 _SUM_LIMIT = (1 << 31) - 1  # of what an integer product accumulates
 
@@ -320,7 +320,10 @@ def _to_arithmetic(rewriter: Rewriter, node: ir.Node, shared: dict[object, ir.Va
 
 
 def _reads_weights(reader: ir.Node, value: ir.Value) -> bool:
-    return reader.domain == "" and reader.op_type in _WEIGHTS_READERS and reader.inputs[1] is value
+    if (reader.domain, reader.op_type) == ("", "Gemm"):
+        return reader.inputs[1] is value
+    places = WEIGHTS_OPERANDS.get((reader.domain, reader.op_type), ())
+    return any(reader.inputs[index] is value for index in places if index < len(reader.inputs))
 
 
 def _along(values: Array, axis: int, rank: int) -> Array:

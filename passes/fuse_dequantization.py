@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from wsec.compiler.importer.shapes import static_shape
-from wsec.compiler.operators import KERNEL_KEY, KIND_KEY, WEIGHTS_KIND
+from wsec.compiler.operators import KERNEL_KEY, KIND_KEY, WEIGHTS_KIND, WEIGHTS_OPERANDS
 from wsec.passes.base import Pass, PassResult
 from wsec.passes.rewriting import Rewriter, constant_of
 
@@ -25,32 +25,40 @@ class FuseDequantization(Pass):
     name: ClassVar[str] = "fuse-dequantization"
 
     def run(self, model: ir.Model) -> PassResult:
-        """Each product of the main graph whose second operand is a constant of few bits."""
+        """Each product of the main graph one of whose matrices is a constant of few bits."""
         rewriter = Rewriter(model)
         modified = False
-        for node in rewriter.nodes("Conv", "ConvTranspose", "MatMul"):
-            weights = node.inputs[1]
-            source = None if weights is None else weights.producer()
-            if weights is None or source is None or not _dequantizes_constants(source):
-                continue
-            if len(weights.uses()) > 1 or weights.is_graph_output():
-                attributes = {name: attribute.value for name, attribute in source.attributes.items()}
-                copy = rewriter.insert_before(
-                    node,
-                    "DequantizeLinear",
-                    source.inputs,
-                    shape=static_shape(weights),
-                    role="weights",
-                    attributes=attributes,
-                    dtype=weights.dtype,
-                )
-                node.replace_input_with(1, copy)
-                source = copy.producer() or source
-            label = {KIND_KEY: WEIGHTS_KIND, KERNEL_KEY: str(node.name)}
-            if any(source.metadata_props.get(key) != value for key, value in label.items()):
-                source.metadata_props.update(label)
-                modified = True
+        for node in list(model.graph):
+            for index in WEIGHTS_OPERANDS.get((node.domain, node.op_type), ()):
+                source = _source(rewriter, node, index)
+                label = {KIND_KEY: WEIGHTS_KIND, KERNEL_KEY: str(node.name)}
+                if source is not None and any(
+                    source.metadata_props.get(key) != value for key, value in label.items()
+                ):
+                    source.metadata_props.update(label)
+                    modified = True
         return PassResult(modified=modified or rewriter.modified)
+
+
+def _source(rewriter: Rewriter, node: ir.Node, index: int) -> ir.Node | None:
+    """What dequantises a constant for this operand of the node alone; None where the operand is something else."""
+    weights = node.inputs[index] if index < len(node.inputs) else None
+    source = None if weights is None else weights.producer()
+    if weights is None or source is None or not _dequantizes_constants(source):
+        return None
+    if len(weights.uses()) == 1 and not weights.is_graph_output():
+        return source
+    copy = rewriter.insert_before(
+        node,
+        "DequantizeLinear",
+        source.inputs,
+        shape=static_shape(weights),
+        role="weights",
+        attributes={name: attribute.value for name, attribute in source.attributes.items()},
+        dtype=weights.dtype,
+    )
+    node.replace_input_with(index, copy)
+    return copy.producer()
 
 
 def _dequantizes_constants(node: ir.Node) -> bool:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar
 from wsec.compiler.importer.shapes import static_shape
 from wsec.compiler.kernels.custom import custom_kinds
 from wsec.compiler.kernels.operator_view import OperatorView
-from wsec.compiler.operators import ANCHORS, KERNEL_KEY, KIND_KEY, is_elementwise
+from wsec.compiler.operators import ANCHORS, CONTRIBUTED_ANCHORS, KERNEL_KEY, KIND_KEY, is_elementwise
 from wsec.passes.base import Pass, PassResult
 from wsec.passes.rewriting import constant_of
 
@@ -100,6 +100,8 @@ def _may_start(node: ir.Node) -> bool:
     ):
         return False
     if is_elementwise(node.domain, node.op_type) or (node.domain == "" and node.op_type in ANCHORS):
+        return True
+    if (node.domain, node.op_type) in CONTRIBUTED_ANCHORS:
         return True
     return OperatorView(node).qualified_name in custom_kinds()
 

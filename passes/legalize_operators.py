@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from wsec.compiler.importer.shapes import static_shape
 from wsec.compiler.operators import UNSPLIT_KEY
 from wsec.passes.base import Pass, PassResult
-from wsec.passes.legalization import attention, grouped_attention, quantized, simple
+from wsec.passes.legalization import attention, experts, grouped_attention, quantized, simple
 from wsec.passes.legalization.emission import CannotRewrite, Emission
 from wsec.passes.rewriting import Rewriter
 
@@ -52,6 +52,7 @@ REWRITES: dict[tuple[str, str], Rewrite] = {
     (_MICROSOFT, "QLinearMul"): quantized.binary("Mul"),
     (_MICROSOFT, "QLinearSigmoid"): quantized.unary("Sigmoid"),
     (_MICROSOFT, "QLinearSoftmax"): quantized.softmax,
+    (_MICROSOFT, "QMoE"): experts.quantised_experts,
     (_MICROSOFT, "QuantizeLinear"): quantized.standard_quantization,
     (_MICROSOFT, "QuickGelu"): simple.quick_gelu,
     (_MICROSOFT, "RotaryEmbedding"): simple.rotary_embedding,

@@ -78,6 +78,22 @@ class Rewriter:
             return self._register(name, evaluate())
         return self._register(name, ir.LazyTensor(evaluate, dtype=dtype, shape=ir.Shape(shape), name=name))
 
+    def retyped(
+        self, stem: str, tensor: ir.ExternalTensor, dtype: ir.DataType, shape: Sequence[int]
+    ) -> ir.Value:
+        """A new initializer of another type and shape in the same bytes of the same file, which is not read."""
+        name = self._unique(stem)
+        other = ir.ExternalTensor(
+            tensor.location,
+            tensor.offset,
+            tensor.length,
+            dtype,
+            shape=ir.Shape(shape),
+            name=name,
+            base_dir=tensor.base_dir,
+        )
+        return self._register(name, other)
+
     def insert_before(
         self,
         node: ir.Node,

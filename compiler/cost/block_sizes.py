@@ -11,7 +11,7 @@ from wsec.compiler.kernels.loop_nest import LoopRole
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wsec.compiler.kernels.loop_nest import LoopNest, Operand
+    from wsec.compiler.kernels.loop_nest import LoopNest, Operand, Work
 
     Array = NDArray[np.float64]
 
@@ -25,8 +25,24 @@ def block_elements(operand: Operand, nest: LoopNest, blocks: Array) -> Array:
             continue
         positions = blocks[:, nest.position(dimension.loop)]
         span = (positions - 1) * abs(dimension.stride) + dimension.reach - 1
-        elements = elements * (np.ceil(span / dimension.divisor) + 1)
+        if dimension.shares_elements:
+            begun = dimension.divisor - np.gcd(positions.astype(np.int64), dimension.divisor)
+            shared = np.floor((begun + span) / dimension.divisor) + 1
+            elements = elements * np.minimum(dimension.extent, shared)
+        else:
+            elements = elements * (np.ceil(span / dimension.divisor) + 1)
     return elements
+
+
+def computed_blocks(work: Work, nest: LoopNest, blocks: Array) -> Array:
+    """Positions of each loop, [splits, loops], that the busiest core computes: those that are chosen, at most its block."""
+    if not work.chosen:
+        return blocks
+    computed = blocks.copy()
+    for name, most in work.chosen:
+        at = nest.position(name)
+        computed[:, at] = np.minimum(computed[:, at], most)
+    return computed
 
 
 def widening(nest: LoopNest) -> float:

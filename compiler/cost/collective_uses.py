@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from wsec.compiler.cost.block_sizes import output_bytes, state_bytes, widening
+from wsec.compiler.cost.block_sizes import computed_blocks, output_bytes, state_bytes, widening
 from wsec.compiler.cost.collectives import all_reduce_ring, broadcast, reduction
 from wsec.compiler.kernels.loop_nest import LoopRole
 
@@ -85,7 +85,7 @@ def collective_uses(
     once = np.ones(len(parts))
     uses = []
     if work.collectives:
-        over = reduced if work.statistics or not shared else shared
+        over = shared or reduced
         words, each = np.ceil(_statistics(nest, blocks, fabric) / turns), work.collectives * turns * once
         uses += [CollectiveUse("all_reduce", at, words, each) for at in over]
     words, each = np.ceil(output / turns), turns * once
@@ -99,6 +99,7 @@ def _statistics(nest: LoopNest, blocks: Array, fabric: Fabric) -> Array:
     """Words of a statistic on one core."""
     work = nest.work
     if work.statistics:
+        blocks = computed_blocks(work, nest, blocks)
         elements = np.prod([blocks[:, nest.position(name)] for name in work.statistics], axis=0)
         return np.asarray(elements * work.interim_bytes / fabric.word_bytes)
     words = np.ceil(output_bytes(nest, blocks) * widening(nest) / fabric.word_bytes)

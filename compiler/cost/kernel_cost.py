@@ -16,6 +16,7 @@ import numpy as np
 
 from wsec.compiler.cost.block_sizes import (
     block_elements,
+    computed_blocks,
     gathered_bytes,
     output_bytes,
     state_bytes,
@@ -123,6 +124,7 @@ def split_costs(
 
 def _interim_bytes(nest: LoopNest, walked: Array) -> Array:
     """Bytes of the intermediate results of a turn; every core has room for one element."""
+    walked = computed_blocks(nest.work, nest, walked)
     held = np.full(len(walked), nest.work.interim_bytes, dtype=np.float64)
     for name in nest.work.interim:
         held = held * walked[:, nest.position(name)]
@@ -217,7 +219,7 @@ def _serial_costs(nest: LoopNest, parts: Array, target: Target) -> SplitCosts:
 
 
 def _points(work: Work, nest: LoopNest, blocks: Array) -> Array:
-    points = np.ones(len(blocks))
+    points, blocks = np.ones(len(blocks)), computed_blocks(work, nest, blocks)
     for name in work.loops:
         points = points * blocks[:, nest.position(name)]
     return points
@@ -248,6 +250,7 @@ def _walked(work: Work, nest: LoopNest, blocks: Array) -> Array:
     if work.scalar:
         points = _points(work, nest, blocks)
         return np.stack([np.ones_like(points), points, np.zeros_like(points)], axis=1)
+    blocks = computed_blocks(work, nest, blocks)
     summed_loops = {name for names in work.summed for name in names}
     together = work.walks or (tuple(name for name in work.loops if name not in summed_loops),)
     if work.every:

@@ -1,6 +1,6 @@
 """Shape inference of operators of com.microsoft for which onnx-shape-inference says something else than onnxruntime does.
 
-QGemm gives what its last zero point is, not floats; QLinearGlobalAveragePool leaves one position of each channel. The keys
+Mixtures of experts give what they read. QGemm gives what its last zero point is, not floats; QLinearGlobalAveragePool leaves one position of each channel. The keys
 that GroupQueryAttention gives are as many as those of its past, which may be a buffer with room, or as all that count: the
 larger number, and known only where the number of those that count is.
 """
@@ -27,11 +27,19 @@ def register() -> None:
     given = symbolic.registry.get("com.microsoft", "GroupQueryAttention", version=1)
     functions = {
         "GroupQueryAttention": partial(_grouped_attention, given),
+        "MoE": _as_input,
         "QGemm": _product,
         "QLinearGlobalAveragePool": _global_pool,
+        "QMoE": _as_input,
     }
     for name, function in functions.items():
         symbolic.registry.register("com.microsoft", name, since_version=1)(function)
+
+
+def _as_input(context: ShapeInferenceContext, node: ir.Node) -> None:
+    value = node.inputs[0]
+    if value is not None and value.shape is not None:
+        context.set_shape_and_dtype(node.outputs[0], value.shape, value.dtype)
 
 
 def _product(context: ShapeInferenceContext, node: ir.Node) -> None:

@@ -65,11 +65,19 @@ class DimensionMap:
         )
 
     def block_elements(self, block: int) -> int:
-        """Elements that `block` consecutive positions read at most."""
+        """Elements that `block` consecutive positions read at most, where every block begins at a multiple of `block`."""
         if not self.loop:
             return self.extent
         span = (block - 1) * abs(self.stride) + self.reach - 1
-        return -(-span // self.divisor) + 1
+        if not self.shares_elements:
+            return -(-span // self.divisor) + 1
+        begun = self.divisor - math.gcd(block, self.divisor)  # positions before the block, of its first element
+        return min(self.extent, (begun + span) // self.divisor + 1)
+
+    @property
+    def shares_elements(self) -> bool:
+        """Whether `divisor` positions after each other read one element: a scale for each block of weights."""
+        return self.divisor > 1 and (self.stride, self.offset, self.reach) == (1, 0, 1)
 
 
 def follows(loop: Loop) -> DimensionMap:
@@ -131,9 +139,12 @@ class Work:
         partials: Partial results for each element of the state.
         partial_bytes: Bytes of an element of a partial result, where they are not those of the result.
         resident_bytes: Bytes that every core holds beside its blocks: what an operator has in its attributes.
-        statistics: Loops of a statistic that is all-reduced over the reduction loops, `collectives` times.
+        statistics: Loops of a statistic that is all-reduced over the collective loops, or else the reduction loops,
+            `collectives` times.
         interim: Loops of an intermediate result of which a core holds a turn.
         interim_bytes: Bytes of an element of it, and of a statistic.
+        chosen: Loops of which no more than so many positions are computed, which ones the data says: the busiest core
+            has all of them, or its whole block.
     """
 
     loops: tuple[str, ...]
@@ -159,6 +170,7 @@ class Work:
     statistics: tuple[str, ...] = ()
     interim: tuple[str, ...] = ()
     interim_bytes: float = 0
+    chosen: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +271,11 @@ class LoopNest:
 
     def points(self, work: Work) -> int:
         """Points of the whole kernel for which `work` counts."""
-        inside = math.prod(work.taps)
-        return inside * math.prod(self.loops[self.position(name)].extent for name in work.loops)
+        most = dict(work.chosen)
+        extents = {name: self.loops[self.position(name)].extent for name in work.loops}
+        return math.prod(work.taps) * math.prod(
+            min(extent, most.get(name, extent)) for name, extent in extents.items()
+        )
 
     def turn_loop(self) -> str:
         """The loop that a kernel may walk in several turns, to work on less of its blocks at once; empty for none.

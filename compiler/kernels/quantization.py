@@ -61,13 +61,18 @@ def weights_node(operator: OperatorView, index: int) -> OperatorView | None:
     return OperatorView(producer) if producer.metadata_props.get(KERNEL_KEY) == label else None
 
 
-def dequantization(weights: OperatorView | None, codes: Operand) -> tuple[Work, ...]:
-    """The arithmetic of dequantising a core's block of the weights, for every sample: a subtraction and a product."""
+def dequantization(
+    weights: OperatorView | None, codes: Operand, chosen: tuple[tuple[str, int], ...] = ()
+) -> tuple[Work, ...]:
+    """The arithmetic of dequantising a core's block of the weights, for every sample: a subtraction and a product.
+
+    Of the loops that `chosen` names, so many positions at most.
+    """
     if weights is None:
         return ()
     loops = tuple(m.loop for m in codes.maps if m.loop)
     whole = math.prod(m.extent for m in codes.maps if not m.loop)
-    return (Work(loops, operations=2 * whole, dtype=dtype_of(weights.output)),)
+    return (Work(loops, operations=2 * whole, dtype=dtype_of(weights.output), chosen=chosen),)
 
 
 def requantization(operator: OperatorView, loops: tuple[Loop, ...]) -> tuple[Work, ...]:
@@ -112,10 +117,19 @@ def factors(
             if index >= 0 and operator.has_input(index):
                 found.append(_vector(name, operator.input(index), view, along))
     if weights is not None:
-        for index, name in ((1, f"{roles[1]}_scale"), (2, f"{roles[1]}_zero")):
-            if weights.has_input(index):
-                found.append(_of_weights(name, weights, index, maps[1]))
+        found += parameters_of_weights(roles[1], weights, maps[1])
     return tuple(found)
+
+
+def parameters_of_weights(
+    role: str, weights: OperatorView, view: tuple[DimensionMap, ...]
+) -> tuple[Operand, ...]:
+    """Scale and zero point of the codes that a DequantizeLinear reads and a kernel holds in this view."""
+    return tuple(
+        _of_weights(name, weights, index, view)
+        for index, name in ((1, f"{role}_scale"), (2, f"{role}_zero"))
+        if weights.has_input(index)
+    )
 
 
 def _vector(role: str, value: ir.Value, view: tuple[DimensionMap, ...], along: tuple[int, ...]) -> Operand:

@@ -10,6 +10,7 @@ from wsec.compiler.kernels.batch_rules_images import IMAGE_RULES
 from wsec.compiler.kernels.batch_rules_ml import ML_RULES
 from wsec.compiler.kernels.batched import make_batched
 from wsec.compiler.kernels.custom import custom_kinds, make_custom
+from wsec.compiler.kernels.experts import make_experts
 from wsec.compiler.kernels.kind import KernelKind
 from wsec.compiler.kernels.operator_view import Unsplittable
 from wsec.compiler.kernels.recurrent import RECURRENT, make_recurrent
@@ -27,6 +28,7 @@ KINDS: tuple[KernelKind, ...] = (
     KernelKind("concat", ("Concat",), movement.make_concat),
     KernelKind("convolution", ("Conv", "ConvInteger", "QLinearConv"), convolution.make_convolution),
     KernelKind("expand", ("Expand", "Tile"), movement.make_expand),
+    KernelKind("experts", ("com.microsoft.MoE",), make_experts),
     KernelKind("gather", ("Gather",), movement.make_gather),
     KernelKind("matmul", ("MatMul", "MatMulInteger", "QLinearMatMul"), matmul.make_matmul),
     KernelKind("normalization", _NORMALIZATIONS, statistics.make_normalization),

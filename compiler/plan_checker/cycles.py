@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wsec.compiler.plan_checker.findings import CYCLES, Finding, count
+from wsec.compiler.plan_checker.kinds.experts import multiply_adds
 from wsec.compiler.plan_checker.model_facts import item_bytes
 from wsec.compiler.sharding import block_bounds
 
@@ -64,6 +65,8 @@ def _multiply_adds(kernel: Kernel) -> int:
         rows, keys = score_block(kernel)
         widths = [_loop_blocks(kernel).get(name, 1) for name in ("d", "n")]
         return rows * keys * sum(widths)
+    if kernel.kind == "experts":
+        return multiply_adds(kernel)
     blocks = {entry.role: entry.sharding.block_shape for entry in kernel.inputs}
     results = kernel.outputs[0].sharding.block_elements if kernel.outputs else 0
     if kernel.kind == "matmul" and blocks.get("a"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wsec.compiler.plan_checker.cycles import score_block
 from wsec.compiler.plan_checker.findings import MEMORY, Finding
+from wsec.compiler.plan_checker.kinds.experts import bytes_of_inner_products
 from wsec.compiler.plan_checker.model_facts import item_bytes
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _block_bytes(entry: KernelInput | KernelOutput) -> int:
 
 def _packed_bytes(entry: KernelInput) -> int:
     """Bytes of a block of weights: two of four bits share a byte."""
-    if re.fullmatch(r"u?int4", entry.dtype):
+    if re.fullmatch(r"u?int4|float4_\w+", entry.dtype):
         return -(-entry.sharding.block_elements // 2)
     return _block_bytes(entry)
 
@@ -78,7 +79,9 @@ def _bytes_at_work(entry: KernelInput, kernel: Kernel) -> int:
 
 
 def _bytes_of_scores(kernel: Kernel) -> int:
-    """The scores of a turn of an attention's rows, in single precision."""
+    """The scores of a turn of an attention's rows, in single precision; the inner products of a mixture of experts."""
+    if kernel.kind == "experts":
+        return bytes_of_inner_products(kernel)
     if kernel.kind != "attention":
         return 0
     rows, keys = score_block(kernel)

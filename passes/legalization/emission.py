@@ -37,9 +37,14 @@ class Emission:
         self._was_modified = rewriter.modified
 
     def __call__(
-        self, op_type: str, *inputs: ir.Value | None, dtype: ir.DataType | None = None, **attributes: Any
+        self,
+        op_type: str,
+        *inputs: ir.Value | None,
+        dtype: ir.DataType | None = None,
+        domain: str = "",
+        **attributes: Any,
     ) -> ir.Value:
-        """The output of a new operator of `ai.onnx`."""
+        """The output of a new operator, of `ai.onnx` where no other domain is given."""
         given = inputs
         while given and given[-1] is None:
             given = given[:-1]
@@ -56,6 +61,7 @@ class Emission:
         )
         producer = output.producer()
         if producer is not None:
+            producer.domain = domain
             self._new_nodes.append(producer)
         return output
 
@@ -138,6 +144,25 @@ class Emission:
         name = f"{self.node.name}_{stem}"
         made = self._rewriter.derive(name, [kind, *known], shape, lambda _, *arrays: function(*arrays))
         return self._made(made)
+
+    def same_bytes(
+        self,
+        stem: str,
+        source: ir.Value,
+        dtype: ir.DataType,
+        shape: Sequence[int],
+        function: Callable[[Array], Array],
+    ) -> ir.Value:
+        """A constant of other elements in the same bytes: weights in a file stay there, others are as `function` reads them."""
+        tensor = constant_of(source)
+        if not isinstance(tensor, ir.ExternalTensor):
+            return self.derive(stem, dtype, [source], shape, function)
+        return self._made(self._rewriter.retyped(f"{self.node.name}_{stem}", tensor, dtype, shape))
+
+    def require_opset(self, version: int) -> None:
+        """Let the model follow at least this opset of `ai.onnx`."""
+        imports = self._rewriter.graph.opset_imports
+        imports[""] = max(imports.get("", 0), version)
 
     def cast(self, value: ir.Value, dtype: ir.DataType) -> ir.Value:
         """The value in another element type."""

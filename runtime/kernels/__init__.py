@@ -13,6 +13,7 @@ from wsec.compiler.plan import Kernel
 from wsec.runtime.element_types import Array, DType
 from wsec.runtime.kernels.attention import attention
 from wsec.runtime.kernels.convolution import convolution, transposed_convolution
+from wsec.runtime.kernels.experts import experts, experts_fill
 from wsec.runtime.kernels.gather import gather_rows
 from wsec.runtime.kernels.movement import concat, expand, pad, pad_fill, reshape, slice_, transpose
 from wsec.runtime.kernels.pooling import pooling, pooling_fill
@@ -44,6 +45,7 @@ BLOCK_PROGRAMS: dict[str, BlockProgram] = {
     "attention": BlockProgram(attention),
     "convolution": BlockProgram(convolution),
     "transposed_convolution": BlockProgram(transposed_convolution),
+    "experts": BlockProgram(experts, experts_fill),
     "matmul": BlockProgram(matmul),
     "pooling": BlockProgram(pooling, pooling_fill),
     "reduction": BlockProgram(reduction, reduction_fill),

@@ -40,13 +40,18 @@ def factor(kernel: Kernel, blocks: Mapping[str, Array], role: str) -> Array:
     if multiplies_bytes(kernel, role):
         wide = values.astype(np.float64)
         return wide if zero is None else _inside(kernel, role, wide - zero.astype(np.float64))
+    return values if scale is None else _inside(kernel, role, dequantised(kernel, role, values, zero, scale))
+
+
+def dequantised(kernel: Kernel, role: str, codes: Array, zero: Array | None, scale: Array | None) -> Array:
+    """Codes less their zero points, times their scales, in the type of these; of powers of two alone in single precision."""
     if scale is None:
-        return values
-    wide = values.astype(np.float32)
+        return codes
+    wide = codes.astype(np.float32)
     if zero is not None:
         wide = wide - _spread(kernel, role, f"{role}_zero", zero.astype(np.float32))
     scaled = wide * _spread(kernel, role, f"{role}_scale", scale.astype(np.float32))
-    return _inside(kernel, role, scaled.astype(scale.dtype, copy=False))
+    return scaled if scale.dtype.itemsize == 1 else scaled.astype(scale.dtype, copy=False)
 
 
 def _inside(kernel: Kernel, role: str, values: Array) -> Array:

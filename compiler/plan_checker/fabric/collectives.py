@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from wsec.compiler.plan_checker.findings import CIRCUIT, Finding, words
+from wsec.compiler.plan_checker.kinds.experts import bytes_of_inner_products
 from wsec.compiler.plan_checker.model_facts import item_bytes
 
 if TYPE_CHECKING:
@@ -92,18 +93,21 @@ def _wanted(kernel: Kernel, fabric: Fabric) -> Wanted:
     result = -(-elements // fabric.word_bytes)
     roots = [name for item in kernel.outputs for name in item.sharding.root if sizes.get(name, 1) > 1]
     wanted: Wanted = {("reduce", name): (result, 1) for name in roots}
-    times, statistic, axes = _statistics(kernel, result)
+    times, statistic, axes = _statistics(kernel, result, fabric)
     for name in axes if times else roots:
         if sizes.get(name, 1) > 1 and times:
             wanted["all_reduce", name] = (statistic * times, times)
     return wanted
 
 
-def _statistics(kernel: Kernel, result: int) -> tuple[int, int, list[str]]:
+def _statistics(kernel: Kernel, result: int, fabric: Fabric) -> tuple[int, int, list[str]]:
     """How many statistics go to all cores, the words of one on a core at least, and the axes that cut what they are of."""
     roots = [name for item in kernel.outputs for name in item.sharding.root]
     if kernel.kind == "attention":
         return 2, 1, [name for name in roots if name == "t"]
+    if kernel.kind == "experts":
+        products = -(-bytes_of_inner_products(kernel) // fabric.word_bytes)
+        return 1, products, [axis.name for axis in kernel.mesh.axes if axis.name == "h"]
     if kernel.kind == "reduction":
         return int(kernel.arguments.get("operation") == "log_sum_exp"), result, roots
     if kernel.kind not in {"softmax", "normalization"}:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from wsec.compiler.plan_checker.model_facts import ModelFacts, OperatorFacts
 
-WEIGHTS_READERS = frozenset({"Conv", "ConvTranspose", "MatMul"})
-"""Operators whose kernels dequantise their weights, which are the second input."""
+WEIGHTS_READERS = {"Conv": (1,), "ConvTranspose": (1,), "MatMul": (1,), "com.microsoft.MoE": (2, 4, 6)}
+"""Operators whose kernels dequantise their weights -> the inputs that these are."""
 
 
 def parameter(
@@ -29,10 +29,11 @@ def parameter(
 
 
 def dequantized_weights(nodes: list[OperatorFacts]) -> list[OperatorFacts]:
-    """The DequantizeLinear behind the kernel's first node that gives the weights of that node, if there is one."""
-    if len(nodes) < 2 or nodes[0].op_type not in WEIGHTS_READERS or nodes[1].op_type != "DequantizeLinear":
-        return []
-    return [nodes[1]] if nodes[1].outputs[0] == nodes[0].input(1) else []
+    """Each DequantizeLinear behind the kernel's first node that gives weights of that node."""
+    wanted = {nodes[0].input(index) for index in WEIGHTS_READERS.get(nodes[0].qualified_name, ())}
+    return [
+        node for node in nodes[1:] if node.qualified_name == "DequantizeLinear" and node.outputs[0] in wanted
+    ]
 
 
 def with_weights(expectation: Expectation, node: OperatorFacts, model: ModelFacts) -> Expectation:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wsec.compiler.plan_checker.kinds.batched import expect_batched
+from wsec.compiler.plan_checker.kinds.experts import expect_experts
 from wsec.compiler.plan_checker.kinds.independence import FAMILIES
 from wsec.compiler.plan_checker.kinds.independence_images import IMAGE_FAMILIES
 from wsec.compiler.plan_checker.kinds.independence_ml import ML_FAMILIES
@@ -61,6 +62,7 @@ KINDS = {
     "convolution": Kind(("Conv", "ConvInteger", "QLinearConv"), expect_convolution),
     "transposed_convolution": Kind(("ConvTranspose",), expect_transposed_convolution),
     "matmul": Kind(("MatMul", "MatMulInteger", "QLinearMatMul"), expect_matmul),
+    "experts": Kind(("com.microsoft.MoE",), expect_experts),
     "pooling": Kind(("AveragePool", "MaxPool"), expect_pooling),
     "reduction": Kind(REDUCTIONS, expect_reduction),
     "softmax": Kind(("LogSoftmax", "Softmax"), expect_softmax),
