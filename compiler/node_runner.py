@@ -138,7 +138,10 @@ def _lacking_form(node: onnx.NodeProto) -> str:
         (name == "swiglu" and numbers.get("swiglu_fusion", 0) != 1, "gates that are not in pairs"),
         (name in {"geglu", "relu2"}, f"the activation {name}"),
         (len(node.input) > third and bool(node.input[third]), "a third matrix"),
-        (numbers.get("swiglu_limit_after_activation", 0) == 1, "gates that are limited behind the activation"),
+        (
+            numbers.get("swiglu_limit_after_activation", 0) == 1,
+            "gates that are limited behind the activation",
+        ),
         ((_attribute(node, "quant_type") or b"int") != b"int", "weights of MXFP4"),
     )
     found = next((what for holds, what in forms if holds), "")
@@ -149,7 +152,9 @@ def _rounds_rows(node: onnx.NodeProto) -> str:
     if node.op_type != "QMoE":
         return ""
     numbers = {item.name: item.i for item in node.attribute}
-    bits = {numbers.get(f"fc{each}_expert_weight_bits", numbers.get("expert_weight_bits", 4)) for each in (1, 2)}
+    bits = {
+        numbers.get(f"fc{each}_expert_weight_bits", numbers.get("expert_weight_bits", 4)) for each in (1, 2)
+    }
     level = numbers.get("accuracy_level", 0)
     if numbers.get("block_size", 0) > 0 and (8 in bits or level == 4):
         return "onnxruntime rounds what blocks of weights are multiplied with to 8 bits"

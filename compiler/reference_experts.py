@@ -25,7 +25,7 @@ def reference_operators() -> list[Any]:
     """Both operators as classes of `onnx.reference`."""
     from onnx.reference.op_run import OpRun
 
-    class MoE(OpRun):  # type: ignore[misc]  # onnx.reference is not typed
+    class MoE(OpRun):
         op_domain = DOMAIN
 
         def _run(self, *inputs: Array | None, **attributes: Any) -> tuple[Array]:
@@ -33,7 +33,7 @@ def reference_operators() -> list[Any]:
             matrices += [None] * (6 - len(matrices))
             return (_mixture(x, router, router, matrices, attributes),)
 
-    class QMoE(OpRun):  # type: ignore[misc]
+    class QMoE(OpRun):
         op_domain = DOMAIN
 
         def _run(self, *inputs: Array | None, **attributes: Any) -> tuple[Array]:
@@ -43,13 +43,17 @@ def reference_operators() -> list[Any]:
                 codes = (given[weights], given[weights + 1], given[zeros], given[factor])
                 matrices += [_dequantised(number + 1, *codes, attributes), given[weights + 2]]
             weights_of_router = given[1] if given[14] is None else given[14]
-            return (_mixture(given[0], given[1], weights_of_router, matrices, attributes, given[14] is not None),)
+            return (
+                _mixture(
+                    given[0], given[1], weights_of_router, matrices, attributes, given=given[14] is not None
+                ),
+            )
 
     return [MoE, QMoE]
 
 
-def _mixture(  # noqa: PLR0917 - as many as the definition has parts
-    x: Any, router: Any, weights: Any, matrices: list[Any], attributes: dict[str, Any], given: bool = False
+def _mixture(
+    x: Any, router: Any, weights: Any, matrices: list[Any], attributes: dict[str, Any], *, given: bool = False
 ) -> Array:
     """The weighted sum of the chosen experts of each row, in double precision."""
     first, first_bias, second, second_bias, third, third_bias = (

@@ -17,6 +17,7 @@ from wsec.compiler.importer.function_checks import check_functions
 from wsec.compiler.importer.graph_checks import check_graph
 from wsec.compiler.importer.loop_checks import check_loops
 from wsec.compiler.importer.map_types import forget_map_types
+from wsec.compiler.importer.mixture_checks import check_mixtures
 from wsec.compiler.importer.model_file import read_model_proto
 from wsec.compiler.importer.naming import name_nodes
 from wsec.compiler.importer.node_checks import check_nodes
@@ -61,7 +62,7 @@ def import_model(path: Path, dims: Mapping[str, int]) -> ImportedModel:
         dims: Sizes of dimensions, by name or by `input:axis`.
 
     Raises:
-        WsecError: WSEC101 to WSEC114, WSEC119 to WSEC121; each has a page in docs/errors.
+        WsecError: WSEC101 to WSEC114, WSEC119 to WSEC121, WSEC140 to WSEC143; each has a page in docs/errors.
     """
     model, notes = _load(path)
     notes += _drop_initializer_inputs(model)
@@ -82,6 +83,7 @@ def import_model(path: Path, dims: Mapping[str, int]) -> ImportedModel:
     while measure_custom_operators(model):
         infer_shapes(model)
     check_operands(model)
+    check_mixtures(model)
     notes += (*contradictions(model, declared), *unusual_weights(model))
     return ImportedModel(model=model, path=path, notes=notes)
 

@@ -12,7 +12,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wsec.compiler.kernels.loop_nest import DimensionMap, Loop, LoopNest, LoopRole, Operand, Work, fixed, follows
+from wsec.compiler.kernels.loop_nest import (
+    DimensionMap,
+    Loop,
+    LoopNest,
+    LoopRole,
+    Operand,
+    Work,
+    fixed,
+    follows,
+)
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, operand, shape_of
 from wsec.compiler.kernels.quantization import dequantization, parameters_of_weights, weights_node
 
@@ -53,8 +62,7 @@ def make_experts(operator: OperatorView) -> LoopNest:
     x, result = shape_of(operator.input(0)), shape_of(operator.output)
     if 0 in x or len(x) not in {2, 3}:
         raise Unsplittable(f"its input has shape {list(x)}")
-    experts, wide, hidden = shape_of(operator.input(2))
-    inner = shape_of(operator.input(4))[2]
+    experts, hidden, inner = shape_of(operator.input(4))
     rows = tuple(Loop(name, extent) for name, extent in zip(_ROWS[3 - len(x) :], x[:-1], strict=True))
     e, i = Loop("e", experts, LoopRole.REDUCTION), Loop("i", inner, LoopRole.REDUCTION)
     h = Loop("h", hidden, LoopRole.COLLECTIVE)
@@ -141,10 +149,13 @@ def _works(
     all rows, those of the experts that some row chose.
     """
     chosen, experts = operator.integer("k", 1), shape_of(operator.input(2))[0]
+    normalized = bool(operator.integer("normalize_routing_weights", 0))
     names, dtype = tuple(loop.name for loop in rows), inputs[0].dtype
     for_a_row = (("e", chosen),)
     for_all = (("e", min(experts, chosen * math.prod(loop.extent for loop in rows))),)
-    factors = sum(math.prod(m.extent for m in each.view if not m.loop) for each in matrices if each.role != "w2")
+    factors = sum(
+        math.prod(m.extent for m in each.view if not m.loop) for each in matrices if each.role != "w2"
+    )
     walks = tuple((name,) for name in names)
     first = Work(
         (*names, "e", "i", "h"),
@@ -168,7 +179,9 @@ def _works(
             (*names, "e", "i"), operations + factors, divisions, series, "float32", chosen=for_a_row
         ),
         Work((*names, "h"), operations=1, dtype=dtype),  # zeros
-        Work(names, operations=2 * chosen, divisions=1, transcendentals=1, dtype="float32", taps=(experts,)),
+        Work(names, operations=2 * chosen, dtype="float32", taps=(experts,)),  # the best of the rest, so often
+        Work(names, operations=1, transcendentals=1, dtype="float32", taps=(chosen if normalized else experts,)),
+        Work(names, operations=0, divisions=1, dtype="float32", taps=(chosen,)),
     ]  # fmt: skip
     codes = {item.role: item for item in inputs}
     for matrix, weights in zip(matrices, held, strict=True):

@@ -71,7 +71,9 @@ class DimensionMap:
         span = (block - 1) * abs(self.stride) + self.reach - 1
         if not self.shares_elements:
             return -(-span // self.divisor) + 1
-        begun = self.divisor - math.gcd(block, self.divisor)  # positions before the block, of its first element
+        begun = self.divisor - math.gcd(
+            block, self.divisor
+        )  # positions before the block, of its first element
         return min(self.extent, (begun + span) // self.divisor + 1)
 
     @property

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 DOMAIN = "com.microsoft"
 SCALE_TYPES_OPSET = 24  # DequantizeLinear with scales of float8e8m0
 
-_CODES = {("int", 4): ir.DataType.UINT4, ("int", 8): ir.DataType.UINT8, ("fp4", 4): ir.DataType.FLOAT4E2M1}
+_CODES = {
+    ("int", 2): ir.DataType.UINT4,
+    ("int", 4): ir.DataType.UINT4,
+    ("int", 8): ir.DataType.UINT8,
+    ("fp4", 4): ir.DataType.FLOAT4E2M1,
+}
+"""Types that hold codes: those of two bits are held in four."""
+
 _FP4_BLOCK = 32
 _OWN = ("activation_alpha", "activation_beta", "activation_type", "k", "normalize_routing_weights", "swiglu_fusion",
         "swiglu_limit", "swiglu_limit_after_activation")  # fmt: skip
@@ -49,7 +56,7 @@ def quantised_experts(emit: Emission) -> Values:
             raise CannotRewrite(f"it has {name}")
     if kind == "int" and emit.integer("weights_prepacked", 0) == 1:
         raise CannotRewrite("its weights are packed for another machine")
-    inputs = [emit.input(0), emit.input(1)]
+    inputs: list[ir.Value | None] = [emit.input(0), emit.input(1)]
     for matrix in _MATRICES:
         if emit.has(matrix.weights):
             inputs += [_dequantised(emit, matrix, kind), emit.optional(matrix.bias)]
@@ -75,13 +82,13 @@ def _dequantised(emit: Emission, matrix: _Matrix, kind: str) -> ir.Value:
     shape = (experts, columns, -(-features // block))
     if len(shape_of(scales)) == 2:
         scales = emit.same_bytes("scales", scales, _dtype(scales), shape, lambda array: array.reshape(shape))
-    whole = (experts, columns, features)
-    codes = emit.same_bytes(f"weights{matrix.number}", packed, dtype, whole, lambda raw: unpacked(raw, dtype))
-    zero = None if kind == "fp4" else _zero_points(emit, matrix, shape, dtype)
+    codes = _stored_codes(emit, matrix, packed, dtype, bits)
+    zero = None if kind == "fp4" else _zero_points(emit, matrix, shape, dtype, bits)
     rows = _dtype(emit.input(0))
     attributes: dict[str, Any] = {"axis": 2, "block_size": block}
     if _dtype(scales) == ir.DataType.FLOAT8E8M0:
         emit.require_opset(SCALE_TYPES_OPSET)
+    if _dtype(scales) != rows:
         attributes["output_dtype"] = int(rows)
     wide = emit("DequantizeLinear", codes, scales, zero, dtype=rows, **attributes)
     if matrix.factor < 0 or not emit.has(matrix.factor) or _is_one(emit.input(matrix.factor)):
@@ -89,11 +96,25 @@ def _dequantised(emit: Emission, matrix: _Matrix, kind: str) -> ir.Value:
     raise CannotRewrite("its experts have scales of their own")
 
 
+def _stored_codes(
+    emit: Emission, matrix: _Matrix, packed: ir.Value, dtype: ir.DataType, bits: int
+) -> ir.Value:
+    """[experts, N, K]: of weights in a file their own bytes, unless the type is wider than their codes."""
+    *columns, held = shape_of(packed)
+    shape, stem = (*columns, held * 8 // bits), f"weights{matrix.number}"
+
+    def unpack(raw: Array) -> Array:
+        return unpacked(raw, dtype, bits)
+
+    if dtype.itemsize * 8 != bits:
+        return emit.derive(stem, dtype, [packed], shape, unpack)
+    return emit.same_bytes(stem, packed, dtype, shape, unpack)
+
+
 def _zero_points(
-    emit: Emission, matrix: _Matrix, shape: tuple[int, int, int], dtype: ir.DataType
+    emit: Emission, matrix: _Matrix, shape: tuple[int, int, int], dtype: ir.DataType, bits: int
 ) -> ir.Value:
     """[experts, N, blocks]: packed along the blocks, or along the columns where these have one each; or the middle."""
-    bits = round(8 * dtype.itemsize)
     given = emit.optional(matrix.zeros)
     if given is None:
         middle = np.asarray(1 << (bits - 1)).astype(dtype.numpy())
@@ -103,14 +124,13 @@ def _zero_points(
     along = shape[-1] if len(shape_of(given)) == 3 else shape[1]
 
     def unpack(raw: Array) -> Array:
-        return unpacked(raw, dtype)[..., :along].reshape(shape)
+        return unpacked(raw, dtype, bits)[..., :along].reshape(shape)
 
     return emit.derive(f"zeros{matrix.number}", dtype, [given], shape, unpack)
 
 
-def unpacked(raw: Array, dtype: ir.DataType) -> Array:
-    """Bytes as codes of a type of a byte or less, [..., codes]: the lowest bits of a byte are its first code."""
-    bits = round(8 * dtype.itemsize)
+def unpacked(raw: Array, dtype: ir.DataType, bits: int) -> Array:
+    """Bytes as codes of a byte or less, [..., codes]: the lowest bits of a byte are its first code."""
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
     codes = (raw.astype(np.uint8)[..., None] >> shifts) & np.uint8((1 << bits) - 1)
     flat = codes.reshape(*raw.shape[:-1], -1)

@@ -80,14 +80,16 @@ def _chosen(kernel: Kernel, logits: Array) -> tuple[Array, Array]:
     inside = place < held.extent
     there = np.zeros_like(wide, dtype=np.bool_)
     np.put_along_axis(there, ranked, values=True, axis=-1)
-    by_some_row = there.any(axis=tuple(range(wide.ndim - 1)))
+    by_some_row: Array = np.logical_or.reduce(there.reshape(-1, there.shape[-1]), axis=0)
     used = inside & by_some_row[np.minimum(place, held.extent - 1)]
     most = max(1, int(used.sum(axis=-1).max()))
     slots = np.argsort(~used, axis=-1, kind="stable")[..., :most]
     computing = np.take_along_axis(place, slots, axis=-1)
     weights = take(gates, gates.ndim - 1, np.minimum(computing, held.extent - 1), axes)
     kept = np.take_along_axis(used, slots, axis=-1)
-    return np.where(kept.reshape(along(kept.shape, gates.ndim - axes - 1, gates.ndim - axes)), weights, 0), slots
+    return np.where(
+        kept.reshape(along(kept.shape, gates.ndim - axes - 1, gates.ndim - axes)), weights, 0
+    ), slots
 
 
 class _Experts:
@@ -102,8 +104,7 @@ class _Experts:
     def matrix(self, role: str) -> Array:
         """A matrix, dequantised where its codes are held."""
         parameters = (self.of_slots(f"{role}_{name}") for name in ("zero", "scale"))
-        found = self.of_slots(role)
-        assert found is not None
+        found = take(self.blocks[role], len(self.names), self.slots, len(self.names))
         return dequantised(self.kernel, role, found, *parameters).astype(np.float32, copy=False)
 
     def bias(self, role: str) -> Array | None:
@@ -156,7 +157,8 @@ def _swiglu(kernel: Kernel, gate: Array, up: Array) -> Array:
     if behind:
         swish = np.minimum(swish, np.float32(limit))
     raised: Array = np.clip(up, -limit, limit) + np.float32(number(kernel, "beta"))
-    return swish * raised
+    result: Array = swish * raised
+    return result
 
 
 def _gelu(x: Array) -> Array:

@@ -232,9 +232,9 @@ def test_any_order_keeps_the_numbers(passes: list[Any]) -> None:
 
 
 def test_every_row_of_the_table_is_tested() -> None:
-    """By the cases above, or by the tests of attention."""
+    """By the cases above, or by the tests of attention and of mixtures of experts."""
     tested = {operator for operator, _, _ in CASES} | {
         "Attention", "DynamicQuantizeLinear", "GroupQueryAttention", "MatMulNBits", "MultiHeadAttention",
-        "QLinearSoftmax", "SimplifiedLayerNormalization",
+        "QLinearSoftmax", "QMoE", "SimplifiedLayerNormalization",
     }  # fmt: skip
     assert {operator for _, operator in REWRITES} == tested

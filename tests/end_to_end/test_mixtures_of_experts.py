@@ -1,0 +1,159 @@
+"""Mixtures of experts, whole: one kernel, packed weights, onnxruntime's numbers, and cycles of the chosen experts alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from mixture_models import Mixture, save_mixture
+
+import wsec
+from wsec.compiler.errors import WsecError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wsec.compiler.plan import Kernel
+
+FORMS = {
+    "floats": Mixture(),
+    "halves": Mixture(fusion=2),
+    "gates apart": Mixture(fusion=0, third=True, limit=None),
+    "gelu": Mixture(activation="gelu", fusion=0, normalized=0),
+    "gated silu": Mixture(activation="silu", fusion=0, third=True, bias=False),
+    "all experts": Mixture(chosen=6, activation="relu", fusion=0),
+    "one expert": Mixture(experts=1, chosen=1, activation="identity", fusion=0),
+    "samples": Mixture(shape=(2, 3, 64)),
+    "float16": Mixture(dtype=np.float16, bits=4),
+    "int2": Mixture(bits=2),
+    "int4": Mixture(bits=4),
+    "int4 with zero points": Mixture(bits=4, zero_points=True),
+    "int8": Mixture(bits=8, block=0),
+    "int8 in blocks": Mixture(bits=8),
+    "mxfp4": Mixture(bits=4, mxfp4=True, inner=64),
+}
+
+
+def _kernel(plan: wsec.Plan) -> Kernel:
+    (found,) = (kernel for kernel in plan.record.kernels() if kernel.kind == "experts")
+    return found
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_every_form_is_one_kernel(form: str, tmp_path: Path) -> None:
+    """Floats and codes, all layouts of gates: split, legal, and the numbers of onnxruntime or of the definition."""
+    path = save_mixture(tmp_path / "model.onnx", FORMS[form])
+    plan = wsec.compile(path, target="mesh16", region=(7, 5), effort=0)
+    kernel = _kernel(plan)
+    assert kernel.chain, "the sum behind is computed where the result lies"
+    assert max(kernel.split.values()) > 1
+    assert plan.check() == ()
+    assert plan.verify().passed
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{7: 4, 48: 3}, {7: 2, 48: 5, 3: 2}, {7: 3, 48: 2, 64: 5}, {48: 7, 64: 3}],
+    ids=[
+        "experts and inner features",
+        "experts, inner features, rows",
+        "experts and both features",
+        "features",
+    ],
+)
+@pytest.mark.parametrize("form", ["floats", "int4 with zero points", "mxfp4"])
+def test_every_loop_may_be_cut(
+    form: str, parts: dict[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At places that divide nothing evenly, blocks of scales included; loops are told apart by their extents."""
+    inner = 96 if form == "mxfp4" else 48
+    mixture = replace(FORMS[form], experts=7, inner=inner)
+    wanted = {inner if extent == 48 else extent: count for extent, count in parts.items()}
+    monkeypatch.setattr(
+        "wsec.compiler.kernels.splits.loop_parts", lambda extent: np.array([wanted.get(extent, 1)])
+    )
+    path = save_mixture(tmp_path / "model.onnx", mixture)
+    plan = wsec.compile(path, target="mesh16", region=(12, 12), effort=0)
+    found = {loop: count for loop, count in _kernel(plan).split.items() if count > 1}
+    loops = {7: "e", 48: "i", 64: "h", 3: "m"}
+    assert found == {loops[extent]: count for extent, count in parts.items()}
+    assert plan.check() == ()
+    assert plan.verify().passed
+
+
+def test_only_chosen_experts_count(tmp_path: Path) -> None:
+    """Eight times the experts take eight times the memory and no more arithmetic, but for ranking their logits."""
+    few = Mixture(shape=(1, 64), experts=4, chosen=1, bits=4)
+    found = []
+    for name, mixture in (("few", few), ("many", replace(few, experts=32))):
+        plan = wsec.compile(save_mixture(tmp_path / f"{name}.onnx", mixture), target="wse3", region=(4, 4))
+        found.append(_kernel(plan))
+    small, large = found
+    assert large.memory.weights == 8 * small.memory.weights
+    assert small.cycles.compute < large.cycles.compute < 1.2 * small.cycles.compute
+
+
+def test_mxfp4_takes_four_and_a_quarter_bits(tmp_path: Path) -> None:
+    """Codes of half a byte and a byte for each 32 of them; biases beside."""
+    mixture = Mixture(shape=(1, 64), bits=4, mxfp4=True, experts=4, inner=64, bias=False)
+    plan = wsec.compile(save_mixture(tmp_path / "model.onnx", mixture), target="wse3", region=(1, 2))
+    weights = 4 * 3 * 64 * 64
+    assert _kernel(plan).memory.weights * 8 == weights * 4.25
+
+
+def test_more_experts_chosen_than_exist(tmp_path: Path) -> None:
+    """The message says how many there are."""
+    path = save_mixture(tmp_path / "model.onnx", Mixture(chosen=7))
+    with pytest.raises(WsecError) as caught:
+        wsec.compile(path, target="mesh16")
+    assert str(caught.value) == (
+        "error[WSEC140]: a mixture of experts chooses more experts than it has\n"
+        "  where:    node 2 'MoE' (MoE)\n"
+        "  expected: k from 1 to 6, the number of experts\n"
+        "  found:    k 7\n"
+        "  try:      lower the attribute k, or give the model all of its experts"
+    )
+
+
+def test_operands_that_do_not_fit(tmp_path: Path) -> None:
+    """The message gives every shape that takes part."""
+    path = save_mixture(tmp_path / "model.onnx", Mixture(bits=4, attributes={"expert_weight_bits": 8}))
+    with pytest.raises(WsecError) as caught:
+        wsec.compile(path, target="mesh16")
+    assert str(caught.value) == (
+        "error[WSEC141]: the operands of a mixture of experts do not fit together\n"
+        "  where:    node 2 'QMoE' (QMoE)\n"
+        "  expected: logits of 6 experts, matrices that hold [6, 96, 64] and [6, 64, 48]\n"
+        "  found:    input [3, 64], router [3, 6], matrices [6, 96, 32] and [6, 64, 24]\n"
+        "  try:      export the model again; the weights may be packed in other bits than the operator says"
+    )
+
+
+def test_an_unknown_quantisation(tmp_path: Path) -> None:
+    """The message says which are known."""
+    path = save_mixture(tmp_path / "model.onnx", Mixture(bits=4, attributes={"quant_type": "fp8"}))
+    with pytest.raises(WsecError) as caught:
+        wsec.compile(path, target="mesh16")
+    assert str(caught.value) == (
+        "error[WSEC142]: weights are quantised in a way that is not known\n"
+        "  where:    node 2 'QMoE' (QMoE)\n"
+        "  expected: quant_type int or fp4\n"
+        "  found:    quant_type fp8\n"
+        "  try:      quantise to 4 or 8 bits in blocks, or to MXFP4"
+    )
+
+
+def test_an_unknown_routing(tmp_path: Path) -> None:
+    """Only a softmax of the logits is defined."""
+    path = save_mixture(tmp_path / "model.onnx", Mixture(attributes={"use_sparse_mixer": 1}))
+    with pytest.raises(WsecError) as caught:
+        wsec.compile(path, target="mesh16")
+    assert str(caught.value) == (
+        "error[WSEC143]: a mixture of experts has a form that is not known\n"
+        "  where:    node 2 'MoE' (MoE)\n"
+        "  expected: routing by a softmax of the logits\n"
+        "  found:    use_sparse_mixer 1\n"
+        "  try:      export the model with another activation or routing"
+    )
