@@ -598,6 +598,8 @@ class Plan:
             alone. What kernels then do to collect, spread and sort them is neither routed nor counted.
         alternatives: What the modes that were not taken would have cost, where the compiler chose one.
         states: Inputs and outputs of the model that stay on the wafer between two runs, in the order of the inputs.
+        absent_weights: Files of weights that the model declares and that did not exist when it was compiled; such a plan
+            can be checked and estimated, not run.
     """
 
     format: int
@@ -619,6 +621,7 @@ class Plan:
     fabric: FabricDepth = "full"
     alternatives: tuple[Alternative, ...] = ()
     states: tuple[State, ...] = ()
+    absent_weights: tuple[str, ...] = ()
 
     def kernels(self) -> Iterator[Kernel]:
         """Every kernel, by wafer and phase."""

@@ -2,7 +2,7 @@
 
 Weights of the original that lie in files stay in files, under the same relative names. Weights that are in memory go
 into `model.onnx`, or into one file beside it where they are more than a model file can hold. Weights that nobody has
-given, of a weight-free graph, keep their shape and type.
+given keep their shape and type, and the name of the file that they are declared in.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import onnx
 import onnx.external_data_helper
 import onnx_ir
 
+from wsec.compiler.absent_weights import is_absent
 from wsec.compiler.errors import WsecError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOWERED_WEIGHTS_FILE = "lowered.weights"
-ABSENT_WEIGHTS = "weights-not-given"  # the location of weights that a weight-free graph does not have
+ABSENT_WEIGHTS = "weights-not-given"  # the location of weights that no file is said to have
 INLINE_LIMIT_BYTES = 1 << 30  # a protobuf file ends at 2 GB
 _RESERVED = ("plan.json", "model.onnx", "original.onnx", "files.json", LOWERED_WEIGHTS_FILE)
 _ALIGNMENT = 64
@@ -109,6 +110,8 @@ def _with_places(lowered: onnx_ir.Model, places: dict[Path, str]) -> Tensors:
             elif isinstance(tensor, onnx_ir.ExternalTensor):
                 path = Path(tensor.path).resolve()
                 location = places.setdefault(path, f"lowered-{len(places)}.weights")
+                if is_absent(tensor) and tensor.offset is None:
+                    location = ABSENT_WEIGHTS
                 tensor = _moved(tensor, location, tensor.offset)
             tensors.append((value, tensor))
     return tensors

@@ -8,6 +8,7 @@ from typing import ClassVar
 import onnx_ir as ir
 from onnx_ir.passes.common import CommonSubexpressionEliminationPass
 
+from wsec.compiler.absent_weights import is_absent
 from wsec.compiler.operators import NON_DETERMINISTIC
 from wsec.passes.base import Pass, PassResult
 from wsec.passes.rewriting import constant_of
@@ -38,7 +39,7 @@ def _merge_constants(model: ir.Model, limit: int) -> bool:
     modified = False
     for name, value in list(model.graph.initializers.items()):
         tensor = constant_of(value)
-        if tensor is None or tensor.dtype == ir.DataType.STRING:
+        if tensor is None or is_absent(tensor) or tensor.dtype == ir.DataType.STRING:
             continue
         if tensor.nbytes > limit or value.is_graph_output():
             continue

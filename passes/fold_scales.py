@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from wsec.compiler.absent_weights import is_absent
 from wsec.compiler.importer.shapes import static_shape
 from wsec.passes.base import Pass, PassResult
 from wsec.passes.formulas import producer_of, reads_weights_cheaply
@@ -84,7 +85,9 @@ def _affine(node: ir.Node, constant: ir.Value, channels: int, axis: int) -> Chan
 
 
 def _is_moderate(tensor: ir.TensorProtocol) -> bool:
-    """Whether weights that are multiplied or divided by these factors keep their digits."""
+    """Whether weights that are multiplied or divided by these factors keep their digits; unknown factors may not."""
+    if is_absent(tensor):
+        return False
     limit = _LARGEST_FACTOR.get(tensor.dtype, 2.0**64)
     sizes = np.abs(tensor.numpy().astype(np.float64))
     return bool(np.all((sizes >= 1 / limit) & (sizes <= limit)))

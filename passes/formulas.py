@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wsec.compiler.absent_weights import is_absent
 from wsec.compiler.importer.shapes import static_shape
 from wsec.passes.rewriting import constant_of, is_cheap
 
@@ -42,6 +43,7 @@ def scalar_of(value: ir.Value | None) -> float | None:
     tensor = constant_of(value)
     if (
         tensor is None
+        or is_absent(tensor)
         or tensor.size != 1
         or not (tensor.dtype.is_floating_point() or tensor.dtype.is_integer())
     ):

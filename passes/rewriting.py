@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
+from wsec.compiler.absent_weights import derived, is_absent
 from wsec.compiler.importer.shapes import static_shape
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ class Rewriter:
             )
             return ir.Tensor(result.reshape(tuple(shape)), dtype=dtype, name=name)
 
+        unknown = derived(name, sources, shape, dtype)
+        if unknown is not None:
+            return self._register(name, unknown)
         size = math.prod(shape) * dtype.itemsize
         if size <= _EAGER_BYTES and all(is_cheap(source, _EAGER_BYTES, _READ_BYTES) for source in sources):
             return self._register(name, evaluate())
@@ -266,7 +270,12 @@ def constant_of(value: ir.Value | None) -> ir.TensorProtocol | None:
 
 
 def is_cheap(tensor: ir.TensorProtocol, memory_bytes: int, file_bytes: int) -> bool:
-    """Whether a constant may be read now: up to one size in memory, up to another from a file or a computation."""
+    """Whether a constant may be read now: up to one size in memory, up to another from a file or a computation.
+
+    One whose values are absent is never.
+    """
+    if is_absent(tensor):
+        return False
     deferred = isinstance(tensor, ir.ExternalTensor | ir.LazyTensor)
     return tensor.nbytes <= (file_bytes if deferred else memory_bytes)
 
@@ -274,7 +283,7 @@ def is_cheap(tensor: ir.TensorProtocol, memory_bytes: int, file_bytes: int) -> b
 def integers_of(value: ir.Value | None) -> tuple[int, ...] | None:
     """The elements of a small constant of integers, flattened; None where it is none."""
     tensor = constant_of(value)
-    if tensor is None or tensor.size > 64 or not tensor.dtype.is_integer():
+    if tensor is None or tensor.size > 64 or not tensor.dtype.is_integer() or is_absent(tensor):
         return None
     return tuple(int(element) for element in tensor.numpy().ravel())
 

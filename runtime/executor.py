@@ -32,6 +32,7 @@ from wsec.runtime.programs.unsupported import check_no_states, not_simulated
 from wsec.runtime.schedule import Schedule, make_schedule
 from wsec.runtime.states import StateStore
 from wsec.runtime.unsplit import run_unsplit
+from wsec.runtime.weights import require_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -69,7 +70,7 @@ def execute(
     Raises:
         WsecError: WSEC560 an input is missing or unknown, WSEC561 one has another shape or type, WSEC563 a record cannot
             be executed, WSEC564 no link brings a tensor, WSEC565 kernels wait for each other, WSEC567 the lowered model
-            cannot be read.
+            cannot be read, WSEC571 the plan was made without weights.
     """
     return Executor(loaded).run(inputs, observe)
 
@@ -87,6 +88,7 @@ class Executor:
     """
 
     def __init__(self, loaded: LoadedPlan, arithmetic: Arithmetic = "usual") -> None:
+        require_weights(loaded.plan)
         self.plan = loaded.plan
         self._ordered = arithmetic == "ordered"
         if self._ordered:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from wsec.compiler.absent_weights import is_absent
 from wsec.compiler.importer.shapes import static_shape
 
 if TYPE_CHECKING:
@@ -166,7 +167,9 @@ def _recurrent(gates: int) -> Relations:
 def _division(node: ir.Node, _: Shapes) -> Iterator[tuple[str, object, object]]:
     divisor = node.inputs[1] if len(node.inputs) > 1 else None
     tensor = None if divisor is None else divisor.const_value
-    if tensor is not None and tensor.dtype.is_integer() and tensor.nbytes <= _READ_BYTES:
+    if tensor is None or is_absent(tensor):
+        return
+    if tensor.dtype.is_integer() and tensor.nbytes <= _READ_BYTES:
         yield "a divisor without zeros", 0, int((tensor.numpy() == 0).sum())
 
 

@@ -1,7 +1,7 @@
 """Checks the weight files that a model refers to, without reading them.
 
-Guarantees: every external tensor lies in an existing file inside the model's folder (links followed) and the
-file is long enough. A model file is hostile input: a location may not lead anywhere else.
+Guarantees: every external tensor lies in a file inside the model's folder (links followed) that is long enough, or in one
+that does not exist, and is then marked as absent. A model file is hostile input: a location may not lead anywhere else.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from wsec.compiler.absent_weights import absent
 from wsec.compiler.errors import WsecError
 
 if TYPE_CHECKING:
@@ -18,32 +19,32 @@ if TYPE_CHECKING:
 
 
 def check_external_data(model: ir.Model, path: Path) -> None:
-    """Check every external tensor of the model loaded from `path`.
+    """Check every external tensor of the model loaded from `path`; those of a file that does not exist become absent.
 
     Raises:
-        WsecError: WSEC105 file missing, WSEC106 file too short, WSEC107 outside the model's folder.
+        WsecError: WSEC105 no file but something else, WSEC106 file too short, WSEC107 outside the model's folder.
     """
     folder = path.parent.resolve()
-    sizes: dict[str, int] = {}
-    for tensor in _external_tensors(model):
+    sizes: dict[str, int | None] = {}
+    for value, tensor in _external_tensors(model):
         location = str(tensor.location)
         if location not in sizes:
             sizes[location] = _size_of(folder, location, tensor)
         _check_extent(folder, location, tensor, sizes[location])
+        if sizes[location] is None:
+            value.const_value = absent(tensor)
 
 
-def _external_tensors(model: ir.Model) -> Iterator[ir.ExternalTensor]:
+def _external_tensors(model: ir.Model) -> Iterator[tuple[ir.Value, ir.ExternalTensor]]:
+    """The initializers; a Constant whose tensor lies elsewhere has been refused by the check of its node."""
     for graph in model.graphs():
         for value in graph.initializers.values():
             if isinstance(value.const_value, ir.ExternalTensor):
-                yield value.const_value
-        for node in graph:
-            for attribute in node.attributes.values():
-                if isinstance(attribute.value, ir.ExternalTensor):
-                    yield attribute.value
+                yield value, value.const_value
 
 
-def _size_of(folder: Path, location: str, tensor: ir.ExternalTensor) -> int:
+def _size_of(folder: Path, location: str, tensor: ir.ExternalTensor) -> int | None:
+    """Bytes of the file; None where there is none."""
     relative = PurePosixPath(location)
     windows = PureWindowsPath(location)
     outside = relative.is_absolute() or windows.is_absolute() or windows.drive or ".." in windows.parts
@@ -59,6 +60,8 @@ def _size_of(folder: Path, location: str, tensor: ir.ExternalTensor) -> int:
         )
     try:
         status = target.stat()
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise _missing(folder / location, tensor, error.strerror or type(error).__name__) from error
     if not target.is_file():
@@ -78,7 +81,7 @@ def _size_of(folder: Path, location: str, tensor: ir.ExternalTensor) -> int:
 def _missing(expected: Path, tensor: ir.ExternalTensor, found: str) -> WsecError:
     return WsecError(
         "WSEC105",
-        "a weights file of the model is missing",
+        "a weights file of the model cannot be used",
         where=f"tensor {tensor.name!r}",
         expected=str(expected),
         found=found,
@@ -86,7 +89,7 @@ def _missing(expected: Path, tensor: ir.ExternalTensor, found: str) -> WsecError
     )
 
 
-def _check_extent(folder: Path, location: str, tensor: ir.ExternalTensor, size: int) -> None:
+def _check_extent(folder: Path, location: str, tensor: ir.ExternalTensor, size: int | None) -> None:
     if tensor.length is not None and tensor.length != tensor.nbytes:
         raise WsecError(
             "WSEC106",
@@ -98,7 +101,7 @@ def _check_extent(folder: Path, location: str, tensor: ir.ExternalTensor, size: 
         )
     offset = tensor.offset or 0
     needed = max(tensor.length or 0, tensor.nbytes)
-    if offset >= 0 and offset + needed <= size:
+    if size is None or (offset >= 0 and offset + needed <= size):
         return
     raise WsecError(
         "WSEC106",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from wsec.compiler.absent_weights import is_absent
+
 if TYPE_CHECKING:
     import onnx
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 def serialise_without_weights(
     model: ir.Model, kept_bytes: int
 ) -> tuple[onnx.ModelProto, dict[str, ir.TensorProtocol]]:
-    """Serialise the model, its initializers of more than `kept_bytes` turned into inputs of their type and shape.
+    """Serialise the model, initializers of more than `kept_bytes` and absent ones turned into inputs of their type and shape.
 
     The model itself is as before when this returns.
 
@@ -27,7 +29,7 @@ def serialise_without_weights(
     large = {
         str(value.name): tensor
         for value, tensor in zip(values, tensors, strict=True)
-        if tensor is not None and tensor.nbytes > kept_bytes
+        if tensor is not None and (tensor.nbytes > kept_bytes or is_absent(tensor))
     }
     inputs = len(graph.inputs)
     for value in values:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
+from wsec.compiler.absent_weights import absent_files
 from wsec.compiler.guarded_division import guard_divisions
 from wsec.compiler.importer.serialising import serialise_without_weights
 from wsec.compiler.importer.shape_sources import varying_values
@@ -31,13 +32,14 @@ _FEED_BYTES = 1 << 16
 def shape_oracle(model: ir.Model) -> bool:
     """Fill shapes and types that are still unknown, in place; says whether any were filled.
 
-    A model that onnxruntime cannot load or run on these inputs is left as it is: check_supported then says why.
+    A model that onnxruntime cannot load or run on these inputs, or whose weights are absent, is left as it is:
+    check_supported then says why.
     Weights are mapped into onnxruntime from their files, not copied.
     """
     opened = list(unshaped_values(model))
     varying = varying_values(model, set(opened))
     unknown = [value for value in opened if value not in varying]
-    if not unknown or any(_is_open(value) for value in model.graph.inputs):
+    if not unknown or any(_is_open(value) for value in model.graph.inputs) or absent_files(model):
         return False
     proto, weights = _instrumented(model, unknown)
     guard_divisions(proto)

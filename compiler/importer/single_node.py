@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from wsec.compiler.absent_weights import is_absent
 from wsec.compiler.importer.serialising import in_memory
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ def single_node_model(node: ir.Node, model: ir.Model) -> tuple[bytes, dict[str, 
             continue
         name = str(value.name)
         copies[name] = ir.Value(name=name, type=value.type, shape=value.shape)
-        if value.const_value is not None and value.const_value.nbytes <= _SMALL_CONSTANT_BYTES:
-            copies[name].const_value = in_memory(value.const_value)
+        constant = value.const_value
+        if constant is not None and constant.nbytes <= _SMALL_CONSTANT_BYTES and not is_absent(constant):
+            copies[name].const_value = in_memory(constant)
         else:
             originals[name] = value
     alone = ir.Node(

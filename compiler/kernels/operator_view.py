@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from wsec.compiler.absent_weights import is_absent
 from wsec.compiler.errors import WsecError
 from wsec.compiler.kernels.loop_nest import DimensionMap, Operand
 
@@ -119,6 +120,8 @@ class OperatorView:
         value = self.input(index)
         if value.const_value is None:
             raise Unsplittable(f"input {index} ({value.name}) is computed at run time")
+        if is_absent(value.const_value):
+            raise Unsplittable(f"input {index} ({value.name}) is a weight that is not present")
         return value.const_value.numpy()
 
     def constant_integers(self, index: int) -> tuple[int, ...]:

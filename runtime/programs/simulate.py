@@ -22,6 +22,7 @@ from wsec.runtime.programs.size import check_plan_size
 from wsec.runtime.programs.unsupported import check_no_states
 from wsec.runtime.simulator.simulation import MAX_CYCLES
 from wsec.runtime.simulator.size import MEMORY_LIMIT_BYTES
+from wsec.runtime.weights import require_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,9 +59,10 @@ def simulate_plan(
         progress: Is told what is being done.
 
     Raises:
-        WsecError: WSEC350 it is too large, WSEC560, WSEC561 the inputs do not fit, WSEC590 to WSEC597; WSEC596 also where the
+        WsecError: WSEC350 it is too large, WSEC560, WSEC561 the inputs do not fit, WSEC571 there are no weights, WSEC590 to WSEC597; WSEC596 also where the
             plan has no circuits.
     """
+    require_weights(loaded.plan)
     plan, model = loaded.plan, LoweredModel(loaded.lowered_path)
     given = [inputs] if isinstance(inputs, Mapping) else list(inputs)
     for each in given:

@@ -327,6 +327,7 @@ def _constraints(options: Options) -> tuple[Constraint, ...]:
 def _lower(job: _Job) -> tuple[ir.Model, tuple[str, ...]]:
     """Import the model and run the passes over it."""
     with job.stage("import"):
+        from wsec.compiler.absent_weights import absent_notes, require_weights
         from wsec.compiler.importer import (
             check_operands,
             check_supported,
@@ -336,6 +337,9 @@ def _lower(job: _Job) -> tuple[ir.Model, tuple[str, ...]]:
         )
 
         imported = import_model(job.model, job.options.dims or {})
+        if job.options.verify_passes:
+            require_weights(imported.model, "comparing numbers after each pass")
+        absent = tuple(absent_notes(imported.model))
     with job.stage("passes"):
         from wsec.passes import run_pipeline
 
@@ -360,7 +364,7 @@ def _lower(job: _Job) -> tuple[ir.Model, tuple[str, ...]]:
         if partition_model(imported.model) and not job.options.host:
             check_no_host(imported.model)
     said = tuple(f"custom pass {name} changed the model" for name in changed)
-    return imported.model, (*imported.notes, *said, *notes)
+    return imported.model, (*absent, *imported.notes, *said, *notes)
 
 
 def build_pipeline(options: Options) -> tuple[Pass, ...]:
@@ -416,14 +420,16 @@ def bisect_model(
         observe: Called after each step.
 
     Raises:
-        WsecError: WSEC409 onnxruntime cannot run the original, and whatever importing and the passes raise.
+        WsecError: WSEC131 there are no weights, WSEC409 onnxruntime cannot run the original, and whatever importing and the passes raise.
     """
+    from wsec.compiler.absent_weights import require_weights
     from wsec.compiler.importer import import_model
     from wsec.pass_verification import PassVerifier
     from wsec.passes import run_pipeline
 
     pipeline = build_pipeline(options)
     imported = import_model(Path(model), options.dims or {})
+    require_weights(imported.model, "comparing numbers after each pass")
     verifier = PassVerifier(Path(model), seed)
     steps: list[PassNumbers] = []
 
@@ -496,6 +502,7 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
 
 
 def _record(job: _Job, lowered: ir.Model, planned: WaferPlans, notes: tuple[str, ...]) -> PlanRecord:
+    from wsec.compiler.absent_weights import absent_files
     from wsec.compiler.kernel_packages import versions_of_kinds
     from wsec.compiler.operator_constraints import recorded
     from wsec.compiler.partition import host_operators_of, plan_value
@@ -524,6 +531,7 @@ def _record(job: _Job, lowered: ir.Model, planned: WaferPlans, notes: tuple[str,
         samples_per_phase=job.options.samples_per_phase if len(planned.wafers[0].phases) > 1 else 1,
         fabric=job.options.fabric,
         states=_states(lowered, planned),
+        absent_weights=absent_files(lowered),
     )
 
 

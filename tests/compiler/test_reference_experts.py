@@ -37,7 +37,9 @@ def test_it_is_what_onnxruntime_computes(form: dict[str, Any], tmp_path: Path) -
     x = np.random.default_rng(5).standard_normal((3, 64)).astype(np.float32)
     (expected,) = onnxruntime.InferenceSession(path).run(None, {"x": x})
     (found,) = ReferenceEvaluator(onnx.load(path), new_ops=reference_operators()).run(None, {"x": x})
-    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(
+        np.asarray(found), np.asarray(expected), rtol=1e-4, atol=1e-4 * np.abs(expected).max()
+    )
     assert not deviations(onnx.load(path).graph.node)
 
 

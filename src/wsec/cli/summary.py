@@ -79,6 +79,7 @@ class Summary:
         clock_hz: The clock of the target.
         fullest_core: Memory in use where it is most.
         notes: What the compiler assumed or changed.
+        absent_weights: Files of weights that were not there, without which the plan cannot be run.
         stage_seconds: Time that each stage took on this machine.
     """
 
@@ -113,6 +114,7 @@ class Summary:
     clock_hz: float
     fullest_core: FullestCore
     notes: tuple[str, ...]
+    absent_weights: tuple[str, ...]
     stage_seconds: dict[str, float]
 
 
@@ -157,6 +159,7 @@ def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> S
             estimate.fullest_kernel, estimate.fullest_core_bytes, record.target.core.sram_bytes
         ),
         notes=record.notes,
+        absent_weights=record.absent_weights,
         stage_seconds=dict(stage_seconds),
     )
 
@@ -177,7 +180,9 @@ def write_summary(summary: Summary, *, as_json: bool) -> None:
             (("note", note) for note in _first(summary.notes, _SHOWN_NOTES, "more notes: see --json")),
         )
     console.print()
-    write_labelled(console, (("next", f"wsec run {summary.plan} --verify"),), indent=2)
+    following = "estimate" if summary.absent_weights else "run"
+    options = "" if summary.absent_weights else " --verify"
+    write_labelled(console, (("next", f"wsec {following} {summary.plan}{options}"),), indent=2)
 
 
 def _facts(summary: Summary) -> list[tuple[str, str]]:

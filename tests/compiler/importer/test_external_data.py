@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
 
+from wsec.compiler.absent_weights import AbsentTensor, absent_files, absent_notes
 from wsec.compiler.importer import import_model
 
 if TYPE_CHECKING:
@@ -52,15 +54,48 @@ def test_weights_beside_the_model_are_mapped_and_not_read(external_model: Callab
 
 
 def test_a_missing_weights_file(external_model: Callable[[str], Path], refusal: Refusal) -> None:
-    """Models are often copied without their weights."""
-    path = external_model("w.bin")
-    assert refusal(lambda: import_model(path, {})) == (
-        "error[WSEC105]: a weights file of the model is missing\n"
-        "  where:    tensor 'w'\n"
-        f"  expected: {path.parent}/w.bin\n"
-        "  found:    No such file or directory\n"
-        "  try:      put the weights file beside the model; exporters write it together with the .onnx file"
-    )
+    """A model without its weights imports; who reads one is told so, and nobody takes another file for it."""
+    model = import_model(external_model("w.bin"), {}).model
+    weight = model.graph.initializers["w"].const_value
+    assert isinstance(weight, AbsentTensor)
+    assert weight.shape == (4, 4)
+    assert absent_files(model) == ("w.bin",)
+    reads: list[Callable[[], object]] = [weight.numpy, weight.tobytes, lambda: np.asarray(weight)]
+    said = {refusal(read) for read in reads}
+    assert said == {
+        (
+            "error[WSEC130]: the values of a weight are needed to compile the model, and are not present\n"
+            "  where:    tensor 'w'\n"
+            "  expected: w.bin beside the model\n"
+            "  found:    no such file\n"
+            "  try:      put the weights file beside the model; only models whose structure is in the .onnx file compile without"
+        )
+    }
+
+
+def test_what_is_said_of_absent_weights(external_model: Callable[[str], Path]) -> None:
+    """An export whose weights were forgotten looks the same, so the note says what is missing, and how much."""
+    model = import_model(external_model("w.bin"), {}).model
+    assert list(absent_notes(model)) == [
+        (
+            "WEIGHTS NOT PRESENT: 1 weights of 64 bytes are declared in w.bin, which does not exist; passes left alone what "
+            "depends on their values, and the plan can be checked and estimated but not run"
+        )
+    ]
+
+
+def test_structure_that_is_absent(tmp_path: Path, refusal: Refusal) -> None:
+    """Where the model cannot be understood without a value, the message names it."""
+    text = """<ir_version: 10, opset_import: ["" : 21]>
+    g (float[1, 4] x) => (float[N, 4] y) <int64[1] axes, bool[1] steps> { y = Loop <body = b (int64 i, bool c, float[1, 4] s)
+        => (bool d, float[1, 4] t) { d = Identity(c) t = Identity(s) }> (axes, steps, x) }"""
+    proto = onnx.parser.parse_model(text.replace(" <int64[1] axes, bool[1] steps>", ""))
+    for name, kind in (("axes", onnx.TensorProto.INT64), ("steps", onnx.TensorProto.BOOL)):
+        tensor = proto.graph.initializer.add(name=name, data_type=kind, dims=[])
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="w.bin")
+    (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    assert "error[WSEC130]" in refusal(lambda: import_model(tmp_path / "m.onnx", {}))
 
 
 def test_a_folder_in_place_of_the_weights_file(
