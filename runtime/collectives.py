@@ -58,27 +58,36 @@ def combine(
     return blocks
 
 
+def parents(algorithm: str, group: int, cores: int) -> tuple[int, ...]:
+    """The core to which each core along an axis sends, -1 for core 0 (docs/fabric.md).
+
+    Raises:
+        ValueError: The algorithm is no tree, or has groups of no core.
+    """
+    if algorithm not in _TREES or (algorithm in _GROUPED and group < 1):
+        raise ValueError(f"no tree of cores is called {algorithm} with groups of {group}")
+    match algorithm:
+        case "star":
+            above = [0] * cores
+        case "tree":
+            above = [core & (core - 1) for core in range(cores)]
+        case _:
+            size = group if algorithm in _GROUPED else cores
+            above = [core - 1 if core % size else core - size for core in range(cores)]
+    return (-1, *above[1:])
+
+
 def children(algorithm: str, group: int, cores: int) -> tuple[tuple[int, ...], ...]:
     """For each core along an axis those whose values it adds, in that order; all go to core 0 in the end.
 
     Raises:
         ValueError: The algorithm is no tree, or its groups have no cores.
     """
-    if algorithm not in _TREES or (algorithm in _GROUPED and group < 1):
-        raise ValueError(f"no tree of cores is called {algorithm} with groups of {group}")
     found: list[list[int]] = [[] for _ in range(cores)]
-    for core in range(1, cores):
-        found[_parent(algorithm, group, core)].append(core)
+    for core, above in enumerate(parents(algorithm, group, cores)):
+        if core:
+            found[above].append(core)
     return tuple(map(tuple, found))
-
-
-def _parent(algorithm: str, group: int, core: int) -> int:
-    if algorithm == "star":
-        return 0
-    if algorithm == "tree":
-        return core & (core - 1)
-    first_of_group = algorithm in _GROUPED and core % group == 0
-    return core - (group if first_of_group else 1)
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wsec.runtime.collectives import parents
 from wsec.runtime.programs.flow import make_flow, words_of_positions
 from wsec.runtime.programs.links import grid_cores
 from wsec.runtime.programs.settings import broken
@@ -206,33 +207,12 @@ def _algorithm(kernel: Kernel, axis: str) -> Collective:
     raise broken(f"kernel {kernel.name}", f"a collective along axis {axis}", "none")
 
 
-def parents(algorithm: str, cores: int, group: int) -> list[int]:
-    """The parent of each core along an axis, -1 for core 0.
-
-    Raises:
-        ValueError: The algorithm is no tree.
-    """
-    match algorithm:
-        case "star":
-            found = [0] * cores
-        case "chain":
-            found = [index - 1 for index in range(cores)]
-        case "tree":
-            found = [index & (index - 1) for index in range(cores)]
-        case "two_phase" | "two_level":
-            found = [index - 1 if index % group else index - group for index in range(cores)]
-        case _:
-            raise ValueError(algorithm)
-    found[0] = -1
-    return found
-
-
 def _reduce(kernel: Kernel, axis: str, done: Sequence[str], circuits: Sequence[Settings]) -> CombineStep:
     """Partial results go to index 0 of an axis, among the cores at index 0 of the axes that are done."""
     mesh = kernel.mesh
     collective = _algorithm(kernel, axis)
     try:
-        parent = parents(collective.algorithm, mesh.size(axis), collective.group)
+        parent = parents(collective.algorithm, collective.group, mesh.size(axis))
     except ValueError:
         where = f"kernel {kernel.name}, axis {axis}"
         raise not_simulated(where, f"the algorithm {collective.algorithm}") from None

@@ -25,7 +25,7 @@ from wsec.runtime.simulator.size import MEMORY_LIMIT_BYTES
 from wsec.runtime.weights import require_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from wsec.compiler.plan import HostOperator, Phase, Plan
     from wsec.compiler.plan_io import LoadedPlan
@@ -87,8 +87,7 @@ def simulate_plan(
             programs = phase_programs(plan, phase, model, samples=len(held))
             simulation = load(programs, plan, held, threads=threads, limit_bytes=limit_bytes)
             tell(f"phase {number} of wafer {wafer}: simulating")
-            found = _run(simulation, programs, max_cycles)
-            results.append(phase_result(programs, found, wafer, number))
+            results.append(phase_result(programs, _run(simulation, programs, max_cycles), wafer, number))
             compared += _compare_kernels(programs, simulation, expected)
             for sample, brought in zip(held, _brought(programs, simulation, model), strict=True):
                 sample.update(brought)
@@ -96,13 +95,17 @@ def simulate_plan(
             for sample in held:
                 sample.update(_run_on_host(step, sample, model))
     outputs = [{value.name: _on_host(value.name, each, model) for value in plan.outputs} for each in held]
-    for number, (found_there, wanted) in enumerate(zip(outputs, expected, strict=True)):
-        of_sample = f", sample {number}" if len(held) > 1 else ""
-        compared += [
-            compare(f"output {name}{of_sample}", found_there[name], wanted.outputs[name])
-            for name in wanted.outputs
-        ]
+    compared += _compare_outputs(outputs, expected)
     return PlanSimulation(outputs[-1], tuple(results), tuple(compared), len(held))
+
+
+def _compare_outputs(
+    outputs: Sequence[Mapping[str, Array]], expected: Sequence[_Expected]
+) -> Iterator[Comparison]:
+    for number, (found, wanted) in enumerate(zip(outputs, expected, strict=True)):
+        of_sample = f", sample {number}" if len(outputs) > 1 else ""
+        for name in wanted.outputs:
+            yield compare(f"output {name}{of_sample}", found[name], wanted.outputs[name])
 
 
 def _check_depth(plan: Plan) -> None:

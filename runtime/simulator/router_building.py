@@ -67,10 +67,7 @@ def build_routers(
     entry_core, ways = table.core, ways_of_cores(table)
     into_core = np.flatnonzero(ways.into >= 0)
     from_core = table.source == Port.RAMP
-    queues = np.zeros((entries + into_core.size, 4), np.int32)
-    queues[:entries, LATENCY] = np.where(from_core, 1 + timing.ramp_cycles, timing.hop_cycles)
-    queues[entries:, LATENCY] = timing.ramp_cycles
-    queues[:, CAPACITY] = timing.queue_words + np.maximum(queues[:, LATENCY] - 1, 0)
+    queues = _queues(from_core, into_core.size, timing)
     target = table.next_entry.copy()
     to_ramp = table.outputs[:, Port.RAMP]
     target[to_ramp, Port.RAMP] = ways.into[table.position_setting[to_ramp]]
@@ -86,13 +83,7 @@ def build_routers(
     counter = np.full(len(queues), -1, np.int32)
     _set_counters(counter, table.setting, switches.owner, 0)
     _set_counters(counter[entries:], into_core, filters.owner, switches.owner.size)
-    opened = _opened(table, switches)
-    ports = np.full(entries, CLOSED, np.uint8)
-    ports[table.position_entry[opened]] = position_ports[opened]
-    outputs = np.zeros((entries, 2), np.int32)
-    outputs[table.position_entry[opened]] = np.stack(
-        [position_output[opened], position_output[opened + 1]], axis=1
-    )
+    ports, outputs = _open_ways(table, switches, position_ports, position_output)
     return Routers(
         first_entry=np.searchsorted(entry_core, np.arange(cores + 1)).astype(np.int32),
         router=entry_core.astype(np.int32),
@@ -119,16 +110,41 @@ def build_routers(
         turning=turning,
         first_turn=first_turn,
         turn_words=np.concatenate([switches.words, filters.words]),
-        turn_choice=np.concatenate(
-            [
-                table.first_position[np.repeat(switches.owner, np.diff(switches.first))] + switches.choice,
-                filters.choice,
-            ]
-        ).astype(np.int32),
+        turn_choice=_choices(table, switches, filters),
         position_entry=table.position_entry.astype(np.int32),
         position_ports=position_ports,
         position_output=position_output,
     )
+
+
+def _queues(from_core: NDArray[np.bool_], ways_into_cores: int, timing: FabricTiming) -> NDArray[np.int32]:
+    """Queues without words: of entries, then of ways into cores. What is on its way has room beside that of the queue."""
+    entries = from_core.size
+    queues = np.zeros((entries + ways_into_cores, 4), np.int32)
+    queues[:entries, LATENCY] = np.where(from_core, 1 + timing.ramp_cycles, timing.hop_cycles)
+    queues[entries:, LATENCY] = timing.ramp_cycles
+    queues[:, CAPACITY] = timing.queue_words + np.maximum(queues[:, LATENCY] - 1, 0)
+    return queues
+
+
+def _open_ways(
+    table: RouteTable, switches: Turns, position_ports: NDArray[np.uint8], position_output: NDArray[np.int32]
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Ports and range of outputs of each entry as switches stand to begin with."""
+    opened = _opened(table, switches)
+    ports = np.full(table.source.size, CLOSED, np.uint8)
+    ports[table.position_entry[opened]] = position_ports[opened]
+    outputs = np.zeros((table.source.size, 2), np.int32)
+    outputs[table.position_entry[opened]] = np.stack(
+        [position_output[opened], position_output[opened + 1]], axis=1
+    )
+    return ports, outputs
+
+
+def _choices(table: RouteTable, switches: Turns, filters: Turns) -> NDArray[np.int32]:
+    """Of each turn the position of its switch, or what its filter does."""
+    first = table.first_position[np.repeat(switches.owner, np.diff(switches.first))]
+    return np.concatenate([first + switches.choice, filters.choice]).astype(np.int32)
 
 
 def _first_turns(switches: Turns, filters: Turns) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
