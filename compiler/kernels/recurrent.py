@@ -8,9 +8,13 @@ and by unit of the state, and the partial sums are combined at every step. Time 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from wsec.compiler.kernels.loop_nest import Loop, LoopNest, LoopRole, Work, fixed, follows
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, operand, shape_of
+
+if TYPE_CHECKING:
+    from wsec.compiler.plan import Argument
 
 _WITHOUT_PARAMETERS = frozenset({"Relu", "Sigmoid", "Softplus", "Softsign", "Tanh"})
 
@@ -66,48 +70,54 @@ def make_recurrent(operator: OperatorView) -> LoopNest:
         operand(f"out{index}", operator.node.outputs[index], (follows(t), *state) if index == 0 else state)
         for index in given
     ]
+    work, *further = _work(cell, inputs[0].dtype, steps * exchanged)
     return LoopNest(
         kind="recurrent",
         operators=(operator.name,),
         loops=(d, b, t, h, i, j),
         inputs=tuple(inputs),
         outputs=tuple(made),
-        arguments={
-            "cell": operator.op_type,
-            "direction": operator.text("direction", "forward"),
-            "activations": activations,
-            "clip": operator.real("clip", 0.0),
-            "linear_before_reset": bool(operator.integer("linear_before_reset", 0)),
-            "input_forget": bool(operator.integer("input_forget", 0)),
-            "outputs": tuple(given),
-        },
-        work=Work(
-            ("d", "b", "t", "h", "j"),
-            operations=cell.gates,
-            dtype=inputs[0].dtype,
-            walks=(("d",), ("b",), ("t",), ("h",)),
-            summed=(("j",),),
-            gathered=("d", "b", "h"),
-            gathers=steps * exchanged,
-            partials=cell.gates,
-        ),
-        further_work=(
-            Work(
-                ("d", "b", "t", "h", "i"),
-                operations=cell.gates,
-                dtype=inputs[0].dtype,
-                walks=(("d",), ("b",), ("t",), ("h",)),
-                summed=(("i",),),
-            ),
-            Work(
-                ("d", "b", "t", "h"),
-                operations=cell.operations,
-                transcendentals=cell.transcendentals,
-                dtype=inputs[0].dtype,
-                walks=(("d",), ("b",), ("t",), ("h",)),
-            ),
-        ),
+        arguments=_arguments(operator, activations, given),
+        work=work,
+        further_work=tuple(further),
     )
+
+
+def _arguments(operator: OperatorView, activations: tuple[str, ...], given: list[int]) -> dict[str, Argument]:
+    """What the kernel is told; `given` are the numbers of the outputs that it makes."""
+    return {
+        "cell": operator.op_type,
+        "direction": operator.text("direction", "forward"),
+        "activations": activations,
+        "clip": operator.real("clip", 0.0),
+        "linear_before_reset": bool(operator.integer("linear_before_reset", 0)),
+        "input_forget": bool(operator.integer("input_forget", 0)),
+        "outputs": tuple(given),
+    }
+
+
+def _work(cell: _Cell, dtype: str, gathers: int) -> tuple[Work, Work, Work]:
+    """Products with the state, which is gathered before them, products with the input, and the gates."""
+    walks = (("d",), ("b",), ("t",), ("h",))
+    state = Work(
+        ("d", "b", "t", "h", "j"),
+        operations=cell.gates,
+        dtype=dtype,
+        walks=walks,
+        summed=(("j",),),
+        gathered=("d", "b", "h"),
+        gathers=gathers,
+        partials=cell.gates,
+    )
+    given = Work(("d", "b", "t", "h", "i"), operations=cell.gates, dtype=dtype, walks=walks, summed=(("i",),))
+    gates = Work(
+        ("d", "b", "t", "h"),
+        operations=cell.operations,
+        transcendentals=cell.transcendentals,
+        dtype=dtype,
+        walks=walks,
+    )
+    return state, given, gates
 
 
 def _activations(operator: OperatorView, cell: _Cell, directions: int) -> tuple[str, ...]:

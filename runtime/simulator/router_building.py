@@ -63,10 +63,8 @@ def build_routers(
     filters: Turns,
 ) -> Routers:
     """The routers of a table, empty. Queues are those of its entries, then one for each way into a core."""
-    entries, cores = table.source.size, table.width * table.height
-    entry_core, ways = table.core, ways_of_cores(table)
-    into_core = np.flatnonzero(ways.into >= 0)
-    from_core = table.source == Port.RAMP
+    entries, cores, ways = table.source.size, table.width * table.height, ways_of_cores(table)
+    into_core, from_core = np.flatnonzero(ways.into >= 0), table.source == Port.RAMP
     queues = _queues(from_core, into_core.size, timing)
     target = table.next_entry.copy()
     to_ramp = table.outputs[:, Port.RAMP]
@@ -74,7 +72,7 @@ def build_routers(
     slots = 1 << int(queues[:, CAPACITY].max(initial=1) - 1).bit_length()
     engine = np.where(
         np.concatenate([from_core, np.ones(into_core.size, np.bool_)]),
-        placement.engine[np.concatenate([entry_core, table.setting_core[into_core]])],
+        placement.engine[np.concatenate([table.core, table.setting_core[into_core]])],
         np.int32(-1),
     )
     position_ports = (table.outputs @ (1 << np.arange(len(Port)))).astype(np.uint8)
@@ -85,8 +83,8 @@ def build_routers(
     _set_counters(counter[entries:], into_core, filters.owner, switches.owner.size)
     ports, outputs = _open_ways(table, switches, position_ports, position_output)
     return Routers(
-        first_entry=np.searchsorted(entry_core, np.arange(cores + 1)).astype(np.int32),
-        router=entry_core.astype(np.int32),
+        first_entry=np.searchsorted(table.core, np.arange(cores + 1)).astype(np.int32),
+        router=table.core.astype(np.int32),
         engine=engine,
         marks=((engine >= 0) * WITH_ENGINE + (counter >= 0) * TURNING).astype(np.uint8),
         ports=ports,

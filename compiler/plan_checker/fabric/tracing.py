@@ -119,8 +119,8 @@ def gather(
 
 
 @compiled
-def _branch_fault(routers: Routers, circuit: int, bounds: Integers, x: int, y: int, port: int) -> int:
-    """What is wrong with a core of a gather tree, whose words must all leave by `port`."""
+def _place_fault(routers: Routers, circuit: int, bounds: Integers, x: int, y: int) -> int:
+    """What is wrong with where a core of a tree lies, whatever its setting."""
     if not (bounds[0] <= x < bounds[2] and bounds[1] <= y < bounds[3]):
         return OUTSIDE
     area = routers.grid[y, x]
@@ -128,7 +128,16 @@ def _branch_fault(routers: Routers, circuit: int, bounds: Integers, x: int, y: i
         return OFF_ROUTE
     if routers.mark[y, x] >= 0:
         return MET_AGAIN
-    setting, seen = routers.setting[area], 0
+    return NO_FAULT
+
+
+@compiled
+def _branch_fault(routers: Routers, circuit: int, bounds: Integers, x: int, y: int, port: int) -> int:
+    """What is wrong with a core of a gather tree, whose words must all leave by `port`."""
+    wrong = _place_fault(routers, circuit, bounds, x, y)
+    if wrong != NO_FAULT:
+        return wrong
+    setting, seen = routers.setting[routers.grid[y, x]], 0
     for position in range(4):
         taken = routers.source[setting, position]
         if taken < 0:
@@ -273,14 +282,10 @@ def spread(
 @compiled
 def _leaf_fault(routers: Routers, circuit: int, bounds: Integers, x: int, y: int, back: int) -> int:
     """What is wrong with a core of a spread tree, which takes words from `back` alone."""
-    if not (bounds[0] <= x < bounds[2] and bounds[1] <= y < bounds[3]):
-        return OUTSIDE
-    area = routers.grid[y, x]
-    if area < 0 or routers.circuit[area] != circuit:
-        return OFF_ROUTE
-    if routers.mark[y, x] >= 0:
-        return MET_AGAIN
-    setting = routers.setting[area]
+    wrong = _place_fault(routers, circuit, bounds, x, y)
+    if wrong != NO_FAULT:
+        return wrong
+    setting = routers.setting[routers.grid[y, x]]
     if routers.source[setting, 0] != back or routers.source[setting, 1] >= 0:
         return MERGED
     return NO_FAULT
