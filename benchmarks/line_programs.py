@@ -227,26 +227,46 @@ def simulate(
         for circuit in circuits
         for area in circuit.areas
     ]
+    on_cores = {(core, 0): program for core, program in enumerate(programs)}
+    return run_programs(
+        routes, on_cores, _turns(positions, transfers), held=held, width=len(programs), machine=machine
+    )
+
+
+def run_programs(
+    routes: Sequence[Route],
+    programs: Mapping[tuple[int, int], CoreProgram | Sequence[Instruction]],
+    turns: SwitchTurns,
+    *,
+    held: Memory,
+    width: int,
+    machine: Machine,
+) -> Run:
+    """Simulate programs by column and row, on cores that hold `held` by row and column; so is the memory that it gives."""
     areas = [
-        ProgramArea(core, 0, 1, 1, _whole(program), held.shape[1]) for core, program in enumerate(programs)
+        ProgramArea(
+            *core,
+            1,
+            1,
+            program if isinstance(program, CoreProgram) else CoreProgram(tuple(program)),
+            held.shape[1],
+        )
+        for core, program in programs.items()
     ]
     simulation = Simulation(
         routes,
         areas,
-        width=len(programs),
-        height=1,
+        width=width,
+        height=len(held) // width,
         fabric=fabric_timing(machine.target),
         engines=machine.engines,
-        turns=_turns(positions, transfers),
+        turns=turns,
     )
-    for core, words in enumerate(held):
-        simulation.memory(core, 0)[:] = words
+    for number, words in enumerate(held):
+        simulation.memory(number % width, number // width)[:] = words
     result = simulation.run_to_end()
-    return Run(result.cycles, np.stack([simulation.memory(core, 0).copy() for core in range(len(programs))]))
-
-
-def _whole(program: CoreProgram | Sequence[Instruction]) -> CoreProgram:
-    return program if isinstance(program, CoreProgram) else CoreProgram(tuple(program))
+    memory = [simulation.memory(number % width, number // width).copy() for number in range(len(held))]
+    return Run(result.cycles, np.stack(memory))
 
 
 def _position(text: str) -> SwitchPosition:

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from line_programs import Run
+from line_programs import run_programs
 from wsec.runtime.simulator.instructions import (
     CoreProgram,
     Instruction,
     Join,
     Operation,
-    ProgramArea,
     Receive,
     ReceiveCombine,
     ReceiveCombineSend,
@@ -27,14 +26,12 @@ from wsec.runtime.simulator.instructions import (
     Start,
 )
 from wsec.runtime.simulator.routes import Port, Route, SwitchPosition
-from wsec.runtime.simulator.simulation import Simulation
 from wsec.runtime.simulator.switching import SwitchTurns
-from wsec.runtime.simulator.timing import fabric_timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from line_programs import Machine, Memory
+    from line_programs import Machine, Memory, Run
 
     Core = tuple[int, int]
     Program = CoreProgram | Sequence[Instruction]
@@ -166,30 +163,8 @@ def run(
     several = {(y * width + x, colour) for ((x, y), colour), each in positions.items() if len(each) > 1}
     table = np.array([turn for turn in turns if turn[:2] in several], np.int64).reshape(-1, 4)
     table = table[np.lexsort((np.arange(len(table)), table[:, 1], table[:, 0]))]
-    areas = [
-        ProgramArea(
-            *core,
-            1,
-            1,
-            program if isinstance(program, CoreProgram) else CoreProgram(tuple(program)),
-            held.shape[1],
-        )
-        for core, program in programs.items()
-    ]
-    simulation = Simulation(
-        routes,
-        areas,
-        width=width,
-        height=len(held) // width,
-        fabric=fabric_timing(machine.target),
-        engines=machine.engines,
-        turns=SwitchTurns(*(np.ascontiguousarray(column) for column in table.T)),
-    )
-    for number, words in enumerate(held):
-        simulation.memory(number % width, number // width)[:] = words
-    result = simulation.run_to_end()
-    memory = [simulation.memory(number % width, number // width).copy() for number in range(len(held))]
-    return Run(result.cycles, np.stack(memory))
+    columns = SwitchTurns(*(np.ascontiguousarray(column) for column in table.T))
+    return run_programs(routes, programs, columns, held=held, width=width, machine=machine)
 
 
 def _positions(stream: Stream) -> dict[Core, SwitchPosition]:
