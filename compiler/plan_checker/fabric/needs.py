@@ -40,7 +40,6 @@ class Needs:
         column_part: Likewise: [width].
         block_row_part: Set of rows on which each block lies: [blocks].
         block_column_part: Likewise.
-        spans: Whether one dimension is cut along rows and columns.
     """
 
     core_block: Numbers
@@ -50,7 +49,6 @@ class Needs:
     column_part: Numbers
     block_row_part: Numbers
     block_column_part: Numbers
-    spans: bool
 
 
 def needs_of(sharding: Sharding, mesh: Mesh) -> Needs:
@@ -70,7 +68,6 @@ def needs_of(sharding: Sharding, mesh: Mesh) -> Needs:
     block_rows, block_columns = np.zeros(blocks, np.int32), np.zeros(blocks, np.int32)
     block_rows[numbers[needing]] = np.broadcast_to(rows[:, None], shape)[needing]
     block_columns[numbers[needing]] = np.broadcast_to(columns[None, :], shape)[needing]
-    sides = {axis.name: axis.side for axis in mesh.axes}
     return Needs(
         core_block=np.where(needing, numbers, -1).astype(np.int32),
         blocks=blocks,
@@ -79,12 +76,15 @@ def needs_of(sharding: Sharding, mesh: Mesh) -> Needs:
         column_part=columns,
         block_row_part=block_rows,
         block_column_part=block_columns,
-        spans=any(len({sides[axis] for axis in dimension.axes}) > 1 for dimension in sharding.dimensions),
     )
 
 
 def line_needs(sharding: Sharding, mesh: Mesh, side: str) -> tuple[Numbers, NDArray[np.int16]]:
     """For each element a number of the set of rows (or columns) on which some core needs it, and those sets.
+
+    Which rows and which columns is all that is said. Where blocks of one dimension that is cut along both sides overlap, an
+    element is needed by fewer cores than lie on both, and what `send_on` counts is more than what is sent: such a link may be
+    found to take too long, never too short. The compiler cuts no dimension so.
 
     Returns:
         Numbers [elements], of no meaning for elements that are needed nowhere; and for each set how many of the rows before
