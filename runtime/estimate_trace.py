@@ -45,10 +45,15 @@ def estimate_trace(plan: Plan, estimate: Estimate) -> dict[str, Any]:
 
 
 def _turns(plan: Plan, estimate: Estimate, in_order: Sequence[Kernel], samples: int) -> Iterator[Span]:
-    """One round of the phases of a wafer, each with the first samples of its batch."""
+    """One round of the phases of each wafer on which several take turns, each with the first samples of its batch."""
     start = 0
-    process = "wafer 0"  # phases are planned on one wafer
-    for number, (phase, turn) in enumerate(zip(plan.wafers[0].phases, estimate.phases, strict=True)):
+    there = (
+        (f"wafer {wafer}", number, phase)
+        for wafer, each in enumerate(plan.wafers)
+        if len(each.phases) > 1
+        for number, phase in enumerate(each.phases)
+    )
+    for (process, number, phase), turn in zip(there, estimate.phases, strict=True):
         name, loaded = f"phase {number}", start + turn.load_cycles
         arguments = {"interval": turn.interval_cycles, "samples": plan.samples_per_phase}
         yield Span(process, "phases", name, "phase", start, start + turn.batch_cycles, arguments)
