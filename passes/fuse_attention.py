@@ -198,7 +198,7 @@ def _with_states(group: list[ir.Node], search: _Search) -> list[ir.Node]:
     held = [item.value for item in (body.key, body.value) if item is not None]
     updates = [update for value in held if (update := read_update(value.producer())) is not None]
     nodes = [node for update in updates for node in update.nodes]
-    free = all(search.is_free(node, frozenset({"Where"})) for node in nodes)
+    free = all(search.is_free(node, frozenset({"MatMul", "Where"})) for node in nodes)
     alone = all(_only_in(update.present, group) for update in updates)
     larger = search.ordered([*group, *nodes])
     return larger if len(updates) == 2 and free and alone and _is_attention(larger) else group

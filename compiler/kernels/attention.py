@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wsec.compiler.kernels.attention_body import AttentionBody, MovedOperand, read_attention
-from wsec.compiler.kernels.attention_states import in_place, kept_once, like_state, update_works
+from wsec.compiler.kernels.attention_states import (
+    factor_of_state,
+    in_place,
+    kept_once,
+    like_state,
+    update_works,
+)
 from wsec.compiler.kernels.chain import work_of
 from wsec.compiler.kernels.loop_nest import Loop, LoopNest, LoopRole, Operand, Work, fixed, follows
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, dtype_of, operand, shape_of
@@ -34,8 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import onnx_ir as ir
-
-    from wsec.compiler.kernels.attention_states import StateUpdate
 
 _STATISTIC_BYTES = 4  # maxima, sums and scores are kept in single precision at least
 
@@ -63,11 +67,11 @@ def make_attention(nodes: Sequence[ir.Node]) -> LoopNest:
     scored = steps[sum(len(update.nodes) for update in body.updates.values()) :]
     out, groups = space.output(body)
     result = _stored("result", _given(body.output), out, space)
-    cached = [labels[item.role] for item in inputs if item.state]
+    updates = [(role, body.updates[m.value]) for role, m in (("k", k), ("v", v)) if m.value in body.updates]
     return LoopNest(
         kind="attention",
         operators=tuple(node.name or "" for node in nodes),
-        loops=kept_once(space.loops.values(), cached),
+        loops=kept_once(space.loops.values(), [labels[role] for role, _ in updates]),
         inputs=(*inputs, *writer.operands),
         outputs=(result, *states),
         arguments={**labels, "out": out or ("",), **({"states": tuple(writer.states)} if states else {})},
@@ -75,7 +79,7 @@ def make_attention(nodes: Sequence[ir.Node]) -> LoopNest:
         further_work=(
             _product_work(space, "n", inputs[2]),
             *_score_works(space, scored, inputs[0]),
-            *update_works(cached, inputs[0].dtype),
+            *update_works(((labels[role], update) for role, update in updates), inputs[0].dtype),
         ),
         output_groups=groups,
         body=steps,
@@ -231,18 +235,25 @@ class _Writer:
 
     def update(self, role: str, present: ir.Value, order: tuple[str, ...]) -> None:
         """The steps that write new rows into the state that is read as `role`."""
-        update, wire = self._body.updates[present], role
+        update = self._body.updates[present]
+        shape, loops = shape_of(present), self._space.loops
+        wires = {update.past: role}
         for node in update.nodes:
-            state = update.state_of(node)
             given = [value for value in node.inputs if value is not None]
-            wires = [
-                wire if value is state else self._outside_of_state(value, update, order) for value in given
-            ]
-            wire = self.write(node, wires)
-        self.states.append(wire)
+            for index, value in enumerate(given):
+                name = f"u{len(self._written)}"
+                if value in wires:
+                    continue
+                if node.op_type == "MatMul":
+                    made = factor_of_state(name, value, shape, order, loops, left=index == 0)
+                else:
+                    made = like_state(name, value, shape, order, loops)
+                wires[value] = self._once(value, made)
+            wires[node.outputs[0]] = self.write(node, [wires[value] for value in given])
+        self.states.append(wires[present])
 
-    def _outside_of_state(self, value: ir.Value, update: StateUpdate, order: tuple[str, ...]) -> str:
-        made = like_state(f"u{len(self._written)}", value, update, order, self._space.loops)
+    def _once(self, value: ir.Value, made: Operand) -> str:
+        """The role of an operand, which may be there already for another state."""
         if (value.name, made.maps) not in self._written:
             self._written[value.name, made.maps] = made.role
             self.operands.append(made)

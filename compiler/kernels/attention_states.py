@@ -14,7 +14,7 @@ from wsec.compiler.kernels.loop_nest import DimensionMap, Loop, Operand, Work, f
 from wsec.compiler.kernels.operator_view import Unsplittable, operand, shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import onnx_ir as ir
 
@@ -24,7 +24,8 @@ class StateUpdate:
     """The nodes that write new rows into a state.
 
     Attributes:
-        nodes: Each a Where, from the one that reads the past to the one that gives the present.
+        nodes: Each a Where, from the one that reads the past to the one that gives the present; in front of each, the product
+            that brings new rows to their positions, where there is one.
         past: Input of the model.
         present: Output of the model.
     """
@@ -32,11 +33,6 @@ class StateUpdate:
     nodes: tuple[ir.Node, ...]
     past: ir.Value
     present: ir.Value
-
-    def state_of(self, node: ir.Node) -> ir.Value:
-        """What a node reads of the state: the past, or what the node before it gives."""
-        index = self.nodes.index(node)
-        return self.nodes[index - 1].outputs[0] if index else self.past
 
 
 def read_update(node: ir.Node | None) -> StateUpdate | None:
@@ -47,17 +43,28 @@ def read_update(node: ir.Node | None) -> StateUpdate | None:
     found = _way_to_past(node, present)
     if found is None or found[0].dtype != present.dtype:
         return None
-    return StateUpdate(found[1], found[0], present)
+    nodes = tuple(each for where in found[1] for each in (*_placings(where), where))
+    return StateUpdate(nodes, found[0], present)
+
+
+def _placings(where: ir.Node) -> Iterator[ir.Node]:
+    """The product of marks and new rows that brings the rows to their positions, if this Where alone reads it."""
+    for value in where.inputs[1:]:
+        product = None if value is None else value.producer()
+        if value is None or product is None or (product.domain, product.op_type) != ("", "MatMul"):
+            continue
+        if value.shape == where.outputs[0].shape and only_reader(value) is where:
+            yield product
 
 
 def _way_to_past(node: ir.Node | None, present: ir.Value) -> tuple[ir.Value, tuple[ir.Node, ...]] | None:
     """The input of the model at the upper end of a way over Where, and the nodes on it, downwards."""
-    if node is None or node.domain not in {"", "ai.onnx"} or node.op_type != "Where":
+    if node is None or (node.domain, node.op_type) != ("", "Where"):
         return None
     for value in node.inputs[1:]:
-        if value is None or value.shape != present.shape or [use.node for use in value.uses()] != [node]:
+        if value is None or value.shape != present.shape or only_reader(value) is not node:
             continue
-        if value.is_graph_output() or value.is_initializer():
+        if value.is_initializer():
             continue
         if value.is_graph_input():
             return value, (node,)
@@ -74,43 +81,94 @@ def in_place(made: Operand, update: StateUpdate, role: str) -> tuple[Operand, Op
 
 
 def like_state(
-    role: str, value: ir.Value, update: StateUpdate, order: tuple[str, ...], loops: Mapping[str, Loop]
+    role: str, value: ir.Value, shape: tuple[int, ...], order: tuple[str, ...], loops: Mapping[str, Loop]
 ) -> Operand:
-    """What an update reads, in the view of the state with 1 where it broadcasts.
+    """What an update reads, in the view of the state, with 1 where it broadcasts.
 
     Args:
         role: Of the operand.
         value: Broadcasts to the state.
-        update: Of the state.
+        shape: Of the state.
         order: Loops in the order in which the state is stored.
         loops: By name.
 
     Raises:
         Unsplittable: A loop walks through several dimensions of the state of which the value has some only.
     """
-    state, own = shape_of(update.past), shape_of(value)
-    own = (1,) * (len(state) - len(own)) + own
+    return operand(role, value, tuple(_in_view(_padded(value, shape), shape, order, loops)) or (fixed(1),))
+
+
+def factor_of_state(
+    role: str,
+    value: ir.Value,
+    shape: tuple[int, ...],
+    order: tuple[str, ...],
+    loops: Mapping[str, Loop],
+    *,
+    left: bool,
+) -> Operand:
+    """A factor of the product that places new rows: as `like_state`, with the rows in place of one dimension of the state.
+
+    The left factor has them in place of the features, the right one in place of the positions.
+    """
+    if order[-2:] not in {("t", "d"), ("t", "n")}:
+        raise Unsplittable("new rows are not placed by a product of matrices of the state")
+    at = -1 if left else -2
+    own = _padded(value, shape)
+    maps = _in_view((*own[:at], 1, *own[at:][1:]), shape, order, loops)
+    return operand(role, value, (*maps[:at], fixed(own[at]), *maps[at:][1:]))
+
+
+def _padded(value: ir.Value, shape: tuple[int, ...]) -> tuple[int, ...]:
+    own = shape_of(value)
+    return (1,) * (len(shape) - len(own)) + own
+
+
+def _in_view(
+    own: tuple[int, ...], shape: tuple[int, ...], order: tuple[str, ...], loops: Mapping[str, Loop]
+) -> list[DimensionMap]:
+    """For each loop, in the order of the state: its positions, or 1 where a dimension of extent 1 stands for all."""
     names = list(order)
     maps: list[DimensionMap] = []
-    for extent, of_value in zip(state, own, strict=True):
+    for extent, of_value in zip(shape, own, strict=True):
         walked = 1
         while walked < extent and names:
             loop = loops[names.pop(0)]
             walked *= loop.extent
             maps.append(follows(loop) if of_value > 1 else fixed(1))
         if walked != extent:
-            raise Unsplittable(f"a loop walks through several dimensions of {update.past.name}")
-    return operand(role, value, tuple(maps) or (fixed(1),))
+            raise Unsplittable("a loop walks through several dimensions of a state")
+    return maps
 
 
-def update_works(orders: Iterable[tuple[str, ...]], dtype: str) -> tuple[Work, ...]:
-    """A test of each key's place, and the copy of one row for each new key and value: cores copy the rows that are theirs."""
-    works: list[Work] = []
-    for order in orders:
+def update_works(updates: Iterable[tuple[tuple[str, ...], StateUpdate]], dtype: str) -> Iterator[Work]:
+    """What writes new rows into each state, given the loops that it follows.
+
+    A core tests the positions that it has, and copies the rows that are its own: of a Where that writes the same row along the
+    positions, one, as marks of positions hold at one of them, or rows behind are cleared that are clear already. Rows that a product brings to their positions take its multiply-adds, and a copy of all positions.
+    """
+    for order, update in updates:
         tested = tuple(name for name in order if name not in {"d", "n"})
         copied = tuple(name for name in order if name != "t")
-        works += [Work(tested, operations=1, dtype=dtype), Work(copied, operations=1, dtype=dtype)]
-    return tuple(works)
+        for node in update.nodes:
+            marks = node.inputs[0]
+            if node.op_type == "MatMul" and marks is not None:
+                yield Work(order, operations=shape_of(marks)[-1] + 1, dtype=dtype)
+            else:
+                yield Work(tested, operations=1, dtype=dtype)
+                yield Work(order if _writes_several(node) else copied, operations=1, dtype=dtype)
+
+
+def _writes_several(where: ir.Node) -> bool:
+    """Whether a Where writes other rows at other positions: it reads some beside the state that it keeps."""
+    full = [value for value in where.inputs[1:] if value is not None and 1 not in shape_of(value)[-2:]]
+    return len([value for value in full if len(shape_of(value)) > 1]) > 1
+
+
+def only_reader(value: ir.Value) -> ir.Node | None:
+    """The one node that reads the value, which is no output of the model."""
+    readers = [use.node for use in value.uses()]
+    return readers[0] if len(readers) == 1 and not value.is_graph_output() else None
 
 
 def kept_once(loops: Iterable[Loop], orders: Sequence[tuple[str, ...]]) -> tuple[Loop, ...]:

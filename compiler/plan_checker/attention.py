@@ -76,7 +76,7 @@ def expect_attention(
     findings += [*check_written(kernel, facts), *_check_places(kernel, facts, space, model)]
     operands = [_named(role, kernel, facts, space) for role in ("q", "k", "v")]
     operands += _broadcast_operands(kernel, facts, space)
-    operands += _written_operands(kernel, facts, space)
+    operands += _written_operands(kernel, facts, space, model)
     out = tuple(Loop(name, space.extents[name] if name else 1) for name in _labels(kernel, "out"))
     inner = {"d": space.extents["d"]}
     others = tuple(
@@ -252,32 +252,65 @@ def check_written(kernel: Kernel, facts: AttentionFacts) -> Iterator[Finding]:
         yield Finding(OPERATOR, rule, f"{where}, argument states", words(steps), str(given))
 
 
-def _written(kernel: Kernel, facts: AttentionFacts) -> Iterator[tuple[KernelInput, str]]:
-    """The inputs that updates of states read, each with the role of the state."""
-    for role in facts.states:
-        outside = {wire.tensor for step in facts.steps if step.state == role for wire in step.wires}
-        for entry in kernel.inputs:
-            if entry.role[:1] == "u" and entry.tensor in outside and _used(kernel, entry.role, role, facts):
-                yield entry, role
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """An input that the updates of a state read.
+
+    Attributes:
+        entry: The input.
+        labels: The loop of each dimension of its view; `new` for that of the new rows.
+        shape: What it broadcasts to: the shape of the state, with the new rows in place of a dimension.
+        space: The loops, `new` among them.
+        inner: The last two of the dimensions of `shape`.
+    """
+
+    entry: KernelInput
+    labels: tuple[str, ...]
+    shape: tuple[int, ...]
+    space: _Space
+    inner: tuple[str, str]
 
 
-def _used(kernel: Kernel, name: str, role: str, facts: AttentionFacts) -> bool:
-    steps = zip(kernel.body, facts.steps, strict=False)
-    return any(name in step.inputs for step, wanted in steps if wanted.state == role)
+def _written(kernel: Kernel, facts: AttentionFacts, space: _Space, model: ModelFacts) -> Iterator[_Written]:
+    """Every input that updates read, once for each state and place in a step."""
+    entries = {entry.role: entry for entry in kernel.inputs}
+    for step, wanted in zip(kernel.body, facts.steps, strict=False):
+        if not wanted.state:
+            continue
+        labels, shape = _labels(kernel, wanted.state), model.shape(facts.states[wanted.state][0])
+        features = "n" if wanted.state == "v" else "d"
+        for index, (name, wire) in enumerate(zip(step.inputs, wanted.wires, strict=False)):
+            if not wire.tensor or name not in entries:
+                continue
+            if wanted.node.op_type != "MatMul":
+                yield _Written(entries[name], labels, shape, space, ("t", features))
+                continue
+            of_tensor = model.shape(wire.tensor)
+            rows = of_tensor[-1] if index == 0 else of_tensor[-2]
+            inside = _Space({**space.extents, "new": rows}, space.batch)
+            own = (*labels[:-1], "new") if index == 0 else (*labels[:-2], "new", *labels[-1:])
+            lead = (*shape[:-1], rows) if index == 0 else (*shape[:-2], rows, shape[-1])
+            yield _Written(
+                entries[name], own, lead, inside, ("t", "new") if index == 0 else ("new", features)
+            )
 
 
-def _written_operands(kernel: Kernel, facts: AttentionFacts, space: _Space) -> list[Operand]:
+def _written_operands(
+    kernel: Kernel, facts: AttentionFacts, space: _Space, model: ModelFacts
+) -> list[Operand]:
     """What updates read, in the view of their state with 1 where it broadcasts; what two of them read is there once."""
     operands: dict[str, Operand] = {}
-    for entry, role in _written(kernel, facts):
-        view, labels = entry.sharding.shape, _labels(kernel, role)
+    for item in _written(kernel, facts, space, model):
+        view = item.entry.sharding.shape
         reads = tuple(
-            broadcast(Loop(name, space.extents[name]), extent if extent == 1 else space.extents[name])
-            for name, extent in zip(labels, view, strict=False)
-            if name
+            whole(extent)
+            if name == "new" or not name
+            else broadcast(Loop(name, space.extents[name]), extent if extent == 1 else space.extents[name])
+            for name, extent in zip(item.labels, view, strict=False)
         )
-        fits = len(view) == len(labels) and all(labels)
-        operands.setdefault(entry.role, Operand(entry.role, entry.tensor, reads, view_fits=fits))
+        fits = len(view) == len(item.labels)
+        role = item.entry.role
+        operands.setdefault(role, Operand(role, item.entry.tensor, reads, view_fits=fits))
     return list(operands.values())
 
 
@@ -285,16 +318,16 @@ def _check_places(
     kernel: Kernel, facts: AttentionFacts, space: _Space, model: ModelFacts
 ) -> Iterator[Finding]:
     """Whether what updates read broadcasts to the view of the state as the tensor does to the state."""
-    for entry, role in _written(kernel, facts):
-        points, _ = _points(space, _INNER[role])
-        labels = _labels(kernel, role)
-        elements = clamped(
-            _in_view(points, labels, space), model.shape(facts.states[role][0]), model.shape(entry.tensor)
-        )
-        view, full = entry.sharding.shape, tuple(space.extents[name] for name in labels)
-        own = {name: points[name] for name in labels}
+    for item in _written(kernel, facts, space, model):
+        points, _ = _points(item.space, item.inner)
+        tensor = model.shape(item.entry.tensor)
+        elements = clamped(_in_view(points, item.labels, item.space), item.shape, tensor)
+        view = item.entry.sharding.shape
+        full = tuple(item.space.extents[name] if name else 1 for name in item.labels)
+        zero = next(iter(points.values())) * 0
+        own = {f"{at} {name}": points.get(name, zero) for at, name in enumerate(item.labels)}
         if not _broadcasts(view, full) or (_in_ones(own, view) != elements).any():
-            yield _misread(kernel, entry.role)
+            yield _misread(kernel, item.entry.role)
 
 
 def _misread(kernel: Kernel, role: str) -> Finding:

@@ -168,11 +168,30 @@ class _Reader:
             shape = self._model.shape(node.outputs[0])
             if shape != self._model.shape(past):
                 raise NoAttentionError(f"{node.name} as large as {past}")
-            wires = tuple(wire if given == name else Wire(tensor=given) for given in node.inputs)
+            placed = {}
+            for product in self._placings(node, nodes):
+                factors = tuple(Wire(tensor=given) for given in product.inputs)
+                self.facts.steps.append(ExpectedStep(product, factors, shape, role))
+                placed[product.outputs[0]] = Wire(step=len(self.facts.steps) - 1)
+                found.append(product)
+            wires = tuple(
+                wire if given == name else placed.get(given, Wire(tensor=given)) for given in node.inputs
+            )
             self.facts.steps.append(ExpectedStep(node, wires, shape, role))
             found.append(node)
             name, wire = node.outputs[0], Wire(step=len(self.facts.steps) - 1)
         self.facts.states[role] = name, wire.step
+        return found
+
+    def _placings(self, where: OperatorFacts, nodes: Sequence[OperatorFacts]) -> list[OperatorFacts]:
+        """The products that bring new rows to the positions at which a Where writes them."""
+        found = [node for node in nodes if node.outputs[0] in where.inputs[1:] and node.op_type == "MatMul"]
+        for node in found:
+            readers = [other for other in nodes if node.outputs[0] in other.inputs]
+            if self._model.shape(node.outputs[0]) != self._model.shape(where.outputs[0]) or readers != [
+                where
+            ]:
+                raise NoAttentionError(f"{node.name} rows of a state, for {where.name} alone")
         return found
 
     def read(self, node: OperatorFacts) -> None:

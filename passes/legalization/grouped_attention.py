@@ -192,7 +192,7 @@ def _present(emit: Emission, buffer: ir.Value | None, new: Tensor, past: _Past, 
         return Tensor(parts[0] if len(parts) == 1 else emit("Concat", *parts, axis=2), shape)
     if buffer is None:
         raise CannotRewrite("it has past lengths without past keys")
-    if rows == 1 and held == columns:
+    if held == columns:
         return Tensor(_written(emit, buffer, new, past.vector), shape)
     together = emit("Concat", buffer, new.value, _zeros(emit, (batch, groups, 1, size), new.value), axis=2)
     index = _order(emit, past.vector, (batch, columns), held, rows)
@@ -204,13 +204,23 @@ def _present(emit: Emission, buffer: ir.Value | None, new: Tensor, past: _Past, 
 
 
 def _written(emit: Emission, buffer: ir.Value, new: Tensor, past: ir.Value) -> ir.Value:
-    """The buffer with one new row behind the past ones, and zeros behind it: an update in place (docs/states.md)."""
+    """The buffer with new rows behind the past ones, and zeros behind them: an update in place (docs/states.md)."""
+    rows, dtype = new.shape[2], new.value.dtype
     steps = emit.constant(np.arange(shape_of(buffer)[2], dtype=np.int64).reshape(1, 1, -1, 1))
     start = emit.reshape(past, new.shape[0], 1, 1, 1)
     earlier = emit("Less", steps, start, dtype=ir.DataType.BOOL)
-    place = emit("Equal", steps, start, dtype=ir.DataType.BOOL)
-    cleared = emit("Where", earlier, buffer, emit.scalar(0, new.value), dtype=new.value.dtype)
-    return emit("Where", place, new.value, cleared, dtype=new.value.dtype)
+    cleared = emit("Where", earlier, buffer, emit.scalar(0, new.value), dtype=dtype)
+    positions = start
+    if rows > 1:
+        positions = emit("Add", start, emit.constant(np.arange(rows, dtype=np.int64).reshape(1, 1, 1, -1)))
+    place = emit("Equal", steps, positions, dtype=ir.DataType.BOOL)
+    if rows == 1:
+        return emit("Where", place, new.value, cleared, dtype=dtype)
+    marks = emit.cast(place, ir.DataType.FLOAT if dtype is None else dtype)
+    placed = emit("MatMul", marks, new.value)
+    behind = emit("Less", steps, emit("Add", start, emit.scalar(rows, start)), dtype=ir.DataType.BOOL)
+    from_new = emit("And", behind, emit("Not", earlier), dtype=ir.DataType.BOOL)
+    return emit("Where", from_new, placed, cleared, dtype=dtype)
 
 
 def _zeros(emit: Emission, shape: tuple[int, ...], like: ir.Value) -> ir.Value:

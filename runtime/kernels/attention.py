@@ -81,6 +81,9 @@ class AttentionBody:
     def apply(self, step: ChainStep, operands: list[Array | None]) -> Array:
         """What a step gives. Raises ValueError where an operand is missing or the operator is no step."""
         given = [operand for operand in operands if operand is not None]
+        if step.operator == "MatMul" and step.inputs[0][:1] == "u":  # new rows of a state, at their positions
+            wide = element_type(step.dtype)
+            return np.matmul(*(operand.astype(wide, copy=False) for operand in given))
         if step.operator == "MatMul":
             left, right = given
             result = self.weighted(left, right) if self.normalised else self.products(left, right)

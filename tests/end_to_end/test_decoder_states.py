@@ -27,10 +27,9 @@ STEPS = 8
 DECODERS = [
     Decoder(),
     Decoder(form="standard"),
-    Decoder("gpt_oss"),
-    Decoder("gpt_oss", form="standard"),
-    Decoder(batch=2),
+    Decoder("gpt_oss", sequence=2),
     Decoder("gpt_oss", form="standard", batch=2),
+    Decoder(form="standard", batch=2, sequence=3),
 ]
 
 
@@ -48,7 +47,7 @@ def test_every_step_equals_onnxruntime(decoder: Decoder, tmp_path: Path) -> None
     links = {link.tensor for link in plan.record.links()}
     assert not links & {name for state in plan.record.states for name in (state.input, state.output)}
     executor, oracle = Executor(load_plan(plan.folder)), Oracle(tmp_path / f"{decoder.kind}.onnx")
-    for step in range(STEPS):
+    for step in range(min(STEPS, decoder.context // decoder.sequence)):
         inputs = decoder.inputs(step)
         wanted, found = oracle.run(inputs), executor.run(inputs)
         for name, value in wanted.items():
@@ -57,18 +56,48 @@ def test_every_step_equals_onnxruntime(decoder: Decoder, tmp_path: Path) -> None
             )
 
 
-def test_a_step_from_any_cache(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["llama", "gpt_oss"])
+@pytest.mark.parametrize("form", ["contrib", "standard"])
+def test_prefill_hands_its_cache_to_decode(kind: str, form: str, tmp_path: Path) -> None:
+    """What the prefill plan gives as present is what the decode plan reads as past, whole wafer or region."""
+    prompt, decoder = Decoder(kind, form, "prefill", sequence=3), Decoder(kind, form)
+    for each in (prompt, decoder):
+        (tmp_path / each.entry).mkdir()
+    first = _compiled(prompt, tmp_path / "prefill", region=None)
+    later = _compiled(decoder, tmp_path / "decode", region=None)
+    assert first.check() == later.check() == ()
+    start = Executor(load_plan(first.folder)).run(prompt.inputs(0))
+    oracle = Oracle(tmp_path / "decode" / f"{kind}.onnx")
+    wanted = Oracle(tmp_path / "prefill" / f"{kind}.onnx").run(prompt.inputs(0))
+    oracle.cache = {name: wanted[name.replace("past_key_values", "present")] for name in oracle.cache}
+    given = {state.input: start[state.output] for state in later.record.states}
+    executor = Executor(load_plan(later.folder))
+    for step in range(prompt.sequence, prompt.sequence + STEPS):
+        inputs = decoder.inputs(step)
+        wanted, found = oracle.run(inputs), executor.run({**inputs, **given})
+        given = {}
+        for name, value in wanted.items():
+            np.testing.assert_allclose(
+                found[name], value, rtol=1e-4, atol=1e-5, err_msg=f"step {step}: {name}"
+            )
+
+
+@pytest.fixture(scope="module")
+def contrib_plan(tmp_path_factory: pytest.TempPathFactory) -> wsec.Plan:
+    """A plan of the form that onnxruntime-genai writes."""
+    return _compiled(Decoder(), tmp_path_factory.mktemp("decoder"))
+
+
+def test_a_step_from_any_cache(contrib_plan: wsec.Plan) -> None:
     """States that are given are used, and what the last run left is not: a run verifies from random caches."""
-    plan = _compiled(Decoder(), tmp_path)
-    verification = plan.verify()
+    verification = contrib_plan.verify()
     assert verification.passed, verification
 
 
-def test_states_are_zeros_again_after_a_reset(tmp_path: Path) -> None:
+def test_states_are_zeros_again_after_a_reset(contrib_plan: wsec.Plan) -> None:
     """A second sequence begins as the first did, and what a run gave can be changed without changing the state."""
     decoder = Decoder()
-    plan = _compiled(decoder, tmp_path)
-    executor = Executor(load_plan(plan.folder))
+    executor = Executor(load_plan(contrib_plan.folder))
     first = executor.run(decoder.inputs(0))
     kept = executor.states["past_key_values.0.key"].copy()
     assert kept.any()
@@ -88,27 +117,25 @@ def test_without_states_the_cache_comes_and_goes(tmp_path: Path) -> None:
     assert plan.verify().passed
 
 
-def test_the_ledger_counts_a_state_once(tmp_path: Path) -> None:
+def test_the_ledger_counts_a_state_once(contrib_plan: wsec.Plan) -> None:
     """Bytes of states are those of the blocks of past keys and values; the update takes no room of its own."""
-    plan = _compiled(Decoder(), tmp_path)
-    for kernel in _caching(plan.record):
+    for kernel in _caching(contrib_plan.record):
         blocks = [entry.sharding.block_elements for entry in kernel.inputs if entry.state]
         assert kernel.memory.states == 4 * sum(blocks)
 
 
-def test_the_note_says_what_stays(tmp_path: Path) -> None:
+def test_the_note_says_what_stays(contrib_plan: wsec.Plan) -> None:
     """Users are told that inputs and outputs of their model are no longer sent."""
-    plan = _compiled(Decoder(), tmp_path)
     said = (
         "4 inputs of the model stay on the wafer between two runs, as past_key_values.0.key does, which present.0.key "
         "updates: no link brings or takes them (--states none makes plain inputs and outputs of them)"
     )
-    assert said in plan.record.notes
+    assert said in contrib_plan.record.notes
 
 
 def test_words_are_followed_to_the_cores_that_write(tmp_path: Path) -> None:
     """With the whole fabric routed the plan is legal; the simulator, which knows no earlier run, refuses it."""
-    plan = _compiled(Decoder(), tmp_path, fabric="full")
+    plan = _compiled(Decoder(), tmp_path, fabric="full", region=(32, 32))
     assert plan.check() == ()
     with pytest.raises(WsecError) as caught:
         plan.simulate()
