@@ -97,7 +97,7 @@ def verify(
             what `execute` raises.
     """
     path = loaded.original_path if original is None else original
-    _check_digest(loaded.plan, path)
+    check_digest(loaded.plan, path)
     executor = Executor(loaded)
     given = make_inputs(loaded.plan, seed) if inputs is None else inputs
     started = time.perf_counter()
@@ -105,7 +105,7 @@ def verify(
     executor_seconds = time.perf_counter() - started
     held = {value.name: as_held(value, given[value.name]) for value in loaded.plan.inputs}
     expected, onnxruntime_seconds = _run_original(loaded.plan, path, held)
-    narrow = narrowest_float(dtype for kernel in loaded.plan.kernels() for dtype in _dtypes(kernel))
+    narrow = narrowest_of(loaded.plan)
     outputs = _compare_all(found, expected, narrow)
     reasons: tuple[str, ...] = ()
     if not all(output.passed for output in outputs):
@@ -123,6 +123,11 @@ def verify(
         ratio=executor_seconds / onnxruntime_seconds,
         deviations=reasons,
     )
+
+
+def narrowest_of(plan: Plan) -> str:
+    """The least exact floating type that any kernel computes in; empty where there is none."""
+    return narrowest_float(dtype for kernel in plan.kernels() for dtype in _dtypes(kernel))
 
 
 def _compare_all(
@@ -198,7 +203,7 @@ class _Reference:
         while name not in self._values:
             node = next(self._pending, None)
             if node is None:
-                raise _cannot_run("the lowered model", f"no node computes {name}")
+                raise cannot_run("the lowered model", f"no node computes {name}")
             self._compute(node)
         return self._values[name]
 
@@ -208,13 +213,13 @@ class _Reference:
         try:
             self._values.update(self._model.run_node(node, given))
         except SESSION_ERRORS as error:
-            raise _cannot_run(f"node {node} of the lowered model", str(error)) from error
+            raise cannot_run(f"node {node} of the lowered model", str(error)) from error
 
     def _operand(self, name: str) -> Array:
         if self._model.is_initializer(name):
             return self._model.constant(name)
         if name not in self._values:
-            raise _cannot_run("the lowered model", f"{name} is read before it is computed")
+            raise cannot_run("the lowered model", f"{name} is read before it is computed")
         return self._values[name]
 
 
@@ -233,7 +238,12 @@ def _explain(divergence: Divergence | None, deviations: tuple[str, ...]) -> str:
     return f"kernel {divergence.kernel} ({nodes}) is the first that differs, by {error:.2g} of the range of its result"
 
 
-def _check_digest(plan: Plan, path: Path) -> None:
+def check_digest(plan: Plan, path: Path) -> None:
+    """Refuse another model than the plan was made from.
+
+    Raises:
+        WsecError: WSEC562 it is another one.
+    """
     found = sha256_of_file(path)
     if found != plan.model_sha256:
         raise WsecError(
@@ -254,7 +264,7 @@ def _run_original(plan: Plan, path: Path, inputs: Mapping[str, Array]) -> tuple[
     """
     names = [value.name for value in plan.outputs]
     try:
-        run = _runner(path, names)
+        run = original_runner(path, names)
         run(inputs)
         started = time.perf_counter()
         results = run(inputs)
@@ -272,9 +282,9 @@ def _by_nodes(
     try:
         found = second_opinion(path, inputs, names)
     except SESSION_ERRORS as error:
-        raise _cannot_run(str(path), str(error)) from error
+        raise cannot_run(str(path), str(error)) from error
     if found is None:
-        raise _cannot_run(str(path), str(refusal)) from refusal
+        raise cannot_run(str(path), str(refusal)) from refusal
     return found[0], time.perf_counter() - started
 
 
@@ -285,11 +295,15 @@ def _second_opinion(
     try:
         return second_opinion(path, inputs, list(first)) or (first, ())
     except SESSION_ERRORS as error:
-        raise _cannot_run(str(path), str(error)) from error
+        raise cannot_run(str(path), str(error)) from error
 
 
-def _runner(path: Path, names: list[str]) -> Callable[[Mapping[str, Array]], list[Array]]:
-    """Onnxruntime on the model, or else the reference of ONNX."""
+def original_runner(path: Path, names: list[str]) -> Callable[[Mapping[str, Array]], list[Array]]:
+    """Onnxruntime on the model in the file `path`, or else the reference of ONNX.
+
+    Raises:
+        SESSION_ERRORS: Neither can load it.
+    """
     try:
         session, limit = original_session(path)
     except SESSION_ERRORS as error:
@@ -306,7 +320,8 @@ def _runner(path: Path, names: list[str]) -> Callable[[Mapping[str, Array]], lis
     return lambda inputs: run_session(session, inputs, names, limit_seconds=limit)
 
 
-def _cannot_run(where: str, message: str) -> WsecError:
+def cannot_run(where: str, message: str) -> WsecError:
+    """The error for a model that onnxruntime refuses."""
     return WsecError(
         code="WSEC566",
         what="onnxruntime cannot run what the plan is compared with",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from wsec.pass_verification import PassNumbers
     from wsec.passes import Pass, PipelineStep, PlacedPass
     from wsec.runtime.estimate import Estimate
+    from wsec.runtime.generation import Generation, Step
     from wsec.runtime.oracle import Verification
     from wsec.runtime.programs.results import PlanSimulation
 
@@ -134,6 +135,32 @@ class Plan:
         from wsec.runtime.oracle import verify
 
         return verify(self._loaded, inputs)
+
+    def generate(
+        self,
+        prompt: Sequence[int],
+        steps: int,
+        *,
+        prefill: Plan | None = None,
+        verify: bool = False,
+        observe: Callable[[Step], None] | None = None,
+    ) -> Generation:
+        """Continue `prompt`, numbers of tokens, by `steps` tokens with this plan of a decoder (docs/generation.md).
+
+        Args:
+            prompt: Numbers of tokens.
+            steps: How many to make; each is the most likely one.
+            prefill: A plan that takes the prompt at once; without it the prompt goes through this one token by token.
+            verify: Compare every step with onnxruntime.
+            observe: Called after each step.
+
+        Raises:
+            WsecError: WSEC572 to WSEC575 this is no decoder, or the prompt does not suit it, and what `verify` raises.
+        """
+        from wsec.runtime.generation import generate
+
+        first = None if prefill is None else prefill._loaded  # noqa: SLF001 - another of this class
+        return generate(self._loaded, prompt, steps, prefill=first, verify=verify, observe=observe)
 
     def simulate(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsec.cli.command import WsecCommand, json_option, plan_argument
+from wsec.cli.generate import run_generation, token_list
 from wsec.cli.output import (
     Column,
     make_console,
@@ -54,6 +55,7 @@ _SHAPED = (
 Examples:
   wsec run model.plan --verify
   wsec run model.plan --inputs image.npz -o result.npz
+  wsec run decoder.plan --generate 1,2,3 --steps 8 --verify
 
 Exit status 1 where --verify finds other numbers.""",
 )
@@ -75,6 +77,16 @@ Exit status 1 where --verify finds other numbers.""",
     type=click.Path(path_type=Path),
     help="Write the outputs to an .npz file.",
 )
+@click.option(
+    "--generate",
+    metavar="TOKENS",
+    callback=token_list,
+    help="Continue these tokens, such as 1,2,3, with the plan of a decoder (docs/generation.md).",
+)
+@click.option(
+    "--steps", type=click.IntRange(min=1), default=8, show_default=True, help="Tokens that --generate makes."
+)
+@click.option("--prefill", metavar="PLAN", help="A plan that takes the prompt of --generate at once.")
 @json_option
 @click.pass_context
 def run(
@@ -85,9 +97,21 @@ def run(
     seed: int,
     verify: bool,
     output: Path | None,
+    generate: tuple[int, ...] | None,
+    steps: int,
+    prefill: str | None,
     as_json: bool,
 ) -> None:
     """Execute the plan in the folder PLAN: every shard computes its block from what links bring it."""
+    if generate is None and prefill is not None:
+        raise click.UsageError("--prefill belongs to --generate")
+    if generate is not None:
+        if inputs is not None or output is not None:
+            raise click.UsageError(
+                "--generate makes its inputs, and prints tokens: leave out --inputs and -o"
+            )
+        passed = run_generation(plan, generate, steps, prefill=prefill, verify=verify, as_json=as_json)
+        ctx.exit(ExitStatus.OK if passed else ExitStatus.FAILED_CHECK)
     from wsec.cli.tensor_files import read_tensors, with_sequences, write_tensors
     from wsec.driver import load_plan
     from wsec.runtime.inputs import make_inputs
