@@ -18,6 +18,10 @@ PIPELINE: tuple[tuple[str, str], ...] = (
     ("unroll-loops", "a loop of known length is a pipeline of its steps"),
     ("inline-conditionals", "a wafer loads no other program for a sample: both branches have cores"),
     ("eliminate-dead-code", "what folding has orphaned must not count as a user"),
+    (
+        "recognize-experts",
+        "hundreds of small operators a layer are one kernel, and the passes behind see few",
+    ),
     ("legalize-operators", "standard operators have kernels, and are what the passes behind look for"),
     ("remove-identities", "an identity between convolution and normalisation would hide the pair"),
     ("fold-batch-normalization", "normalisation at inference is a scale that the weights can carry"),
@@ -46,6 +50,15 @@ PIPELINE: tuple[tuple[str, str], ...] = (
 
 ORDER: tuple[tuple[str, str, str], ...] = (
     ("inline-functions", "fold-constants", "shapes inside a function depend on its caller"),
+    (
+        "fold-constants",
+        "recognize-experts",
+        "exporters compute the numbers of experts, and pick weights by them",
+    ),
+    ("inline-conditionals", "recognize-experts", "it looks at the main graph only"),
+    ("recognize-experts", "canonicalize-shapes", "columns of shares are still one operator each"),
+    ("recognize-experts", "fold-scales", "the shares of experts belong to the mixture"),
+    ("recognize-experts", "fuse-dequantization", "codes of experts are stacked first"),
     ("legalize-operators", "fold-constants", "its masks and positions are often constants"),
     ("legalize-operators", "canonicalize-gemm", "it writes FusedGemm as Gemm"),
     ("fold-constants", "unroll-loops", "numbers of steps and conditions are computed from shapes"),

@@ -87,7 +87,7 @@ class Rewriter:
     ) -> ir.Value:
         """A new initializer of another type and shape in the same bytes of the same file, which is not read."""
         name = self._unique(stem)
-        other = ir.ExternalTensor(
+        other = type(tensor)(
             tensor.location,
             tensor.offset,
             tensor.length,
