@@ -110,7 +110,9 @@ def _codes_of(value: ir.Value) -> _Codes | None:
     axis = (node.attributes["axis"].as_int() if "axis" in node.attributes else 1) % 2
     block = node.attributes["block_size"].as_int() if "block_size" in node.attributes else 0
     return (
-        _Codes(codes, scale, node.inputs[2] if len(node.inputs) > 2 else None, axis, block) if block else None
+        _Codes(node, codes, scale, node.inputs[2] if len(node.inputs) > 2 else None, axis, block)
+        if block
+        else None
     )
 
 
