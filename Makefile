@@ -11,6 +11,7 @@ WORKERS ?= 2
 
 DEMO_MODEL := build/models/resnet50.onnx
 DEMO_PLAN := build/resnet50.plan
+DEMO_REPORT := build/resnet50.html
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -18,21 +19,22 @@ export PIP_NO_INPUT := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install links demo test check lint types format models bench backend-suite operators-page clean
+.PHONY: help install links demo test check lint types format models bench backend-suite operators-page browser clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 install: $(INSTALLED) ## make .venv with wsec and its tools in it
 
-demo: $(INSTALLED) $(DEMO_MODEL) ## compile ResNet-50 for wse2, run its shards, compare with onnxruntime
+demo: $(INSTALLED) $(DEMO_MODEL) ## compile ResNet-50 for wse2, run its shards, compare with onnxruntime, write the report
 	$(BIN)/wsec compile $(DEMO_MODEL) --target wse2 -o $(DEMO_PLAN)
 	$(BIN)/wsec run $(DEMO_PLAN) --verify
+	$(BIN)/wsec report $(DEMO_PLAN) -o $(DEMO_REPORT)
 
 test: $(INSTALLED) ## run the tests (PYTEST_ARGS="-k placement" chooses some)
 	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
-check: lint types models test backend-suite ## everything that must pass before a change goes in
+check: lint types models browser test backend-suite ## everything that must pass before a change goes in
 
 lint: $(INSTALLED) ## style, formatting and import contracts
 	$(BIN)/ruff check .
@@ -49,6 +51,12 @@ format: $(INSTALLED) ## rewrite the sources in the project's format
 
 models: $(INSTALLED) ## fetch the real models that tests and benchmarks use into build/models
 	$(BIN)/python benchmarks/real_models.py --dest build/models
+
+browser: ## install Chromium, in which the report is tested, where it is missing and apt can do it
+	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	else echo "THE REPORT WILL NOT BE TESTED IN A BROWSER: install chromium, or run make browser as root"; fi
 
 bench: $(INSTALLED) models $(DEMO_MODEL) ## compile every model and print what it took
 	$(BIN)/python benchmarks/compile.py

@@ -66,12 +66,12 @@ def _facts(plan: Plan, estimate: Estimate) -> list[tuple[str, str, str]]:
             f"at {plan.target.clock_hz / 1e9:g} GHz",
         ),
         ("Latency", f"{estimate.latency_cycles:,} cycles", _milliseconds(estimate.latency_seconds)),
+        ("Bottleneck", f"{estimate.bottleneck.kind} {estimate.bottleneck.name}", estimate.bottleneck.reason),
         (
             "Placement",
             f"{gap:.1%} above bound",
             f"{placed.interval:,} cycles; no placement of these kernels is below {placed.interval_bound:,}",
         ),
-        ("Bottleneck", f"{estimate.bottleneck.kind} {estimate.bottleneck.name}", estimate.bottleneck.reason),
         ("Cores", f"{used / cores:.1%} in kernels", f"{used:,} of {cores:,}"),
         ("Utilisation", f"{estimate.utilisation:.1%}", "of the cycles of all cores do arithmetic"),
         (

@@ -34,7 +34,10 @@ function makeFigure(id, options) {
 
 const source = (data) => new Bokeh.ColumnDataSource({data});
 
-function addHover(figure, renderers, tooltips, more = {}) {
+// Rows of a label and a column of the data, which the library escapes; dark on white in both themes.
+function addHover(figure, renderers, rows, more = {}) {
+  const lines = rows.map(([label, text]) => `<tr><td style="color:#4a525a;padding-right:8px;vertical-align:top">${label}</td><td>${text}</td></tr>`);
+  const tooltips = `<table style="background:#ffffff;color:#15191d;font:12px sans-serif;max-width:320px;padding:4px;overflow-wrap:anywhere">${lines.join("")}</table>`;
   figure.add_tools(new Bokeh.HoverTool({renderers, tooltips, ...more}));
 }
 

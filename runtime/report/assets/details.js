@@ -46,13 +46,12 @@ function linkList(found, end, word) {
 function showLimits() {
   document.getElementById("room").textContent = report.room;
   const numbers = new Map(kernels.name.map((name, k) => [name, k]));
-  const body = document.querySelector("#limits tbody");
+  const list = document.getElementById("limits");
   for (const limit of report.limits) {
     const k = limit.kind === "kernel" || limit.kind === "buffers" ? numbers.get(limit.name) : undefined;
-    const name = k === undefined ? limit.name : element("button", {type: "button", onclick: () => select(k)}, limit.name);
-    const cycles = limit.cycles ? `${whole.format(limit.cycles)}` : "-";
-    body.append(element("tr", {}, element("td", {class: "name"}, limit.kind === limit.name ? "" : `${limit.kind} `, name), element("td", {class: "number"}, cycles),
-      element("td", {}, limit.reason), element("td", {}, limit.advice)));
+    const name = k === undefined ? limit.name : element("button", {type: "button", class: "link", onclick: () => select(k)}, limit.name);
+    list.append(element("li", {}, element("div", {class: "name"}, limit.kind === limit.name ? "" : `${limit.kind} `, name),
+      element("div", {class: "number"}, limit.cycles ? `${whole.format(limit.cycles)} cycles` : ""), element("div", {}, limit.reason), element("div", {}, limit.advice)));
   }
 }
 

@@ -95,9 +95,14 @@ function start() {
   makeFloorplan();
   showPart(0);
   drawLegend();
-  const drawn = [floorplan.figure.draw()];
-  for (const draw of [drawStages, drawTimeline, drawMemory, drawRoofline]) draw();
-  Promise.all(drawn).then(() => { document.documentElement.dataset.ready = "yes"; });
+  floorplan.figure.draw().then(() => drawRest([drawStages, drawTimeline, drawMemory, drawRoofline]));
+}
+
+// The charts below the floorplan, one after the other: what is seen first is there first.
+function drawRest(charts) {
+  const [next, ...rest] = charts;
+  if (!next) { document.documentElement.dataset.ready = "yes"; return; }
+  setTimeout(() => { next(); drawRest(rest); }, 0);
 }
 
 start();
