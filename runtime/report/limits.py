@@ -44,7 +44,8 @@ def limits_of(plan: Plan, estimate: Estimate) -> tuple[Limit, ...]:
     worst = _known(first, estimate, kernels, links, plan)
     if worst is None:
         worst = Limit(first.kind, first.name, 0, first.reason, _advice(first.kind, plan, estimate))
-    rest = sorted(_others(plan, estimate, kernels, links), key=lambda limit: -limit.cycles)
+    others = [limit for limit in _others(plan, estimate, kernels, links) if limit.cycles]
+    rest = sorted(others, key=lambda limit: -limit.cycles)
     return (worst, *(limit for limit in rest if (limit.kind, limit.name) != (worst.kind, worst.name)))
 
 

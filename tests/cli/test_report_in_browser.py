@@ -19,7 +19,7 @@ from wsec.compiler.plan import Rectangle
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "report-screenshots"
 ARGUMENTS = (
@@ -68,9 +68,16 @@ def opened(browser: Browser, report_file: Path) -> Iterator[Callable[..., Opened
         page = browser.new_page(viewport={"width": width, "height": 900}, **options)
         pages.append(page)
         said: list[str] = []
-        page.on("console", lambda message: message.type == "info" or said.append(message.text))
+
+        def hear(message: ConsoleMessage) -> None:
+            said.extend([] if message.type == "info" else [message.text])
+
+        def see(request: Request) -> None:
+            said.extend([] if request.url.startswith("data:") else [request.url])
+
+        page.on("console", hear)
         page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: request.url.startswith("data:") or said.append(request.url))
+        page.on("request", see)
         page.goto(file.as_uri())
         page.wait_for_function("document.documentElement.dataset.ready === 'yes'")
         assert said.pop(0) == file.as_uri()

@@ -80,7 +80,7 @@ const partName = (part) => `wafer ${part.wafer}, phase ${part.phase}`;
 function drawTimeline() {
   const last = Math.max(1, ...kernels.end);
   const figure = makeFigure("timeline", {height: Math.max(180, Math.min(560, 90 + kernelCount * 9)), sizing_mode: "stretch_width", tools: "",
-    x_axis_label: "cycles", y_axis_label: "kernels, in order of their begin",
+    x_axis_label: "cycles", y_axis_label: "kernels",
     x_range: new Bokeh.Range1d({start: 0, end: last * 1.01}), y_range: new Bokeh.Range1d({start: kernelCount - 0.4, end: -0.6})});
   figure.xaxis.formatter = cycleTicks();
   figure.yaxis.formatter = new Bokeh.NumeralTickFormatter({format: "0"});
