@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from wsec.compiler.errors import WsecError
 from wsec.compiler.importer.body_checks import check_bodies
+from wsec.compiler.importer.cache_checks import check_cache_operands, check_caches
 from wsec.compiler.importer.cast_like import write_casts_with_their_type
 from wsec.compiler.importer.constants import lift_constants
 from wsec.compiler.importer.dimensions import bind_dimensions
@@ -54,19 +55,22 @@ class ImportedModel:
     notes: tuple[str, ...]
 
 
-def import_model(path: Path, dims: Mapping[str, int]) -> ImportedModel:
+def import_model(path: Path, dims: Mapping[str, int], *, caches: bool = True) -> ImportedModel:
     """Load, check and normalise a model.
 
     Args:
         path: An ONNX file; external data lie beside it.
         dims: Sizes of dimensions, by name or by `input:axis`.
+        caches: Whether KV caches have to agree with each other, as they do where they stay on the wafer.
 
     Raises:
-        WsecError: WSEC101 to WSEC114, WSEC119 to WSEC121, WSEC140 to WSEC143; each has a page in docs/errors.
+        WsecError: WSEC101 to WSEC114, WSEC119 to WSEC121, WSEC140 to WSEC143, WSEC150 to WSEC152; each has a page in docs/errors.
     """
     model, notes = _load(path)
     notes += _drop_initializer_inputs(model)
     notes += bind_dimensions(model, dims)
+    if caches:
+        check_caches(model)
     _state_defaults(model)
     declared = forget_shapes(model)
     if adaptation_reads_shapes(model):
@@ -82,6 +86,7 @@ def import_model(path: Path, dims: Mapping[str, int]) -> ImportedModel:
     check_loops(model)
     while measure_custom_operators(model):
         infer_shapes(model)
+    check_cache_operands(model)
     check_operands(model)
     check_mixtures(model)
     notes += (*contradictions(model, declared), *unusual_weights(model))

@@ -27,8 +27,20 @@ def states_of(nests: Sequence[LoopNest], inputs: Sequence[Value]) -> tuple[State
     )
 
 
-def state_notes(states: Sequence[State]) -> Iterator[str]:
-    """Says what stays on the wafer."""
+def state_notes(states: Sequence[State], inputs: Sequence[Value], outputs: Sequence[Value]) -> Iterator[str]:
+    """Says what stays on the wafer, and which caches that could do not."""
+    given = {value.name: value for value in outputs}
+    kept = {state.input for state in states}
+    plain = []
+    for value in inputs:
+        after = given.get(value.name.replace("past_key_values", "present", 1))
+        if after is not None and value.name not in {*kept, after.name} and value.shape == after.shape:
+            plain.append(value.name)
+    if plain:
+        yield (
+            f"{len(plain)} cache{'s' if len(plain) > 1 else ''} of the model, {plain[0]} for one, come and go with each run: no "
+            "attention alone reads its update (docs/states.md says what becomes a state)"
+        )
     if states:
         several = len(states) > 1
         yield (

@@ -363,7 +363,8 @@ def _lower(job: _Job) -> tuple[ir.Model, tuple[str, ...]]:
             shape_oracle,
         )
 
-        imported = import_model(job.model, job.options.dims or {})
+        caches = job.options.states == "auto"
+        imported = import_model(job.model, job.options.dims or {}, caches=caches)
         if job.options.verify_passes:
             require_weights(imported.model, "comparing numbers after each pass")
         absent = tuple(absent_notes(imported.model))
@@ -455,7 +456,7 @@ def bisect_model(
     from wsec.passes import run_pipeline
 
     pipeline = build_pipeline(options)
-    imported = import_model(Path(model), options.dims or {})
+    imported = import_model(Path(model), options.dims or {}, caches=options.states == "auto")
     require_weights(imported.model, "comparing numbers after each pass")
     verifier = PassVerifier(Path(model), seed)
     steps: list[PassNumbers] = []
@@ -479,7 +480,6 @@ class _NumbersChanged(Exception):  # noqa: N818 - ends a run of the pipeline who
 def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     """Split, place and route the lowered model."""
     from wsec.compiler.defects import defect_notes
-    from wsec.compiler.kernels.states import state_notes
     from wsec.compiler.native import hear_of_compilation
     from wsec.compiler.notes import (
         attention_notes,
@@ -522,7 +522,7 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
         *colour_notes(planned.decisions),
         *collective_notes(planned.wafers, job.options.collective),
         *fabric_notes(job.options.fabric),
-        *state_notes(_states(lowered, planned)),
+        *_state_notes(job, lowered, _states(lowered, planned)),
         *host_notes(planned.wafers, job.target, planned.placement.interval),
     )
     return _record(job, lowered, planned, (*notes, *found))
@@ -560,6 +560,15 @@ def _record(job: _Job, lowered: ir.Model, planned: WaferPlans, notes: tuple[str,
         states=_states(lowered, planned),
         absent_weights=absent_files(lowered),
     )
+
+
+def _state_notes(job: _Job, lowered: ir.Model, states: tuple[State, ...]) -> Iterator[str]:
+    from wsec.compiler.kernels.states import state_notes
+    from wsec.compiler.partition import plan_value
+
+    if job.options.states == "auto":
+        sides = (lowered.graph.inputs, lowered.graph.outputs)
+        yield from state_notes(states, *([plan_value(value) for value in side] for side in sides))
 
 
 def _states(lowered: ir.Model, planned: WaferPlans) -> tuple[State, ...]:

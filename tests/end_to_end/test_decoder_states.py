@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import pytest
 from decoder_models import Decoder, Oracle
 
@@ -131,6 +132,26 @@ def test_the_note_says_what_stays(contrib_plan: wsec.Plan) -> None:
         "updates: no link brings or takes them (--states none makes plain inputs and outputs of them)"
     )
     assert said in contrib_plan.record.notes
+
+
+def test_a_cache_that_something_else_reads_too(tmp_path: Path) -> None:
+    """A cache that cannot stay comes and goes, its numbers are right, and a note says so."""
+    path = Decoder(form="standard").save(tmp_path)
+    model = onnx.load(path)
+    for layer in (0, 1):
+        model.graph.node.append(
+            onnx.helper.make_node("Neg", [f"past_key_values.{layer}.key"], [f"copy.{layer}"])
+        )
+        model.graph.output.append(onnx.helper.make_tensor_value_info(f"copy.{layer}", 1, [1, 2, 12, 16]))
+    onnx.save(model, path)
+    plan = wsec.compile(path, target="wse3", region=(48, 48), effort=0)
+    assert plan.record.states == ()
+    assert plan.verify().passed
+    said = (
+        "4 caches of the model, past_key_values.0.key for one, come and go with each run: no attention alone reads its "
+        "update (docs/states.md says what becomes a state)"
+    )
+    assert said in plan.record.notes
 
 
 def test_words_are_followed_to_the_cores_that_write(tmp_path: Path) -> None:
