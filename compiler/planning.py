@@ -1,8 +1,8 @@
 """From the lowered model to a phase on the wafer: split, place, route, size buffers; and again where that falls short.
 
 Kernels that do not fit are split for fewer buffers. Where routing finds no colour for a link, the kernels move: they are
-placed again, with room for it. A placement whose plan is slower than its slowest kernel, its busiest port and the host, because
-transfers are long and buffers few, is compared with the one of a shorter search: the faster plan is taken.
+placed again, with room for it. A placement whose plan is slower than its slowest kernel and the host, because transfers
+are long and buffers few or many links pass one port, is compared with the one of a shorter search: the faster plan is taken.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _TAKEN_APART = frozenset({"attention", "batched"})  # kinds that need some dimen
 _Result = TypeVar("_Result")
 KernelSource = Callable[[int, frozenset[str]], KernelGraph]
 """The kernels of a model or of a part of it, given the most samples of a link and the nodes that are not cut."""
-_WORTH_ANOTHER_PLACEMENT = 1.02  # cycles of the plan over those of its slowest kernel, port or host
+_WORTH_ANOTHER_PLACEMENT = 1.02  # cycles of the plan over those of its slowest kernel or host
 _MOST_PLACEMENTS = 8  # until links find colours
 
 
@@ -141,13 +141,16 @@ class Planner:
     def _faster(
         self, decision: Decision, tables: Sequence[SplitTable], on_host: Sequence[HostOperator]
     ) -> Decision:
-        """The decision, or that of a shorter search if kernels of the first wait for buffers, and the other is faster."""
+        """The decision, or that of a shorter search if kernels of the first wait for buffers or ports, and the other is faster.
+
+        Inside kernels words take as long wherever these are: there, ports are no reason for another placement.
+        """
         phase = decision.phase
         slowest = max(
             [
                 host_link_cycles(max(host_words(phase.links)), self.target),
                 *(kernel.cycles.total for kernel in phase.kernels),
-                *(link.interval for link in phase.links),
+                *(link.interval for link in phase.links if self.fabric == "full"),
             ]
         )
         interval = self._interval(decision, on_host)

@@ -7,6 +7,7 @@ settings are those of docs/fabric.md; the same on every line of the rectangle, s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
@@ -63,12 +64,7 @@ def kernel_circuits(kernel: Kernel, exchanges: Iterable[Exchange], fabric: Fabri
     Raises:
         WsecError: WSEC342 they need more colours than are kept for kernels.
     """
-    wanted = [
-        *_reductions(kernel),
-        *_broadcasts(kernel),
-        *(_exchange(kernel, item) for item in dict.fromkeys(exchanges)),
-    ]
-    wanted = [item for item in wanted if any(item.line)]
+    wanted = _wanted(kernel, exchanges)
     if len(wanted) > fabric.kernel_colours:
         raise _too_many(kernel, wanted, fabric)
     highest = fabric.colours - fabric.reserved_colours - 1
@@ -86,10 +82,24 @@ def kernel_circuits(kernel: Kernel, exchanges: Iterable[Exchange], fabric: Fabri
     )
 
 
+def count_kernel_circuits(kernel: Kernel) -> int:
+    """The circuits inside a kernel without exchanges."""
+    return len(_wanted(kernel, ()))
+
+
 def axes_along(kernel: Kernel, along: Along) -> tuple[MeshAxis, ...]:
     """The axes of the mesh between whose cores words go along the rows (or columns), the outermost first."""
     side = "columns" if along == "rows" else "rows"
     return tuple(axis for axis in kernel.mesh.axes if axis.side == side)
+
+
+def _wanted(kernel: Kernel, exchanges: Iterable[Exchange]) -> list[_Purpose]:
+    wanted = [
+        *_reductions(kernel),
+        *_broadcasts(kernel),
+        *(_exchange(kernel, item) for item in dict.fromkeys(exchanges)),
+    ]
+    return [item for item in wanted if any(item.line)]
 
 
 def _reductions(kernel: Kernel) -> Iterator[_Purpose]:
@@ -165,16 +175,21 @@ def _repeated(segment: Settings, kernel: Kernel, along: Along) -> Settings:
 
 def _areas(kernel: Kernel, item: _Purpose) -> Iterator[RouterArea]:
     """Neighbours on the line with the same setting in one area, as thick as the rectangle."""
-    place, ports = kernel.rectangle, _PORTS[item.along]
+    place = kernel.rectangle
     start = 0
     for setting, run in groupby(item.line):
         cores = sum(1 for _ in run)
-        positions = tuple(position.translate(ports) for position in setting)
+        positions = _translated(setting, item.along)
         if positions and item.along == "rows":
             yield RouterArea(place.x + start, place.y, cores, place.height, positions)
         elif positions:
             yield RouterArea(place.x, place.y + start, place.width, cores, positions)
         start += cores
+
+
+@cache
+def _translated(setting: tuple[str, ...], along: Along) -> tuple[str, ...]:
+    return tuple(position.translate(_PORTS[along]) for position in setting)
 
 
 def _too_many(kernel: Kernel, wanted: Sequence[_Purpose], fabric: Fabric) -> WsecError:

@@ -124,11 +124,19 @@ def divide(strips: Sequence[Strip], sums: NDArray[np.int64]) -> tuple[Part, ...]
     return tuple(parts[number] for number in range(len(strips)))
 
 
-def divisible(strips: Sequence[Strip], rectangle: Rectangle) -> bool:
-    """Whether straight cuts divide the rectangle between the strips."""
-    sums = np.zeros((rectangle.height + 1, rectangle.width + 1), np.int64)
-    whole = Part(0, 0, rectangle.width, rectangle.height)
-    return _best(tuple(range(len(strips))), whole, strips, sums) is not None
+def divisible(strips: Sequence[Strip]) -> bool:
+    """Whether straight cuts, none through a strip, divide a rectangle so that each strip has a part of its own."""
+    if len(strips) == 1:
+        return True
+    for columns in (True, False):
+        order = sorted(strips, key=lambda strip: strip.x if columns else strip.y)
+        stop = 0
+        for count in range(1, len(order)):
+            stop = max(stop, order[count - 1].stop_x if columns else order[count - 1].stop_y)
+            start = order[count].x if columns else order[count].y
+            if stop <= start and divisible(order[:count]) and divisible(order[count:]):
+                return True
+    return False
 
 
 def lane_share(along: int, depth: int, first: int, lanes: int) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 
 from wsec.compiler.fabric.fans import subtree_words
 from wsec.compiler.fabric.link_fans import LinkFans, lane_words
+from wsec.compiler.routing.fan_traffic_loops import depths, pass_gathered, pass_spread
 from wsec.compiler.routing.geometry import lane_hops
 from wsec.compiler.routing.traffic import Traffic
 
@@ -20,16 +21,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from wsec.compiler.fabric.fans import Fan
     from wsec.compiler.plan import Rectangle, Route
     from wsec.compiler.routing.problem import RoutingLink
     from wsec.compiler.sharding import Side
 
-    _Use = tuple[int, NDArray[np.int64], NDArray[np.int64]]  # kind of port, which ones, words through each
-
-_STEPS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # rows and columns to the neighbour at N, E, S, W
-_PORTS = "NESW"
-_FROM_CORE, _TO_CORE, _FROM_HOST, _TO_HOST = range(4, 8)
+_HOST_WAYS = 2
+_FROM_HOST, _TO_HOST = range(_HOST_WAYS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,92 +55,70 @@ class FanTraffic:
     """Words of one interval through every port of a region, fans and lanes of all links together."""
 
     def __init__(self, links: Sequence[LoadedLink], *, width: int, height: int) -> None:
-        self._width = width
         self._lanes = Traffic(width, height, ramps=False)
-        leaving = self._lanes.leaving
-        # Ports towards N, E, S, W, from the core, to the core, from the host and to it.
-        inside = (
-            *(leaving[port] for port in _PORTS),
-            *(np.zeros((height, width), np.int64) for _ in range(2)),
-        )
-        self._loads = (*inside, np.zeros(height, np.int64), np.zeros(height, np.int64))
+        self._sent = np.zeros((height, width), np.int64)
+        self._received = np.zeros((height, width), np.int64)
+        self._host = np.zeros(
+            (_HOST_WAYS, height), np.int64
+        )  # words that come at each row, and that leave there
         for each in links:
             for route, words in each.by_route:
                 self._lanes.add(route, words)
-            for kind, ports, words in self._uses(each):
-                self._loads[kind].reshape(-1)[ports] += words
+            for way, rows, words in _at_host(each):
+                self._host[way, rows] += words
+            self._pass(each, 1)
 
     def exchange(self, rectangle: Rectangle, along: Side, words: NDArray[np.int64]) -> None:
         """Count words, [height, width], that every core of a rectangle sees in an exchange, and passes on both ways."""
-        for kind, seen in self._exchanged(along, words):
-            self._loads[kind].reshape(-1)[self._places(rectangle)] += seen
+        for loads, seen in self._exchanged(rectangle, along, words):
+            np.add(loads, seen, out=loads)
 
     def busiest_exchange(self, rectangle: Rectangle, along: Side, words: NDArray[np.int64]) -> int:
         """Words through the busiest port that words of such an exchange pass, all others included."""
-        ports = self._places(rectangle)
         return max(
-            int((self._loads[kind].reshape(-1)[ports] * (seen > 0)).max())
-            for kind, seen in self._exchanged(along, words)
+            int((loads * (seen > 0)).max()) for loads, seen in self._exchanged(rectangle, along, words)
         )
 
-    @staticmethod
-    def _exchanged(along: Side, words: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """Words by kind of port: forwards at all cores but the last of a line, backwards at all but the first."""
+    def _exchanged(
+        self, rectangle: Rectangle, along: Side, words: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Loads of a rectangle and words: forwards at all cores but the last of a line, backwards at all but the first."""
         forwards, backwards = words.copy(), words.copy()
         if along == "rows":
             forwards[:, -1] = backwards[:, 0] = 0
         else:
             forwards[-1] = backwards[0] = 0
-        east_west, south_north = (
-            (_PORTS.index("E"), _PORTS.index("W")),
-            (_PORTS.index("S"), _PORTS.index("N")),
-        )
-        yield from zip(east_west if along == "rows" else south_north, (forwards, backwards), strict=True)
-        yield _TO_CORE, words
+        leaving = self._lanes.leaving
+        for port, seen in zip("EW" if along == "rows" else "SN", (forwards, backwards), strict=True):
+            yield _part(leaving[port], rectangle), seen
+        yield _part(self._received, rectangle), words
 
     def busiest(self, each: LoadedLink) -> int:
         """Words through the busiest of all ports that words of the link pass."""
         lanes = [int((self._lanes.lane_peaks(route) * (words > 0)).max()) for route, words in each.by_route]
-        fans = [int(self._loads[kind].reshape(-1)[ports].max()) for kind, ports, _ in self._uses(each)]
-        return max(lanes + fans)
+        host = [int((self._host[way, rows] * (words > 0)).max()) for way, rows, words in _at_host(each)]
+        return max(*lanes, *host, self._pass(each, 0))
 
     def busiest_port(self) -> int:
         """Words through the busiest port of all."""
-        return max(int(loads.max()) for loads in self._loads)
+        loads = (*self._lanes.leaving.values(), self._sent, self._received, self._host)
+        return max(int(each.max()) for each in loads)
 
-    def _uses(self, each: LoadedLink) -> Iterator[_Use]:
-        """The ports at both ends of a link, none of them twice in a use."""
-        link, fans = each.link, each.fans
-        for route, words in each.by_route:
-            if link.source is None:
-                yield from _used(_FROM_HOST, _rows(route.source), words, words > 0)
-            if link.target is None:
-                rows = _rows(route.target)[:: -1 if route.mirrored else 1]
-                yield from _used(_TO_HOST, rows, words, words > 0)
+    def _pass(self, each: LoadedLink, factor: int) -> int:
+        """Add the words of both fans that often, 1 or 0; the most that any port carries which they pass."""
+        link, fans, ports = each.link, each.fans, self._lanes.ports
+        peaks = [0]
         if link.source is not None and fans.gather is not None and fans.held is not None:
-            yield from self._gather(fans.gather, fans.held, link.source)
+            fan, held = fans.gather, np.ascontiguousarray(fans.held)
+            behind, corner = subtree_words(fan, held), (link.source.x, link.source.y)
+            tree = fan.parent, fan.order
+            peaks.append(pass_gathered(ports, self._sent, tree, held, behind, corner, factor))
         if link.target is not None and fans.spread is not None:
-            yield from self._spread(fans.spread, each.words, link.target)
-
-    def _gather(self, fan: Fan, held: NDArray[np.int64], place: Rectangle) -> Iterator[_Use]:
-        ports = self._places(place)
-        behind = subtree_words(fan, held)
-        yield from _used(_FROM_CORE, ports, held, held > 0)
-        for port in range(len(_PORTS)):
-            yield from _used(port, ports, behind, (fan.parent == port) & (fan.order > 0) & (behind > 0))
-
-    def _spread(self, fan: Fan, words: NDArray[np.int64], place: Rectangle) -> Iterator[_Use]:
-        ports = self._places(place)
-        stream = words[fan.lane]
-        yield from _used(_TO_CORE, ports, stream, stream > 0)
-        for port, (down, right) in enumerate(_STEPS):
-            taken = (fan.parent == port) & (fan.order > 0) & (stream > 0)
-            yield from _used((port + 2) % 4, ports + down * self._width + right, stream, taken)
-
-    def _places(self, rectangle: Rectangle) -> NDArray[np.int64]:
-        """Flat indices of the cores of a rectangle, [height, width]."""
-        rows = rectangle.y + np.arange(rectangle.height)
-        return np.asarray(rows[:, None] * self._width + rectangle.x + np.arange(rectangle.width))
+            fan, corner = fans.spread, (link.target.x, link.target.y)
+            tree = fan.parent, fan.order
+            words = np.ascontiguousarray(each.words, np.int64)
+            peaks.append(pass_spread(ports, self._received, tree, fan.lane, words, corner, factor))
+        return max(peaks)
 
 
 def longest_way(each: LoadedLink) -> int:
@@ -151,17 +126,10 @@ def longest_way(each: LoadedLink) -> int:
     hops = np.concatenate([_lane_hops(route) for route in each.routes])
     link, fans = each.link, each.fans
     if link.source is not None and fans.gather is not None and fans.held is not None:
-        hops = hops + _depths(fans.gather, fans.held > 0, len(hops))
+        hops = hops + depths(fans.gather.lane, fans.gather.depth, fans.held > 0, len(hops))
     if link.target is not None and fans.spread is not None:
-        hops = hops + _depths(fans.spread, np.ones(fans.spread.lane.shape, np.bool_), len(hops))
+        hops = hops + depths(fans.spread.lane, fans.spread.depth, fans.spread.lane >= 0, len(hops))
     return int(hops.max())
-
-
-def _depths(fan: Fan, cores: NDArray[np.bool_], lanes: int) -> NDArray[np.int64]:
-    """Hops between the root of each lane and the farthest of these cores in its tree, [lanes]."""
-    found = np.zeros(lanes, np.int64)
-    np.maximum.at(found, fan.lane[cores], fan.depth[cores])
-    return found
 
 
 def _lane_hops(route: Route) -> NDArray[np.int64]:
@@ -170,12 +138,19 @@ def _lane_hops(route: Route) -> NDArray[np.int64]:
     return np.linspace(first, last, route.lanes).round().astype(np.int64)
 
 
-def _used(
-    kind: int, ports: NDArray[np.int64], words: NDArray[np.int64], taken: NDArray[np.bool_]
-) -> Iterator[_Use]:
-    if taken.any():
-        yield kind, ports[taken], words[taken]
+def _at_host(each: LoadedLink) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
+    """Where words come from the host or leave to it: which of both, the rows of the lanes, and their words."""
+    for route, words in each.by_route:
+        if each.link.source is None:
+            yield _FROM_HOST, _rows(route.source), words
+        if each.link.target is None:
+            yield _TO_HOST, _rows(route.target)[:: -1 if route.mirrored else 1], words
 
 
 def _rows(strip: Rectangle) -> NDArray[np.int64]:
     return strip.y + np.arange(strip.height)
+
+
+def _part(loads: NDArray[np.int64], rectangle: Rectangle) -> NDArray[np.int64]:
+    rows = slice(rectangle.y, rectangle.y + rectangle.height)
+    return loads[rows, rectangle.x : rectangle.x + rectangle.width]

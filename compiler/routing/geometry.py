@@ -1,4 +1,4 @@
-"""Arithmetic on rectangles and routes: overlap, distance, length, and the legs of a route in a common frame.
+"""Arithmetic on rectangles and routes: overlap, distance, length.
 
 Nothing here loops over lanes or cores.
 """
@@ -6,29 +6,8 @@ Nothing here loops over lanes or cores.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 
 from wsec.compiler.plan import Rectangle, Route
-
-
-@dataclass(frozen=True, slots=True)
-class Legs:
-    """A route as it looks where its first leg runs to higher columns and its second leg to higher rows.
-
-    The frame is the region, transposed if `transposed`, then with its columns and rows reversed as the flags say.
-    The lanes start at column `start` of rows `[row, row + lanes)`. Straight ones end at column `turn`. Bent ones
-    turn at columns `[turn, turn + lanes)`, the highest row first, and end at row `end`.
-    """
-
-    transposed: bool
-    flip_columns: bool
-    flip_rows: bool
-    row: int
-    lanes: int
-    start: int
-    turn: int
-    end: int
-    bent: bool
 
 
 def transpose(rectangle: Rectangle) -> Rectangle:
@@ -92,37 +71,15 @@ def longest_lane(route: Route) -> int:
 
 def lane_hops(route: Route, lane: int) -> int:
     """Hops of one lane."""
-    if route.vertical_first:
-        return lane_hops(transpose_route(route), lane)
     last = route.lanes - 1
     x, y = _core(route.source, lane)
     to_x, to_y = _core(route.target, last - lane if route.mirrored else lane)
-    turn = to_x if route.via is None else route.via + (last - lane if route.via_mirrored else lane)
-    return abs(turn - x) + abs(to_y - y) + abs(to_x - turn)
-
-
-def single_turns(route: Route) -> tuple[Route, ...]:
-    """The route cut into parts that turn once at most; where it is cut, both parts have the core of each lane.
-
-    A route that turns twice is cut across its middle leg, in the row of the target strip nearest to the source strip.
-    """
     if route.via is None:
-        return (route,)
+        return abs(to_x - x) + abs(to_y - y)
+    turn = route.via + (last - lane if route.via_mirrored else lane)
     if route.vertical_first:
-        return tuple(map(transpose_route, single_turns(transpose_route(route))))
-    source, target, lanes = route.source, route.target, route.lanes
-    cut = target.y if target.y > source.y else target.y + lanes - 1
-    middle = Rectangle(route.via, cut, lanes, 1)
-    return (
-        Route(route.colour, source, middle, mirrored=route.via_mirrored),
-        Route(
-            route.colour,
-            middle,
-            target,
-            mirrored=route.mirrored != route.via_mirrored,
-            vertical_first=True,
-        ),
-    )
+        return abs(turn - y) + abs(to_x - x) + abs(to_y - turn)
+    return abs(turn - x) + abs(to_y - y) + abs(to_x - turn)
 
 
 def some_lanes(route: Route, first: int, lanes: int) -> Route:
@@ -144,29 +101,6 @@ def transpose_route(route: Route) -> Route:
         source=transpose(route.source),
         target=transpose(route.target),
         vertical_first=not route.vertical_first,
-    )
-
-
-def legs(route: Route, width: int, height: int) -> Legs:
-    """A route that turns once at most in its frame, for a region of `width` columns and `height` rows."""
-    source, target = route.source, route.target
-    bent = not (_same_rows(route) or _same_columns(route))
-    transposed = route.vertical_first if bent else not _same_rows(route)
-    if transposed:
-        source, target = transpose(source), transpose(target)
-        width, height = height, width
-    flip_columns = target.x < source.x
-    flip_rows = target.y < source.y
-    return Legs(
-        transposed=transposed,
-        flip_columns=flip_columns,
-        flip_rows=flip_rows,
-        row=height - source.y - source.height if flip_rows else source.y,
-        lanes=source.height,
-        start=width - source.x - source.width if flip_columns else source.x,
-        turn=width - target.x - target.width if flip_columns else target.x,
-        end=height - target.y - target.height if flip_rows else target.y,
-        bent=bent,
     )
 
 
@@ -192,11 +126,3 @@ def _some_cores(strip: Rectangle, first: int, cores: int) -> Rectangle:
 
 def _core(strip: Rectangle, lane: int) -> tuple[int, int]:
     return (strip.x, strip.y + lane) if strip.width == 1 else (strip.x + lane, strip.y)
-
-
-def _same_rows(route: Route) -> bool:
-    return (route.source.y, route.source.height) == (route.target.y, route.target.height)
-
-
-def _same_columns(route: Route) -> bool:
-    return (route.source.x, route.source.width) == (route.target.x, route.target.width)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 NARROWEST = 3  # 0 wide, 1 half an interval, 2 a whole interval, 3 one lane
 _SMALL_PART = 32  # a link that takes 1/32 of the interval gains nothing from more lanes
-_MOST_ROUNDS = 1
+_MOST_ROUNDS = 4
 _ALL_LANES = 1 << 20  # more than any side has room for
 _MOST_FITS = 1000  # bounds the time where hundreds of links exceed the interval whatever they do
 # By narrowness: 1 / the part of the interval that a lane's own words may take, in the order in which they are tried.
@@ -56,7 +56,7 @@ class Selection:
         self.traffic = Traffic(width, height)
         self._fits_left = _MOST_FITS
         # Of routes asked about since the traffic last changed.
-        self._peaks: dict[tuple[Route, tuple[Rectangle, ...]], tuple[NDArray[np.int64], int]] = {}
+        self._peaks: dict[tuple[Route, int], tuple[NDArray[np.int64], int]] = {}
         self._links = links
         self._words = [link.words for link in links]
         self._sources = [
@@ -140,12 +140,13 @@ class Selection:
     def _cheapest(self, number: int) -> tuple[Route, ...]:
         """The cheapest routes among the simplest sets of which one overloads no port and no core, or among all."""
         best: tuple[Route, ...] = ()
+        least: Cost | None = None
         for tier in self._tiers(number):
-            bundles = self._legal(number, tier)
-            if not bundles:
-                continue
-            best = min([best, *bundles] if best else bundles, key=lambda each: self._cost(number, each))
-            if self._cost(number, best)[:2] == (0, 0):
+            for routes in self._legal(number, tier):
+                cost = self._cost(number, routes)
+                if least is None or cost < least:
+                    best, least = routes, cost
+            if least is not None and least[:2] == (0, 0):
                 break
         return best
 
@@ -189,8 +190,8 @@ class Selection:
             for routes in options
             if len(routes) == 1
             or (
-                (link.source is None or divisible(source_strips(routes, link.source), link.source))
-                and (link.target is None or divisible(target_strips(routes, link.target), link.target))
+                (link.source is None or divisible(source_strips(routes, link.source)))
+                and (link.target is None or divisible(target_strips(routes, link.target)))
             )
         ]
 
@@ -211,7 +212,7 @@ class Selection:
 
     def _cost(self, number: int, routes: tuple[Route, ...]) -> Cost:
         """Colours over budget, cycles over the interval, cycles, colours: the least is best, in this order."""
-        peaks = [self._peak(route, self.grounds[number].rectangles) for route in routes]
+        peaks = [self._peak(number, route) for route in routes]
         own = self._lane_words(number, routes)
         words = max(int((mine + others).max()) for mine, (others, _) in zip(own, peaks, strict=True))
         colours = 1 + max(routes for _, routes in peaks)
@@ -224,10 +225,11 @@ class Selection:
             colours,
         )
 
-    def _peak(self, route: Route, ground: tuple[Rectangle, ...]) -> tuple[NDArray[np.int64], int]:
+    def _peak(self, number: int, route: Route) -> tuple[NDArray[np.int64], int]:
         """Words through the busiest port of each lane, and routes through the busiest core."""
-        key = route, ground
+        key = route, number
         if key not in self._peaks:
+            ground = self.grounds[number].rectangles
             self._peaks[key] = self.traffic.lane_peaks(route), self.traffic.peak_routes(route, ground)
         return self._peaks[key]
 
