@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from wsec.compiler.importer.shapes import static_shape
 from wsec.passes.legalization.emission import CannotRewrite, Emission, shape_of
+from wsec.passes.legalization.rotary import rotate
 from wsec.passes.legalization.scores import (
     Heads,
     Tensor,
@@ -164,11 +165,10 @@ def _positions(emit: Emission, past: _Past, batch: int, rows: int) -> ir.Value:
 def _rotated(emit: Emission, item: Tensor, positions: ir.Value) -> Tensor:
     cosines, sines = emit.input(7), emit.input(8)
     rotated = 2 * shape_of(cosines)[1]
-    value = emit(
-        "RotaryEmbedding",
+    value = rotate(
+        emit,
         item.value,
-        cosines,
-        sines,
+        (cosines, sines),
         positions,
         interleaved=emit.integer("rotary_interleaved", 0),
         rotary_embedding_dim=rotated if rotated < item.shape[3] else 0,

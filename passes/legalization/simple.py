@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from wsec.passes.legalization.emission import CannotRewrite, Emission, shape_of
+from wsec.passes.legalization.rotary import rotate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -206,11 +207,10 @@ def rotary_embedding(emit: Emission) -> Values:
     rotated = given or rotated
     attributes: dict[str, Any] = {} if len(shape) == 4 else {"num_heads": shape[-1] // size}
     return (
-        emit(
-            "RotaryEmbedding",
+        rotate(
+            emit,
             x,
-            cosines,
-            emit.input(3),
+            (cosines, emit.input(3)),
             emit.cast(positions, ir.DataType.INT64),
             interleaved=emit.integer("interleaved", 0),
             rotary_embedding_dim=rotated if rotated < size else 0,
