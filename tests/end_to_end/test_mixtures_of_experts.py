@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,6 +11,8 @@ from mixture_models import Mixture, save_mixture
 
 import wsec
 from wsec.compiler.errors import WsecError
+from wsec.compiler.plan_checker import check_plan
+from wsec.compiler.plan_checker.fabric.collectives import check_collectives
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -157,3 +159,43 @@ def test_an_unknown_routing(tmp_path: Path) -> None:
         "  found:    use_sparse_mixer 1\n"
         "  try:      export the model with another activation or routing"
     )
+
+
+@pytest.fixture(scope="module")
+def cut_plan(tmp_path_factory: pytest.TempPathFactory) -> wsec.Plan:
+    """A mixture whose inner and hidden features are cut."""
+    path = save_mixture(tmp_path_factory.mktemp("cut") / "model.onnx", Mixture(shape=(1, 64), bits=4))
+    return wsec.compile(path, target="mesh16", region=(12, 12), effort=0)
+
+
+def _rules(plan: wsec.Plan, **changes: Any) -> list[str]:
+    """Rules that the plan breaks once its mixture is changed."""
+    (wafer,) = plan.record.wafers
+    (phase,) = wafer.phases
+    changed = tuple(
+        replace(kernel, **changes) if kernel.kind == "experts" else kernel for kernel in phase.kernels
+    )
+    record = replace(plan.record, wafers=(replace(wafer, phases=(replace(phase, kernels=changed),)),))
+    return list(dict.fromkeys(item.rule for item in check_plan(record, plan.folder / "model.onnx")))
+
+
+def test_the_checker_counts_what_the_worst_core_computes(cut_plan: wsec.Plan) -> None:
+    """Products of all chosen experts on one core: fewer cycles, less room or one sum less are refused."""
+    kernel = _kernel(cut_plan)
+    assert kernel.split["h"] > 1
+    assert kernel.split["i"] > 1
+    blocks = {item.role: item.sharding.block_shape for item in kernel.inputs}
+    products = 2 * blocks["w1"][1] * 2
+    least = products * blocks["x"][1] + 2 * blocks["w2"][1] * blocks["w2"][2]
+    lanes = cut_plan.record.target.core.lanes["float32"]
+    cycles, memory = kernel.cycles, kernel.memory
+    assert _rules(cut_plan, cycles=replace(cycles, compute=int(least / lanes) - 1)) == [
+        "a lane does one multiply-add a cycle"
+    ]
+    buffers = replace(memory, buffers=products * 4 - 1)
+    assert _rules(cut_plan, memory=buffers) == ["the ledger says no less than the blocks take"]
+    fabric = cut_plan.record.target.fabric
+    assert list(check_collectives(kernel, fabric)) == []
+    kept = replace(kernel, collectives=tuple(item for item in kernel.collectives if item.kind == "reduce"))
+    (finding,) = check_collectives(kept, fabric)
+    assert finding.expected == f"all_reduce along h of {products} words or more, 1 times or more"
