@@ -25,6 +25,8 @@ from wsec.runtime.wafer_estimate import WaferEstimate, host_bound, wafer_estimat
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pandas import DataFrame
+
     from wsec.compiler.cost.pipeline import Timing
     from wsec.compiler.plan import Kernel, Link, Phase, Plan, Wafer
 
@@ -39,6 +41,10 @@ class KernelEstimate:
         operators: Nodes of the lowered model that it computes.
         split: How many ways each loop is cut.
         cores: Cores of its rectangle.
+        wafer: Where it sits.
+        phase: In which phase of that wafer.
+        x: First column of its rectangle.
+        y: First row of it.
         width: Columns of its rectangle.
         height: Rows of its rectangle.
         compute_cycles: Arithmetic.
@@ -56,6 +62,10 @@ class KernelEstimate:
     operators: tuple[str, ...]
     split: dict[str, int]
     cores: int
+    wafer: int
+    phase: int
+    x: int
+    y: int
     width: int
     height: int
     compute_cycles: int
@@ -133,6 +143,10 @@ class Estimate:
     """What a plan is worth on its target.
 
     Attributes:
+        model: Name of the model's file.
+        target: Name of the machine.
+        columns: Of the region that the compiler was given.
+        rows: Of that region.
         interval_cycles: Between two samples.
         interval_bound_cycles: No placement of these kernels is faster by the measure of its search: they would need more cores
             than there are, or the host's link more words a cycle than it carries. Where links bring words in fewer cycles
@@ -162,6 +176,10 @@ class Estimate:
             programs.
     """
 
+    model: str
+    target: str
+    columns: int
+    rows: int
     interval_cycles: int
     interval_bound_cycles: int
     latency_cycles: int
@@ -185,6 +203,22 @@ class Estimate:
     samples_per_phase: int
     known_errors: tuple[tuple[str, KnownError], ...]
 
+    def to_dataframe(self) -> DataFrame:
+        """One row for each kernel, in the order of the plan.
+
+        Raises:
+            WsecError: WSEC586 pandas is not installed.
+        """
+        from wsec.runtime.report.tables import estimate_table
+
+        return estimate_table(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: key figures and the floorplan."""
+        from wsec.runtime.report.notebook import estimate_html
+
+        return estimate_html(self)
+
 
 def estimate(plan: Plan) -> Estimate:
     """The cycles of a plan.
@@ -192,7 +226,12 @@ def estimate(plan: Plan) -> Estimate:
     Raises:
         WsecError: WSEC565 kernels wait for each other, so that there is no latency.
     """
-    kernels = tuple(_kernel_estimate(kernel) for kernel in plan.kernels())
+    kernels = tuple(
+        _kernel_estimate(kernel, number, position)
+        for number, wafer in enumerate(plan.wafers)
+        for position, phase in enumerate(wafer.phases)
+        for kernel in phase.kernels
+    )
     links = tuple(plan.links())
     straight: dict[str, bool] = {}
     for wafer in plan.wafers:
@@ -215,6 +254,10 @@ def estimate(plan: Plan) -> Estimate:
     available = interval * plan.region_width * plan.region_height * len(plan.wafers)
     fullest = max(kernels, key=lambda kernel: kernel.memory_bytes, default=None)
     return Estimate(
+        model=plan.model,
+        target=plan.target.name,
+        columns=plan.region_width,
+        rows=plan.region_height,
         interval_cycles=interval,
         interval_bound_cycles=max(plan.placement.interval_bound, host_bound(plan)),
         latency_cycles=latency,
@@ -243,7 +286,7 @@ def estimate(plan: Plan) -> Estimate:
     )
 
 
-def _kernel_estimate(kernel: Kernel) -> KernelEstimate:
+def _kernel_estimate(kernel: Kernel, wafer: int, phase: int) -> KernelEstimate:
     cycles = kernel.cycles
     parts = {
         "compute": cycles.compute,
@@ -257,6 +300,10 @@ def _kernel_estimate(kernel: Kernel) -> KernelEstimate:
         operators=kernel.operators,
         split=kernel.split,
         cores=kernel.rectangle.width * kernel.rectangle.height,
+        wafer=wafer,
+        phase=phase,
+        x=kernel.rectangle.x,
+        y=kernel.rectangle.y,
         width=kernel.rectangle.width,
         height=kernel.rectangle.height,
         compute_cycles=cycles.compute,

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from wsec.compiler.plan import HOST
+from wsec.compiler.plan import HOST, MemoryLedger
 from wsec.runtime.report.fabric_maps import colours_of, fabric_map, tile_side, traffic_of
+from wsec.runtime.report.figures import key_figures
 from wsec.runtime.report.lanes import middle_path
 from wsec.runtime.report.limits import limits_of, room_of
-from wsec.runtime.report.timeline import timeline_of
+from wsec.runtime.report.timeline import places_of, timeline_of
 from wsec.runtime.report.work import roofline_point
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from wsec.compiler.plan import Kernel, Link, Plan
+    from wsec.compiler.target import Target
     from wsec.runtime.estimate import Estimate
+    from wsec.runtime.report.timeline import Place, Timeline
+
+LEDGER = tuple(field.name for field in fields(MemoryLedger))
+"""The entries of the memory ledger, in the order in which they are stacked."""
 
 
 def contents_of(plan: Plan, estimate: Estimate) -> dict[str, Any]:
     """The plan as the page's script reads it. Linear in kernels, links and the cores of a region for each phase."""
+    places = places_of(plan, estimate)
     timeline = timeline_of(plan, estimate)
     return {
         "model": plan.model,
@@ -34,10 +41,11 @@ def contents_of(plan: Plan, estimate: Estimate) -> dict[str, Any]:
         "clock_hz": plan.target.clock_hz,
         "fabric": plan.fabric,
         "interval": estimate.interval_cycles,
-        "facts": _facts(plan, estimate),
-        "parts": list(_parts(plan, estimate)),
-        "kernels": _kernels(plan, estimate, timeline.starts, timeline.ends),
-        "links": _links(plan),
+        "facts": [[each.label, each.text, each.more] for each in key_figures(estimate)],
+        "parts": list(_parts(places, plan, estimate)),
+        "ledger": LEDGER,
+        "kernels": _kernels(places, plan.target, estimate, timeline),
+        "links": _links(places),
         "stages": [asdict(stage) for stage in timeline.stages],
         "room": room_of(plan, estimate),
         "limits": [asdict(limit) for limit in limits_of(plan, estimate)],
@@ -45,105 +53,60 @@ def contents_of(plan: Plan, estimate: Estimate) -> dict[str, Any]:
             {"name": item.name, "operator": item.operator, "reason": item.reason}
             for item in plan.host_operators
         ],
+        "alternatives": [asdict(each) for each in plan.alternatives],
         "notes": list(plan.notes),
         "versions": plan.versions,
     }
 
 
-def _facts(plan: Plan, estimate: Estimate) -> list[tuple[str, str, str]]:
-    """Label, number and explanation of what is said first."""
-    used = sum(wafer.cores_used for wafer in estimate.wafers)
-    cores = plan.region_width * plan.region_height * max(len(plan.wafers), 1)
-    placed = plan.placement
-    gap = placed.interval / placed.interval_bound - 1 if placed.interval_bound else 0.0
-    sram = plan.target.core.sram_bytes
-    kernels, links = len(estimate.kernels), len(estimate.links)
-    return [
-        ("Interval", f"{estimate.interval_cycles:,} cycles", "between two samples"),
-        (
-            "Throughput",
-            f"{estimate.samples_per_second:,.0f} samples/s",
-            f"at {plan.target.clock_hz / 1e9:g} GHz",
-        ),
-        ("Latency", f"{estimate.latency_cycles:,} cycles", _milliseconds(estimate.latency_seconds)),
-        ("Bottleneck", f"{estimate.bottleneck.kind} {estimate.bottleneck.name}", estimate.bottleneck.reason),
-        (
-            "Placement",
-            f"{gap:.1%} above bound",
-            f"{placed.interval:,} cycles; no placement of these kernels is below {placed.interval_bound:,}",
-        ),
-        ("Cores", f"{used / cores:.1%} in kernels", f"{used:,} of {cores:,}"),
-        ("Utilisation", f"{estimate.utilisation:.1%}", "of the cycles of all cores do arithmetic"),
-        (
-            "Memory",
-            f"{estimate.fullest_core_bytes / 1024:.1f} of {sram / 1024:.0f} KiB",
-            f"on the fullest core, of {estimate.fullest_kernel}",
-        ),
-        ("Size", f"{kernels:,} kernels", f"{links:,} links, {estimate.split.operators:,} operators"),
-    ]
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1e6:,.1f} us" if seconds < 1e-3 else f"{seconds * 1e3:,.2f} ms"
-
-
-def _parts(plan: Plan, estimate: Estimate) -> Iterator[dict[str, Any]]:
+def _parts(places: Sequence[Place], plan: Plan, estimate: Estimate) -> Iterator[dict[str, Any]]:
     """What is on a wafer at once: a phase, with the pictures of its fabric."""
     side = tile_side(plan)
-    count = 0
-    for number, wafer in enumerate(plan.wafers):
-        for position, phase in enumerate(wafer.phases):
-            cost = estimate.phases[count] if estimate.phases else estimate.wafers[number]
-            count += 1
-            placed = (phase.summary.placement if phase.summary else wafer.placement) or plan.placement
-            yield {
-                "wafer": number,
-                "phase": position,
-                "interval": cost.interval_cycles,
-                "placed": placed.interval,
-                "bound": placed.interval_bound,
-                "cores": cost.cores_used,
-                "tile": side,
-                "traffic": asdict(fabric_map(traffic_of(phase, plan), side)),
-                "colours": asdict(fabric_map(colours_of(phase, plan), side)),
-            }
+    for place in places:
+        wafer, phase = plan.wafers[place.wafer], place.phase
+        cost = place.turn or estimate.wafers[place.wafer]
+        placed = (phase.summary.placement if phase.summary else wafer.placement) or plan.placement
+        yield {
+            "wafer": place.wafer,
+            "phase": place.number,
+            "mode": wafer.mode,
+            "interval": cost.interval_cycles,
+            "placed": placed.interval,
+            "bound": placed.interval_bound,
+            "cores": cost.cores_used,
+            "tile": side,
+            "traffic": asdict(fabric_map(traffic_of(phase, plan), side)),
+            "colours": asdict(fabric_map(colours_of(phase, plan), side)),
+        }
 
 
 def _kernels(
-    plan: Plan, estimate: Estimate, starts: tuple[int, ...], ends: tuple[int, ...]
+    places: Sequence[Place], target: Target, estimate: Estimate, timeline: Timeline
 ) -> dict[str, list[Any]]:
     """One list for each column, in the order of the plan."""
-    places = [
-        (wafer, phase)
-        for wafer, each in enumerate(plan.wafers)
-        for phase, part in enumerate(each.phases)
-        for _ in part.kernels
-    ]
-    kernels = list(plan.kernels())
-    points = [roofline_point(kernel, plan.target) for kernel in kernels]
+    placed = [(place.wafer, place.number, kernel) for place in places for kernel in place.phase.kernels]
+    kernels = [kernel for _, _, kernel in placed]
+    points = [roofline_point(kernel, target) for kernel in kernels]
     return {
         "name": [kernel.name for kernel in kernels],
         "kind": [kernel.kind for kernel in kernels],
         "operators": [kernel.operators for kernel in kernels],
-        "wafer": [wafer for wafer, _ in places],
-        "phase": [phase for _, phase in places],
+        "wafer": [wafer for wafer, _, _ in placed],
+        "phase": [phase for _, phase, _ in placed],
         "x": [kernel.rectangle.x for kernel in kernels],
         "y": [kernel.rectangle.y for kernel in kernels],
         "width": [kernel.rectangle.width for kernel in kernels],
         "height": [kernel.rectangle.height for kernel in kernels],
         "split": [_split(kernel) for kernel in kernels],
-        "weights": [kernel.memory.weights for kernel in kernels],
-        "activations": [kernel.memory.activations for kernel in kernels],
-        "buffers": [kernel.memory.buffers for kernel in kernels],
-        "code": [kernel.memory.code for kernel in kernels],
+        **{entry: [getattr(kernel.memory, entry) for kernel in kernels] for entry in LEDGER},
         "compute": [kernel.cycles.compute for kernel in kernels],
         "memory": [kernel.cycles.memory for kernel in kernels],
         "communication": [kernel.cycles.communication for kernel in kernels],
         "transfer": [kernel.cycles.transfer for kernel in kernels],
         "total": [kernel.cycles.total for kernel in kernels],
         "bound": [each.bound_by for each in estimate.kernels],
-        "start": list(starts),
-        "end": list(ends),
+        "start": list(timeline.starts),
+        "end": list(timeline.ends),
         "operations": [point.operations for point in points],
         "intensity": [round(point.intensity, 4) for point in points],
         "performance": [round(point.performance, 4) for point in points],
@@ -157,15 +120,11 @@ def _split(kernel: Kernel) -> str:
     return " ".join(filter(None, (parts, turns and f"turns {turns}"))) or "-"
 
 
-def _links(plan: Plan) -> dict[str, list[Any]]:
+def _links(places: Sequence[Place]) -> dict[str, list[Any]]:
     """One list for each column; ends are numbers of kernels, -1 for the host."""
-    numbers = {kernel.name: number for number, kernel in enumerate(plan.kernels())}
-    placed = [
-        (wafer, phase, link)
-        for wafer, each in enumerate(plan.wafers)
-        for phase, part in enumerate(each.phases)
-        for link in part.links
-    ]
+    kernels = (kernel for place in places for kernel in place.phase.kernels)
+    numbers = {kernel.name: number for number, kernel in enumerate(kernels)}
+    placed = [(place.wafer, place.number, link) for place in places for link in place.phase.links]
     links = [link for _, _, link in placed]
     return {
         "tensor": [link.tensor for link in links],

@@ -1,4 +1,4 @@
-"""The floorplan as a still picture, for papers and pull requests: what is on each wafer at once, side by side."""
+"""The floorplan as a still picture, for papers, pull requests and notebooks: what is on each wafer at once, side by side."""
 
 from __future__ import annotations
 
@@ -6,55 +6,63 @@ import io
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from wsec.runtime.report.timeline import timeline_of
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from wsec.compiler.plan import Kernel, Phase, Plan
-    from wsec.runtime.estimate import Estimate
+    from wsec.runtime.estimate import Estimate, KernelEstimate
 
 Colour = tuple[float, float, float, float]
 PictureKind = Literal["png", "svg"]
 
 _PANELS = 12  # more would be too small to read
-_INCHES = 5.2  # of a panel's longer side
+_ACROSS = 4
+_INCHES = 5.2  # of the longer side of the only panel
+_LETTER_POINTS = 3.6  # of a name, across
+_LINE_POINTS = 6
 
 
-def floorplan_picture(plan: Plan, estimate: Estimate, kind: PictureKind, *, inches: float = _INCHES) -> bytes:
-    """The picture as a file's contents; the same plan gives the same bytes.
+def floorplan_picture(estimate: Estimate, kind: PictureKind, *, inches: float = _INCHES) -> bytes:
+    """The picture as a file's contents; the same estimate gives the same bytes.
 
-    Kernels have the colour of their place in the order of execution (viridis, which the colour-blind can read). Of more than
-    12 phases the first are drawn.
+    Kernels have the colour of their place in the order of the plan (viridis, which the colour-blind can read). Of more than 12
+    phases the first are drawn, and the title says how many are left out.
+
+    Args:
+        estimate: Of the plan.
+        kind: `png` or `svg`.
+        inches: The longer side of a region that is drawn alone; of several, each is smaller.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    phases = [(w, p, phase) for w, wafer in enumerate(plan.wafers) for p, phase in enumerate(wafer.phases)]
-    shown = phases[:_PANELS]
-    columns = min(len(shown), 4) or 1
-    rows = max(math.ceil(len(shown) / columns), 1)
-    longest = max(plan.region_width, plan.region_height)
-    scale = inches / longest / (1 if len(shown) == 1 else 1.6)
-    size = (columns * plan.region_width * scale + 1.4, rows * (plan.region_height * scale + 0.5) + 1.1)
+    parts = _parts(estimate)
+    shown = list(parts)[:_PANELS]
+    across = min(len(shown), _ACROSS)
+    down = math.ceil(len(shown) / across)
+    scale = (
+        inches / max(estimate.columns, estimate.rows) / (1 if len(shown) == 1 else 1.6)
+    )  # inches of a core
+    width = max(across * estimate.columns * scale + 1.4, 3.4)
     with mpl.rc_context({"svg.hashsalt": "wsec", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(max(size[0], 4.2), size[1]), dpi=150, layout="constrained")
-        FigureCanvasAgg(figure)
-        colours = _colours(plan, estimate)
-        for number, (wafer, position, phase) in enumerate(shown):
-            axes = figure.add_subplot(rows, columns, number + 1)
-            _draw_phase(axes, plan, phase, colours)
-            if len(phases) > 1:
-                axes.set_title(f"wafer {wafer}, phase {position}", fontsize=8)
-        left_out = f"; {len(phases) - len(shown)} more phases" if len(phases) > len(shown) else ""
-        figure.suptitle(
-            f"{plan.model} on {plan.target.name}\n{estimate.interval_cycles:,} cycles a sample{left_out}",
-            fontsize=10,
+        figure = Figure(
+            figsize=(width, down * (estimate.rows * scale + 0.5) + 1.1), dpi=150, layout="constrained"
         )
+        FigureCanvasAgg(figure)
+        colours = _colours(estimate)
+        for number, (wafer, phase) in enumerate(shown):
+            axes = figure.add_subplot(down, across, number + 1)
+            axes.set_xlim(0, estimate.columns)
+            axes.set_ylim(estimate.rows, 0)
+            axes.set_aspect("equal")
+            axes.tick_params(labelsize=7)
+            _draw_kernels(axes, parts[wafer, phase], colours, 72 * scale)
+            if len(parts) > 1:
+                axes.set_title(f"wafer {wafer}, phase {phase}", fontsize=8)
+        figure.suptitle(_title(estimate, len(parts) - len(shown)), fontsize=10)
         _add_legend(figure)
         file = io.BytesIO()
         metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
@@ -62,46 +70,46 @@ def floorplan_picture(plan: Plan, estimate: Estimate, kind: PictureKind, *, inch
     return file.getvalue()
 
 
-def _colours(plan: Plan, estimate: Estimate) -> dict[str, Colour]:
-    """Of each kernel: from the first that begins to the last."""
+def _parts(estimate: Estimate) -> dict[tuple[int, int], list[KernelEstimate]]:
+    """What is on a wafer at once, by wafer and phase; an empty region where nothing is on any."""
+    found: dict[tuple[int, int], list[KernelEstimate]] = {}
+    for kernel in estimate.kernels:
+        found.setdefault((kernel.wafer, kernel.phase), []).append(kernel)
+    return found or {(0, 0): []}
+
+
+def _colours(estimate: Estimate) -> dict[str, Colour]:
+    """Of each kernel by name, from the first of the plan to the last."""
     import matplotlib as mpl
 
-    names = [kernel.name for kernel in plan.kernels()]
-    starts = timeline_of(plan, estimate).starts
-    order = sorted(range(len(names)), key=lambda number: (starts[number], number))
     palette = mpl.colormaps["viridis"]
-    return {names[number]: palette(rank / max(len(names) - 1, 1)) for rank, number in enumerate(order)}
+    last = max(len(estimate.kernels) - 1, 1)
+    return {kernel.name: palette(number / last) for number, kernel in enumerate(estimate.kernels)}
 
 
-def _draw_phase(axes: Axes, plan: Plan, phase: Phase, colours: Mapping[str, Colour]) -> None:
+def _title(estimate: Estimate, left_out: int) -> str:
+    said = f"{estimate.model} on {estimate.target}\n{estimate.interval_cycles:,} cycles between two samples"
+    return f"{said}; {left_out} more phases" if left_out else said
+
+
+def _draw_kernels(
+    axes: Axes, kernels: Sequence[KernelEstimate], colours: Mapping[str, Colour], points: float
+) -> None:
+    """Rectangles, and the names of those that have room for theirs; `points` are of a core."""
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
 
-    axes.set_xlim(0, plan.region_width)
-    axes.set_ylim(plan.region_height, 0)
-    axes.set_aspect("equal")
-    axes.tick_params(labelsize=7)
-    patches = [
-        Rectangle((each.rectangle.x, each.rectangle.y), each.rectangle.width, each.rectangle.height)
-        for each in phase.kernels
-    ]
-    faces = [colours[kernel.name] for kernel in phase.kernels]
+    patches = [Rectangle((each.x, each.y), each.width, each.height) for each in kernels]
+    faces = [colours[kernel.name] for kernel in kernels]
     axes.add_collection(PatchCollection(patches, facecolors=faces, edgecolors="white", linewidths=0.5))
-    _name_kernels(axes, plan, phase.kernels, colours)
-
-
-def _name_kernels(axes: Axes, plan: Plan, kernels: Sequence[Kernel], colours: Mapping[str, Colour]) -> None:
-    """The names of kernels whose rectangles have room for them."""
-    points = _INCHES * 72 / max(plan.region_width, plan.region_height)  # of a core
     for kernel in kernels:
-        place = kernel.rectangle
-        needed, high = 3.6 * len(kernel.name) / points, 6 / points
-        upright = place.width >= needed and place.height >= high
-        if not upright and not (place.height >= needed and place.width >= high):
+        needed, high = _LETTER_POINTS * len(kernel.name) / points, _LINE_POINTS / points
+        upright = kernel.width >= needed and kernel.height >= high
+        if not upright and not (kernel.height >= needed and kernel.width >= high):
             continue
         axes.text(
-            place.x + place.width / 2,
-            place.y + place.height / 2,
+            kernel.x + kernel.width / 2,
+            kernel.y + kernel.height / 2,
             kernel.name,
             fontsize=5,
             color=_readable_on(colours[kernel.name]),
@@ -124,4 +132,4 @@ def _add_legend(figure: Figure) -> None:
     bar = figure.colorbar(
         ScalarMappable(cmap="viridis"), ax=figure.axes, location="bottom", fraction=0.03, pad=0.02, aspect=40
     )
-    bar.set_ticks([0, 1], labels=["first kernel to begin", "last kernel"], fontsize=7)
+    bar.set_ticks([0, 1], labels=["first kernel", "last"], fontsize=7)

@@ -9,11 +9,12 @@ from wsec.runtime.sample_timing import first_sample, settled_phase
 from wsec.runtime.schedule import kernels_in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from wsec.compiler.cost.pipeline import Timing
-    from wsec.compiler.plan import Kernel, Phase, Plan
+    from wsec.compiler.plan import Phase, Plan
     from wsec.runtime.estimate import Estimate
+    from wsec.runtime.phase_estimate import PhaseEstimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,39 +43,61 @@ class Timeline:
     ends: tuple[int, ...]
 
 
-def timeline_of(plan: Plan, estimate: Estimate) -> Timeline:
-    """The timeline of a plan. Phases that take turns follow each other, as the estimate counts them."""
-    in_order = kernels_in_order(plan)
-    if estimate.phases:
-        return _turns(plan, estimate, in_order)
-    stages: list[Stage] = []
-    times: list[tuple[int, int]] = []
-    numbers: dict[int, int] = {}
-    for wafer, phase, timing in first_sample(plan, in_order):
-        number = numbers[wafer] = numbers.get(wafer, -1) + 1
-        stages.append(Stage(wafer, number, "sample", min(timing.start.values(), default=0), timing.end))
-        times += _of_kernels(phase, timing, 0)
-    return _timeline(stages, times)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A phase, where it stands in the plan, and what its turn costs where phases of its wafer take turns."""
+
+    wafer: int
+    number: int
+    phase: Phase
+    turn: PhaseEstimate | None
 
 
-def _turns(plan: Plan, estimate: Estimate, in_order: Sequence[Kernel]) -> Timeline:
-    """One batch through the phases of all wafers, one phase after the other."""
-    places = [
-        (wafer, number, phase)
+def places_of(plan: Plan, estimate: Estimate) -> list[Place]:
+    """All phases, by wafer."""
+    all_take_turns = len(estimate.phases) == sum(len(wafer.phases) for wafer in plan.wafers)
+    turns = iter(estimate.phases)
+    return [
+        Place(wafer, number, phase, next(turns, None) if all_take_turns or len(each.phases) > 1 else None)
         for wafer, each in enumerate(plan.wafers)
         for number, phase in enumerate(each.phases)
     ]
+
+
+def timeline_of(plan: Plan, estimate: Estimate) -> Timeline:
+    """The timeline of a plan. Phases that take turns follow each other, as the estimate counts them."""
+    in_order = kernels_in_order(plan)
+    places = places_of(plan, estimate)
     stages: list[Stage] = []
     times: list[tuple[int, int]] = []
+    if not estimate.phases:
+        for place, (_, phase, timing) in zip(places, first_sample(plan, in_order), strict=True):
+            begin = min(timing.start.values(), default=0)
+            stages.append(Stage(place.wafer, place.number, "sample", begin, timing.end))
+            times += _of_kernels(phase, timing, 0)
+        return _timeline(stages, times)
     at = 0
-    for (wafer, number, phase), turn in zip(places, estimate.phases, strict=True):
-        works, ends = at + turn.load_cycles, at + turn.batch_cycles
-        crosses = max(ends - estimate.samples_per_phase * turn.crossing_cycles, works)
-        parts = (("load", at, works), ("work", works, crosses), ("crossing", crosses, ends))
-        stages += [Stage(wafer, number, what, start, end) for what, start, end in parts if end > start]
-        times += _of_kernels(phase, settled_phase(phase, plan, in_order), works)
-        at = ends
+    for place in places:
+        timing = settled_phase(place.phase, plan, in_order)
+        found = list(_of_turn(place, timing, at, estimate.samples_per_phase))
+        works = next((stage.start for stage in found if stage.what != "load"), at)
+        times += _of_kernels(place.phase, timing, works)
+        stages += found
+        at = found[-1].end if found else at
     return _timeline(stages, times)
+
+
+def _of_turn(place: Place, timing: Timing, at: int, samples: int) -> Iterator[Stage]:
+    """What a phase is at in its turn, which begins at cycle `at`."""
+    turn = place.turn
+    if turn is None:
+        yield Stage(place.wafer, place.number, "sample", at, at + timing.end)
+        return
+    works, ends = at + turn.load_cycles, at + turn.batch_cycles
+    crosses = max(ends - samples * turn.crossing_cycles, works)
+    for what, start, end in (("load", at, works), ("work", works, crosses), ("crossing", crosses, ends)):
+        if end > start:
+            yield Stage(place.wafer, place.number, what, start, end)
 
 
 def _of_kernels(phase: Phase, timing: Timing, begin: int) -> list[tuple[int, int]]:

@@ -28,7 +28,7 @@ def write_page(path: Path, plan: Plan, estimate: Estimate) -> None:
     _write(path, make_page(contents_of(plan, estimate)).encode())
 
 
-def write_picture(path: Path, plan: Plan, estimate: Estimate, kind: PictureKind) -> None:
+def write_picture(path: Path, estimate: Estimate, kind: PictureKind) -> None:
     """Write the floorplan as a picture.
 
     Raises:
@@ -37,7 +37,7 @@ def write_picture(path: Path, plan: Plan, estimate: Estimate, kind: PictureKind)
     from wsec.runtime.report.picture import floorplan_picture
 
     check_place(path)
-    _write(path, floorplan_picture(plan, estimate, kind))
+    _write(path, floorplan_picture(estimate, kind))
 
 
 def check_place(path: Path) -> None:

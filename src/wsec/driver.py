@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import onnx_ir as ir
     from numpy.typing import NDArray
+    from pandas import DataFrame
 
     from wsec.compiler.placement import Constraint, Progress
     from wsec.compiler.plan import DefectMap, FabricDepth, State, StatesChoice
@@ -209,9 +210,25 @@ class Plan:
         estimate = self.estimate()
         write_page(Path(path), self.record, estimate)
         if png is not None:
-            write_picture(Path(png), self.record, estimate, "png")
+            write_picture(Path(png), estimate, "png")
         if svg is not None:
-            write_picture(Path(svg), self.record, estimate, "svg")
+            write_picture(Path(svg), estimate, "svg")
+
+    def to_dataframe(self) -> DataFrame:
+        """One row for each kernel: where it sits, its split, cycles and bytes.
+
+        Raises:
+            WsecError: WSEC586 pandas is not installed.
+        """
+        from wsec.runtime.report.tables import plan_table
+
+        return plan_table(self.record)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: key figures and the floorplan."""
+        from wsec.runtime.report.notebook import estimate_html
+
+        return estimate_html(self.estimate())
 
     def check(self) -> tuple[Finding, ...]:
         """All findings of the plan checker; none for a legal plan."""

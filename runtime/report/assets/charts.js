@@ -114,7 +114,7 @@ function markOn(figure, add, place) {
 
 function drawMemory() {
   const order = Array.from({length: kernelCount}, (_, k) => k);
-  const stacks = Object.keys(LEDGER);
+  const stacks = Object.keys(LEDGER).filter((stack) => kernels[stack].some((bytes) => bytes > 0));
   const columns = {index: order, name: kernels.name, total: order.map((k) => kibibytes(bytesOf(k)))};
   let below = order.map(() => 0);
   for (const stack of stacks) {
@@ -138,7 +138,7 @@ function drawMemory() {
   markOn(figure, (mark) => figure.vbar({x: {field: "x"}, bottom: 0, top: sram, width: 1, fill_alpha: 0.18, line_color: null, source: mark}), (k) => ({x: [k]}));
   selectOnTap(figure, (x) => (Math.round(x) in kernels.name ? Math.round(x) : -1));
   figure.draw();
-  document.getElementById("memory-legend").replaceChildren(...swatchLegend(Object.entries(LEDGER)), `dashed: all ${kibibytes(report.sram_bytes)} of a core`);
+  document.getElementById("memory-legend").replaceChildren(...swatchLegend(stacks.map((stack) => [stack, LEDGER[stack]])), `dashed: all ${kibibytes(report.sram_bytes)} of a core`);
 }
 
 function drawRoofline() {

@@ -11,7 +11,8 @@ const kibibytes = (bytes) => `${(bytes / 1024).toFixed(1)} KiB`;
 
 // Okabe and Ito, "Color Universal Design" (2008), without black; the last is for all else.
 const CATEGORIES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#8A8A8A"];
-const LEDGER = {weights: "#0072B2", activations: "#E69F00", buffers: "#009E73", code: "#8A8A8A"};
+const LEDGER_COLOURS = {weights: "#0072B2", activations: "#E69F00", buffers: "#009E73", code: "#8A8A8A", states: "#CC79A7"};
+const LEDGER = Object.fromEntries(report.ledger.map((entry, at) => [entry, LEDGER_COLOURS[entry] ?? CATEGORIES[at % CATEGORIES.length]]));
 const BOUNDS = {compute: "#0072B2", memory: "#E69F00", communication: "#009E73", transfer: "#CC79A7"};
 const BOUND_NAMES = {compute: "arithmetic", memory: "memory ports", communication: "communication", transfer: "words in and out"};
 const palettes = {viridis: hexes("viridis"), cividis: hexes("cividis")};
@@ -21,7 +22,7 @@ function hexes(name) {
     typeof colour === "string" ? colour : `#${(colour >>> 8).toString(16).padStart(6, "0")}`);
 }
 
-const bytesOf = (k) => kernels.weights[k] + kernels.activations[k] + kernels.buffers[k] + kernels.code[k];
+const bytesOf = (k) => report.ledger.reduce((bytes, entry) => bytes + kernels[entry][k], 0);
 const coresOf = (k) => kernels.width[k] * kernels.height[k];
 const partOf = (() => {
   const found = new Map(parts.map((part, number) => [`${part.wafer},${part.phase}`, number]));

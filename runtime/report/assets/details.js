@@ -19,8 +19,8 @@ function showDetails() {
     ["split", kernels.split[k]], ["cycles", `${whole.format(kernels.total[k])}, ${percent(kernels.total[k] / intervalOf(k))} of the interval`],
     ["arithmetic", whole.format(kernels.compute[k])], ["memory ports", whole.format(kernels.memory[k])],
     ["communication", whole.format(kernels.communication[k])], ["words in and out", whole.format(kernels.transfer[k])], ["bound by", BOUND_NAMES[kernels.bound[k]]],
-    ["memory", `${kibibytes(bytesOf(k))} of ${kibibytes(report.sram_bytes)}`], ["weights", kibibytes(kernels.weights[k])],
-    ["activations", kibibytes(kernels.activations[k])], ["buffers", kibibytes(kernels.buffers[k])], ["code", kibibytes(kernels.code[k])],
+    ["memory", `${kibibytes(bytesOf(k))} of ${kibibytes(report.sram_bytes)}`], 
+    ...report.ledger.filter((entry) => kernels[entry][k]).map((entry) => [entry, kibibytes(kernels[entry][k])]),
     ["a sample", `cycle ${whole.format(kernels.start[k])} to ${whole.format(kernels.end[k])}`],
   ];
   const {ins, outs} = linksOf(k);
@@ -60,9 +60,13 @@ function showParts() {
   for (const part of parts) {
     const held = kernels.wafer.filter((wafer, k) => wafer === part.wafer && kernels.phase[k] === part.phase).length;
     const cells = [held, part.cores, part.interval, part.placed, part.bound].map((number) => element("td", {class: "number"}, whole.format(number)));
-    body.append(element("tr", {}, element("td", {}, `${part.wafer}, ${part.phase}`), ...cells,
+    body.append(element("tr", {}, element("td", {}, `${part.wafer}, ${part.phase}`), element("td", {}, part.mode), ...cells,
       element("td", {class: "number"}, part.bound ? percent(part.placed / part.bound - 1) : "-")));
   }
+  if (!report.alternatives.length) return;
+  const others = report.alternatives.map((each) => `${each.mode} on ${each.wafers} wafer${each.wafers > 1 ? "s" : ""}: ${each.interval === null
+    ? "does not fit" : `interval ${whole.format(each.interval)}, latency ${whole.format(each.latency)} cycles`} (${each.reason})`);
+  document.getElementById("alternatives").replaceChildren("Other ways to execute it that were weighed:", element("ul", {}, ...others.map((each) => element("li", {}, each))));
 }
 
 function showNotes() {
