@@ -99,9 +99,22 @@ def _with_collectives(
 
 
 def routing_links(
-    graph: KernelGraph, kernels: Sequence[Kernel], word_bytes: int, *, inside: bool = True
+    graph: KernelGraph,
+    kernels: Sequence[Kernel],
+    word_bytes: int,
+    *,
+    inside: bool = True,
+    ordered: Sequence[bool] = (),
 ) -> list[RoutingLink]:
-    """What routing has to join: rectangles, words of a sample, and where the producer holds them, if that is followed."""
+    """What routing has to join: rectangles, words of a sample, and where the producer holds them, if that is followed.
+
+    Args:
+        graph: The kernels and links.
+        kernels: Their records.
+        word_bytes: Of the fabric.
+        inside: Whether words are followed inside kernels.
+        ordered: Of each link, whether rows follow the same order at both ends; empty: of none.
+    """
     return [
         RoutingLink(
             name=_link_name(link, kernels),
@@ -112,8 +125,9 @@ def routing_links(
             if inside and link.source != HOST_INDEX
             else None,
             inside=inside,
+            ordered=keeps,
         )
-        for link in graph.links
+        for link, keeps in zip(graph.links, ordered or (False,) * len(graph.links), strict=True)
     ]
 
 

@@ -21,6 +21,7 @@ from wsec.compiler.placement import (
     ShapeOptions,
     interval_bound,
     place,
+    shelves,
 )
 
 if TYPE_CHECKING:
@@ -90,6 +91,16 @@ def place_kernels(
     option = tuple(int(indices[at]) for indices, at in zip(kept, placement.option, strict=True))
     proven = placement.interval == bound
     return replace(placement, option=option, interval_bound=bound, proven_optimal=proven)
+
+
+def place_on_shelves(graph: KernelGraph, tables: Sequence[SplitTable], target: Target) -> Placement | None:
+    """The kernels in rows of about equal height, so that words keep their order between them; None where that is not possible."""
+    if not tables:
+        return _NOTHING_TO_PLACE
+    problem = _problem(graph, tables, [table.shapes for table in tables], target, ())
+    coming = [table.nest.words_in for table in tables]
+    leaving = [table.nest.words_out for table in tables]
+    return shelves.place_on_shelves(problem, shelves.Loads(coming, leaving))
 
 
 def kernels_bound(

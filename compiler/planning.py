@@ -22,9 +22,16 @@ from wsec.compiler.fabric.circuits import phase_circuits
 from wsec.compiler.fabric.delivery_choice import deliver
 from wsec.compiler.fabric.link_times import timed
 from wsec.compiler.fabric.queues import check_queues
-from wsec.compiler.kernel_placement import NO_RELIEF, Relief, kernels_bound, place_kernels
+from wsec.compiler.kernel_placement import (
+    NO_RELIEF,
+    Relief,
+    kernels_bound,
+    place_kernels,
+    place_on_shelves,
+)
 from wsec.compiler.kernels.graph import FULL_PIPELINE, KernelGraph, build_kernel_graph
 from wsec.compiler.kernels.layout_choice import share_layouts
+from wsec.compiler.kernels.leads import LedSplits, choose_leads, led_splits
 from wsec.compiler.kernels.splits import SplitTable, enumerate_splits, passing_of_kernels
 from wsec.compiler.operator_constraints import on_kernels
 from wsec.compiler.partition import host_operators_of
@@ -42,7 +49,7 @@ if TYPE_CHECKING:
     from wsec.compiler.plan import FabricDepth, HostOperator, Link
     from wsec.compiler.target import Target
 
-    _Fitted = tuple[KernelGraph, list[SplitTable], Placement]
+    _Fitted = tuple[KernelGraph, list[SplitTable], "_Placed"]
 
 SAMPLES = (FULL_PIPELINE, 8, 4, 2, 1)  # buffers of a link at most, tried in this order until the kernels fit
 _SINGLE_BYTES = 4
@@ -70,6 +77,21 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class _Placed:
+    """Kernels where they are.
+
+    Attributes:
+        tables: The splits to which the options of the placement belong.
+        placement: Where they are.
+        ordered: Of each link, whether rows follow the same order at both ends; empty where nothing is known of it.
+    """
+
+    tables: Sequence[SplitTable]
+    placement: Placement
+    ordered: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Planner:
     """How to plan: the machine, how hard to search, and whom to tell.
 
@@ -82,6 +104,7 @@ class Planner:
         collective: The algorithm of collectives inside kernels; `auto`: the cheapest of each.
         fabric: `full` follows words inside kernels; with `lanes`, links begin and end at the rectangles.
         tables: The splits of kernels planned before, which equal ones share.
+        led: The same by what leads on their rows.
     """
 
     target: Target
@@ -92,6 +115,7 @@ class Planner:
     collective: str = AUTO
     fabric: FabricDepth = "lanes"
     tables: dict[object, SplitTable] = field(default_factory=dict, repr=False, compare=False)
+    led: dict[object, LedSplits] = field(default_factory=dict, repr=False, compare=False)
 
     def plan(self, lowered: ir.Model) -> Decision:
         """Split, place and route a lowered model.
@@ -104,15 +128,15 @@ class Planner:
 
     def plan_kernels(self, source: KernelSource, on_host: Sequence[HostOperator]) -> Decision:
         """Split, place and route the kernels of `source`; as `plan` for a part of a model."""
-        graph, tables, placement = self._fit(source)
-        decision = self._routable(graph, tables, placement, on_host)
+        graph, tables, placed = self._fit(source)
+        decision = self._routable(graph, tables, placed, on_host)
         return self._faster(decision, tables, on_host)
 
     def _routable(
         self,
         graph: KernelGraph,
         tables: Sequence[SplitTable],
-        placement: Placement,
+        placed: _Placed,
         on_host: Sequence[HostOperator],
     ) -> Decision:
         """Routes for the placement, or for the first of some others in which every link finds a colour.
@@ -124,14 +148,14 @@ class Planner:
         relief = NO_RELIEF
         while True:
             try:
-                return self._realise(graph, tables, placement, on_host, relief)
+                return self._realise(graph, placed, on_host, relief)
             except ColouringError as failure:
                 failures.append(failure)
-            if placement.interrupted or len(failures) == _MOST_PLACEMENTS:
+            if placed.placement.interrupted or len(failures) == _MOST_PLACEMENTS:
                 break
             relief = relief.after(failures[-1].crowded)
             try:
-                placement = self._place(graph, tables, self.limits, relief)
+                placed = self._place(graph, tables, self.limits, relief)
             except WsecError:
                 break  # no room for longer edges
         least = min(failures, key=lambda failure: len(failure.uncoloured))
@@ -157,9 +181,9 @@ class Planner:
         if interval <= _WORTH_ANOTHER_PLACEMENT * slowest or decision.placement.interrupted:
             return decision
         shorter = replace(self.limits, effort=self.limits.effort / 3)
-        placement = self._place(decision.graph, tables, shorter, decision.relief)
+        placed = self._place(decision.graph, tables, shorter, decision.relief)
         try:
-            other = self._realise(decision.graph, tables, placement, on_host, decision.relief)
+            other = self._realise(decision.graph, placed, on_host, decision.relief)
         except ColouringError:
             return decision
         return other if self._interval(other, on_host) < interval else decision
@@ -207,10 +231,12 @@ class Planner:
             apart = self._fit_kernels(source, slow) if faster else None
         except WsecError:
             apart = None  # its operators need more memory than there is
-        if apart is not None and (apart[2].interval < bound or apart[2].interrupted):
+        if apart is not None and (apart[2].placement.interval < bound or apart[2].placement.interrupted):
             return apart
         fitted = self._fit_kernels(source, whole)
-        return fitted if apart is None or fitted[2].interval <= apart[2].interval else apart
+        return (
+            fitted if apart is None or fitted[2].placement.interval <= apart[2].placement.interval else apart
+        )
 
     def _bound(self, graph: KernelGraph, tables: list[SplitTable]) -> int:
         """The interval that no placement goes below."""
@@ -259,10 +285,14 @@ class Planner:
 
     def _place(
         self, graph: KernelGraph, tables: Sequence[SplitTable], limits: Limits, relief: Relief = NO_RELIEF
-    ) -> Placement:
+    ) -> _Placed:
         constraints = on_kernels(self.constraints, graph.nests)
         with self.stage("placement"):
-            return place_kernels(
+            if self.fabric == "full" and not constraints and not relief.crowded:
+                on_shelves = self._place_on_shelves(graph, tables)
+                if on_shelves is not None:
+                    return on_shelves
+            placement = place_kernels(
                 graph,
                 tables,
                 self.target,
@@ -271,21 +301,38 @@ class Planner:
                 constraints=constraints,
                 relief=relief,
             )
+            return _Placed(tables, placement)
+
+    def _place_on_shelves(self, graph: KernelGraph, tables: Sequence[SplitTable]) -> _Placed | None:
+        """Kernels whose rows begin with the same dimensions as their neighbours', side by side."""
+        led = []
+        for nest in graph.nests:
+            key = nest.cost_key()
+            if key not in self.led:
+                self.led[key] = led_splits(nest, self.target)
+            led.append(self.led[key])
+        bound = kernels_bound(graph, tables, self.target, ()) if tables else 0
+        chosen, ordered = choose_leads(graph, led, bound + bound // 8)
+        placement = place_on_shelves(graph, chosen, self.target)
+        return None if placement is None else _Placed(chosen, placement, tuple(ordered))
 
     def _realise(
         self,
         graph: KernelGraph,
-        tables: Sequence[SplitTable],
-        placement: Placement,
+        placed: _Placed,
         on_host: Sequence[HostOperator],
         relief: Relief,
     ) -> Decision:
         """Routes and buffers for a placement."""
         with self.stage("routing"):
-            tables, placement = share_layouts(graph, tables, placement, self.target)
+            tables, placement = placed.tables, placed.placement
+            if not placed.ordered:
+                tables, placement = share_layouts(graph, tables, placement, self.target)
             kernels = assemble_kernels(tables, placement, self.target)
             full = self.fabric == "full"
-            wanted = routing_links(graph, kernels, self.target.fabric.word_bytes, inside=full)
+            wanted = routing_links(
+                graph, kernels, self.target.fabric.word_bytes, inside=full, ordered=placed.ordered
+            )
             routed = route(
                 wanted,
                 width=self.target.grid.width,

@@ -73,6 +73,24 @@ def enumerate_splits(nest: LoopNest, target: Target, *, inside: bool = True) -> 
     Raises:
         WsecError: WSEC301 where no split fits the memory of a core and the region.
     """
+    table = arranged_splits(nest, target, inside=inside)
+    work = table.costs.cycles.astype(np.int64)
+    # of options that are equal otherwise, the one with least work stays
+    fast = np.argsort(work, kind="stable")
+    by_speed = table.shapes.widths[fast], table.shapes.heights[fast]
+    keep = np.union1d(
+        pareto_filter(*by_speed, table.shapes.cycles[fast]),
+        pareto_filter(*by_speed, table.least.cycles[fast]),
+    )
+    return some_options(table, fast[keep])
+
+
+def arranged_splits(nest: LoopNest, target: Target, *, inside: bool = True) -> SplitTable:
+    """All splits of `nest` that fit and are not much slower than the best with as few cores, axes on rows or columns in every way.
+
+    Raises:
+        WsecError: WSEC301 where no split fits the memory of a core and the region.
+    """
     parts = _candidates(nest, target)
     costs, turns = _in_fewest_turns(nest, parts, target)
     fits = costs.bytes <= target.core.data_bytes
@@ -80,7 +98,10 @@ def enumerate_splits(nest: LoopNest, target: Target, *, inside: bool = True) -> 
         raise _does_not_fit(nest, parts, costs, target)
     keep = np.flatnonzero(fits)
     keep = keep[_near_frontier(parts[keep].prod(axis=1), costs.cycles[keep])]
-    return _with_arrangements(nest, parts[keep], turns[keep], _select(costs, keep), target, inside=inside)
+    table = _arranged(nest, parts[keep], turns[keep], _select(costs, keep), target, inside=inside)
+    if len(table.turns) == 0:
+        raise _too_long(nest, target)
+    return table
 
 
 def _in_fewest_turns(nest: LoopNest, parts: Array, target: Target) -> tuple[SplitCosts, NDArray[np.int64]]:
@@ -164,30 +185,6 @@ def _select(costs: SplitCosts, index: NDArray[np.int64]) -> SplitCosts:
     return SplitCosts(*(getattr(costs, name)[index] for name in SplitCosts.__slots__))
 
 
-def _with_arrangements(
-    nest: LoopNest,
-    parts: Array,
-    turns: NDArray[np.int64],
-    costs: SplitCosts,
-    target: Target,
-    *,
-    inside: bool,
-) -> SplitTable:
-    """Each split with its axes on rows or columns in every way, Pareto-filtered over width, height and cycles."""
-    table = _arranged(nest, parts, turns, costs, target, inside=inside)
-    if len(table.turns) == 0:
-        raise _too_long(nest, target)
-    work = table.costs.cycles.astype(np.int64)
-    # of options that are equal otherwise, the one with least work stays
-    fast = np.argsort(work, kind="stable")
-    by_speed = table.shapes.widths[fast], table.shapes.heights[fast]
-    keep = np.union1d(
-        pareto_filter(*by_speed, table.shapes.cycles[fast]),
-        pareto_filter(*by_speed, table.least.cycles[fast]),
-    )
-    return _options(table, fast[keep])
-
-
 def _arranged(
     nest: LoopNest,
     parts: Array,
@@ -241,7 +238,7 @@ def _gather_cycles(nest: LoopNest, depths: NDArray[np.int64]) -> NDArray[np.int6
     return np.where(cycles > cycles.min(initial=cycles.max(initial=0)), cycles, 0)
 
 
-def _options(table: SplitTable, keep: NDArray[np.int64]) -> SplitTable:
+def some_options(table: SplitTable, keep: NDArray[np.int64]) -> SplitTable:
     """The same table with these options only."""
     shapes, least = table.shapes, table.least
     return replace(
@@ -271,7 +268,7 @@ def no_dearer_splits(table: SplitTable, option: int, target: Target) -> SplitTab
     different = np.unique(ways, axis=0, return_index=True)[1]
     keep = np.intersect1d(np.flatnonzero(fits & cheap), different)
     itself = (ways[keep] == same).all(axis=1)
-    return _options(found, np.concatenate([keep[itself], keep[~itself]]))
+    return some_options(found, np.concatenate([keep[itself], keep[~itself]]))
 
 
 def _arrangements(nest: LoopNest) -> list[NDArray[np.bool_]]:

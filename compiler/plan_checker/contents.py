@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from wsec.compiler.plan import HOST
 from wsec.compiler.plan_checker.findings import LINK, Finding, count
 from wsec.compiler.plan_checker.model_facts import item_bytes
@@ -25,7 +27,7 @@ def check_contents(plan: Plan, sound: set[str]) -> list[Finding]:
     kernels = {kernel.name: kernel for kernel in plan.kernels() if kernel.name in sound}
     findings: list[Finding] = []
     for link in plan.links():
-        findings += _check_cycles(link, plan)
+        findings += _check_cycles(link, kernels.get(link.target), plan)
         if link.target == HOST:
             findings += _check_to_host(link, kernels, plan)
         elif link.target in kernels:
@@ -99,13 +101,29 @@ def _check_brings(link: Link, need: Sharding, mesh: Mesh) -> Iterator[Finding]:
             yield Finding(LINK, rule, f"{where}, dimension {position}", expected, found)
 
 
-def _check_cycles(link: Link, plan: Plan) -> Iterator[Finding]:
+def _check_cycles(link: Link, consumer: Kernel | None, plan: Plan) -> Iterator[Finding]:
     lanes = sum(route.lanes for route in link.routes)
     if not lanes:
         return
-    least = -(-link.words // (lanes * plan.target.fabric.link_words_per_cycle))
+    words = link.words
+    if link.source == HOST and consumer is not None and plan.fabric == "full":
+        words = _words_needed(link, consumer)
+    least = -(-words // (lanes * plan.target.fabric.link_words_per_cycle))
     for name, cycles in (("cycles", link.cycles), ("interval", link.interval)):
         if cycles < least:
             rule = "a lane carries one word a cycle"
-            expected = f"at least {least} cycles for {count(link.words, 'word')} on {count(lanes, 'lane')}"
+            expected = f"at least {least} cycles for {count(words, 'word')} on {count(lanes, 'lane')}"
             yield Finding(LINK, rule, f"link {link.name}, {name}", expected, f"{cycles} cycles")
+
+
+def _words_needed(link: Link, consumer: Kernel) -> int:
+    """Words of those that some core needs; the host sends no others."""
+    needed = 1
+    for dimension in link.sharding.dimensions:
+        axes = [axis for axis in consumer.mesh.axes if axis.name in dimension.axes]
+        starts = dimension.starts(np.arange(math.prod(axis.size for axis in axes)))
+        inside = np.zeros(dimension.extent + 1, np.int64)
+        np.add.at(inside, starts.clip(0, dimension.extent), 1)
+        np.subtract.at(inside, (starts + dimension.block).clip(0, dimension.extent), 1)
+        needed *= int((np.cumsum(inside[:-1]) > 0).sum())
+    return link.words * needed // max(math.prod(link.sharding.shape), 1)

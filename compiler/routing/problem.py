@@ -31,6 +31,7 @@ class RoutingLink:
         held: What each core of the source sends of them, [height, width]; None where all send as much, and for the host.
         inside: Whether words are followed from the cores that hold them and to those that need them; else lanes begin and
             end at the rectangles, with equal shares of the words.
+        ordered: Whether rows of both rectangles follow the same order of the words, so that lanes should keep it.
     """
 
     name: str
@@ -39,6 +40,7 @@ class RoutingLink:
     words: int
     held: NDArray[np.int64] | None = None
     inside: bool = True
+    ordered: bool = False
 
     @property
     def ends(self) -> tuple[Rectangle, ...]:

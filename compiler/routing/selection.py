@@ -19,6 +19,7 @@ from wsec.compiler.routing.bundles import Demand, all_bundles, first_bundles, si
 from wsec.compiler.routing.fitting import fit
 from wsec.compiler.routing.footprints import Ground
 from wsec.compiler.routing.geometry import distance, longest_lane
+from wsec.compiler.routing.order import in_order, keeps_rows
 from wsec.compiler.routing.passages import detours, passages
 from wsec.compiler.routing.traffic import Traffic
 
@@ -78,6 +79,7 @@ class Selection:
         self._ends = [(link.source or west, link.target or east) for link in links]
         self._passages = [passages(*ends) for ends in self._ends]
         self._detours = [detours(*ends, width, height) for ends in self._ends]
+        self._ordered = [self._keep_order(number) for number in range(len(links))]
 
     def choose_all(self) -> None:
         """Give routes to every link that has none."""
@@ -137,10 +139,28 @@ class Selection:
     def _excess(self, number: int) -> int:
         return max(0, self.port_cycles(number) - self._interval)
 
+    def _keep_order(self, number: int) -> bool:
+        """Whether the link has passages that keep its words in order, and is to have no others."""
+        link = self._links[number]
+        if not link.ordered or link.source is None or link.target is None:
+            return False
+        kept = (
+            tuple(filter(keeps_rows, self._passages[number])),
+            tuple(filter(keeps_rows, self._detours[number])),
+        )
+        if not any(kept):
+            return False
+        self._passages[number], self._detours[number] = kept
+        return True
+
     def _cheapest(self, number: int) -> tuple[Route, ...]:
         """The cheapest routes among the simplest sets of which one overloads no port and no core, or among all."""
         best: tuple[Route, ...] = ()
         least: Cost | None = None
+        if self._ordered[number] and self.narrowness[number] == 0:
+            best = self._straight_over(number)
+            if best:
+                return best
         for tier in self._tiers(number):
             for routes in self._legal(number, tier):
                 cost = self._cost(number, routes)
@@ -150,10 +170,21 @@ class Selection:
                 break
         return best
 
+    def _straight_over(self, number: int) -> tuple[Route, ...]:
+        """All lanes between rectangles of the same rows, if they find a colour; nothing for others."""
+        source, target = self._links[number].source, self._links[number].target
+        if source is None or target is None or (source.y, source.height) != (target.y, target.height):
+            return ()
+        routes = self._passages[number][0].positions(source.height, packed=True, most=1)[:1]
+        return routes if self._cost(number, routes)[0] == 0 else ()
+
     def _tiers(self, number: int) -> Iterator[list[tuple[Route, ...]]]:
         """Sets of routes for the link: first those at the best places, then what fits beside others."""
         ways = self._passages[number]
         narrowness = self.narrowness[number]
+        if self._ordered[number] and narrowness == 0:
+            every = (*ways, *self._detours[number])
+            yield [(route,) for way in every for route in in_order(way, self._links[number])]
         best = first_bundles(ways, self._demand(number, narrowness))
         yield best
         yield all_bundles(ways, self._demand(number, narrowness))  # some may pass crowded kernels by
@@ -185,6 +216,10 @@ class Selection:
         link = self._links[number]
         if not link.inside:
             return list(options)
+        if self._ordered[
+            number
+        ]:  # of several strips each would have a part of the rectangle, and not the same at both ends
+            return [routes for routes in options if len(routes) == 1]
         return [
             routes
             for routes in options
