@@ -45,6 +45,15 @@ def computed_blocks(work: Work, nest: LoopNest, blocks: Array) -> Array:
     return computed
 
 
+def interim_bytes(nest: LoopNest, walked: Array) -> Array:
+    """Bytes of the intermediate results of a turn; every core has room for one element."""
+    walked = computed_blocks(nest.work, nest, walked)
+    held = np.full(len(walked), nest.work.interim_bytes, dtype=np.float64)
+    for name in nest.work.interim:
+        held = held * walked[:, nest.position(name)]
+    return held
+
+
 def widening(nest: LoopNest) -> float:
     """Bytes of a partial result over those of the result."""
     return max(1.0, nest.work.partial_bytes / nest.outputs[0].item_bytes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from wsec.compiler.cost.block_sizes import computed_blocks, output_bytes, state_bytes, widening
+from wsec.compiler.cost.block_sizes import computed_blocks, interim_bytes, output_bytes, state_bytes, widening
 from wsec.compiler.cost.collectives import all_reduce_ring, broadcast, reduction
 from wsec.compiler.kernels.loop_nest import LoopRole
 
@@ -66,7 +66,7 @@ class Line:
 def collective_uses(
     nest: LoopNest, parts: Array, turns: NDArray[np.int64] | int, fabric: Fabric
 ) -> tuple[CollectiveUse, ...]:
-    """In the order in which they happen: statistics, then results; of each the innermost axis of the mesh first.
+    """In the order in which they happen: an interim result, statistics, then results; of each the innermost axis of the mesh first.
 
     Args:
         nest: What is cut.
@@ -84,8 +84,11 @@ def collective_uses(
     output = output_bytes(nest, blocks) * widening(nest) / fabric.word_bytes
     once = np.ones(len(parts))
     uses = []
+    if work.exchanged:
+        words = np.ceil(interim_bytes(nest, blocks) / turns / fabric.word_bytes)
+        uses += [CollectiveUse("all_reduce", at, words, turns * once) for at in shared]
     if work.collectives:
-        over = shared or reduced
+        over = reduced if work.exchanged else shared or reduced
         words, each = np.ceil(_statistics(nest, blocks, fabric) / turns), work.collectives * turns * once
         uses += [CollectiveUse("all_reduce", at, words, each) for at in over]
     words, each = np.ceil(output / turns), turns * once

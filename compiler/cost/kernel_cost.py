@@ -18,6 +18,7 @@ from wsec.compiler.cost.block_sizes import (
     block_elements,
     computed_blocks,
     gathered_bytes,
+    interim_bytes,
     output_bytes,
     state_bytes,
     widening,
@@ -87,7 +88,11 @@ def split_costs(
     states = np.zeros(len(parts))
     held, moved, passed = nest.output_slots * output, np.ceil(output / word), np.zeros(len(parts))
     buffers = nest.chain_keeps_a_copy() * at_work + gathered_bytes(nest, blocks, parts)
-    buffers = buffers + state_bytes(nest, blocks) * nest.work.partials + _interim_bytes(nest, walked)
+    buffers = (
+        buffers
+        + state_bytes(nest, blocks) * nest.work.partials
+        + interim_bytes(nest, walked) * (1 + _exchanges(nest, parts))
+    )
     for operand in nest.inputs:
         elements = block_elements(operand, nest, blocks)
         if operand.resident:
@@ -122,13 +127,10 @@ def split_costs(
     )
 
 
-def _interim_bytes(nest: LoopNest, walked: Array) -> Array:
-    """Bytes of the intermediate results of a turn; every core has room for one element."""
-    walked = computed_blocks(nest.work, nest, walked)
-    held = np.full(len(walked), nest.work.interim_bytes, dtype=np.float64)
-    for name in nest.work.interim:
-        held = held * walked[:, nest.position(name)]
-    return held
+def _exchanges(nest: LoopNest, parts: Array) -> NDArray[np.bool_]:
+    """Where cores receive an interim result of each other, and need room for it."""
+    shared = [at for at, loop in enumerate(nest.loops) if loop.role is LoopRole.COLLECTIVE]
+    return np.asarray((parts[:, shared] > 1).any(axis=1) & nest.work.exchanged)
 
 
 def passing_cycles(

@@ -1,6 +1,7 @@
 """The kind `attention`: softmax(Q K^T, masked) V as one kernel, which keeps the scores of a turn of its rows only.
 
-Cut by batch and head (loops b0, b1 ...), by query row (m) and by key (t). The maximum and the sum of a row are
+Cut by batch and head (loops b0, b1 ...), by query row (m) and by key (t); of states also by feature (d), when the scores are
+all-reduced over the parts of the features. The maximum and the sum of a row are
 all-reduced over the parts of the keys, the weighted values summed to the first of them. Query, key, value and result
 are taken as they are stored; `strided_layout` finds the loop of each of their dimensions. Keys and values may be states:
 they stay on the cores, which write the new rows into them first (`attention_states`).
@@ -52,7 +53,7 @@ def make_attention(nodes: Sequence[ir.Node]) -> LoopNest:
     inputs: list[Operand] = []
     states: list[Operand] = []
     labels: dict[str, tuple[str, ...]] = {}
-    for role, moved, inner in (("q", q, ("m", "d")), ("k", k, ("d", "t")), ("v", v, ("t", "n"))):
+    for role, moved, inner in (("q", q, ("m", "d")), ("k", k, ("d", "t")), ("v", v, ("t", space.features))):
         order = stored_order(space.strides(moved.layout, inner), math.prod(shape_of(moved.value)))
         labels[role] = order or ("",)
         made = _stored(role, moved.value, order, space)
@@ -75,9 +76,9 @@ def make_attention(nodes: Sequence[ir.Node]) -> LoopNest:
         inputs=(*inputs, *writer.operands),
         outputs=(result, *states),
         arguments={**labels, "out": out or ("",), **({"states": tuple(writer.states)} if states else {})},
-        work=_product_work(space, "d", inputs[0]),
+        work=_scores_work(space, inputs[0]),
         further_work=(
-            _product_work(space, "n", inputs[2]),
+            _values_work(space, inputs[2]),
             *_score_works(space, scored, inputs[0]),
             *update_works(((labels[role], update) for role, update in updates), inputs[0].dtype),
         ),
@@ -105,6 +106,11 @@ class _Space:
 
     loops: dict[str, Loop]
     batch: tuple[str, ...]
+
+    @property
+    def features(self) -> str:
+        """The loop over the features of values: `d` where that over those of keys is the same."""
+        return "n" if "n" in self.loops else "d"
 
     def strides(self, layout: Layout, inner: tuple[str, str]) -> dict[str, Factor]:
         """Extent and stride with which each loop walks an operand [batch ..., inner]."""
@@ -146,7 +152,7 @@ class _Space:
         """Loops in the order in which the result stores them, and which of them make up each dimension of it."""
         positions: dict[str, int] = {}
         position = 1
-        for name in ("n", "m", *reversed(self.batch)):
+        for name in (self.features, "m", *reversed(self.batch)):
             positions[name] = position
             position *= self.loops[name].extent
         view: list[str] = []
@@ -186,13 +192,10 @@ def _space(body: AttentionBody) -> _Space:
     ends = {end for dimension in body.output_layout for size, at in dimension for end in (at, at * size)}
     cuts |= {end // (m * n) for end in ends if end % (m * n) == 0}
     batch = [Loop(f"b{index}", extent) for index, extent in enumerate(common_extents(cuts))]
-    loops = (
-        *batch,
-        Loop("m", m),
-        Loop("n", n, cuttable=False),
-        Loop("d", d, cuttable=False),
-        Loop("t", t, LoopRole.REDUCTION),
-    )
+    features = [Loop("n", n, cuttable=False), Loop("d", d, cuttable=False)]
+    if {k.value, v.value} <= set(body.updates) and d == n:
+        features = [Loop("d", d, LoopRole.COLLECTIVE)]  # both states are cut by one axis
+    loops = (*batch, Loop("m", m), *features, Loop("t", t, LoopRole.REDUCTION))
     return _Space({loop.name: loop for loop in loops}, tuple(loop.name for loop in batch))
 
 
@@ -305,19 +308,32 @@ class _Writer:
         return self._names[value]
 
 
-def _product_work(space: _Space, inner: str, first: Operand) -> Work:
-    own = inner == "d"
+def _scores_work(space: _Space, first: Operand) -> Work:
+    """The first product, whose scores are sums over the parts of the features where these are cut."""
     rows = (*space.batch, "m")
     return Work(
-        (*rows, "t", inner),
+        (*rows, "t", "d"),
         operations=1,
         dtype=first.dtype,
-        walks=(*((name,) for name in rows), ("t",) if own else (inner,)),
-        summed=((inner,) if own else ("t",),),
-        collectives=2 if own else 0,
-        statistics=rows if own else (),
-        interim=(*rows, "t") if own else (),
-        interim_bytes=max(_STATISTIC_BYTES, first.item_bytes) if own else 0,
+        walks=(*((name,) for name in rows), ("t",)),
+        summed=(("d",),),
+        collectives=2,
+        statistics=rows,
+        interim=(*rows, "t"),
+        interim_bytes=max(_STATISTIC_BYTES, first.item_bytes),
+        exchanged=space.loops["d"].role is LoopRole.COLLECTIVE,
+    )
+
+
+def _values_work(space: _Space, first: Operand) -> Work:
+    """The second product."""
+    rows = (*space.batch, "m")
+    return Work(
+        (*rows, "t", space.features),
+        operations=1,
+        dtype=first.dtype,
+        walks=(*((name,) for name in rows), (space.features,)),
+        summed=(("t",),),
     )
 
 
@@ -335,7 +351,7 @@ def _score_works(space: _Space, steps: Sequence[ChainStep], first: Operand) -> t
             transcendentals=1 + sum(each.transcendentals for each in counted),
             dtype=first.dtype,
         ),
-        Work((*rows, "n"), operations=1, dtype=first.dtype),
+        Work((*rows, space.features), operations=1, dtype=first.dtype),
         Work(rows, operations=2, divisions=1, dtype=first.dtype),
     )
 

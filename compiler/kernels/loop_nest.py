@@ -145,6 +145,8 @@ class Work:
             `collectives` times.
         interim: Loops of an intermediate result of which a core holds a turn.
         interim_bytes: Bytes of an element of it, and of a statistic.
+        exchanged: Whether the interim is a sum over the collective loops, which is all-reduced over them; statistics are then
+            of the reduction loops.
         chosen: Loops of which no more than so many positions are computed, which ones the data says: the busiest core
             has all of them, or its whole block.
     """
@@ -172,6 +174,7 @@ class Work:
     statistics: tuple[str, ...] = ()
     interim: tuple[str, ...] = ()
     interim_bytes: float = 0
+    exchanged: bool = False
     chosen: tuple[tuple[str, int], ...] = ()
 
 

@@ -78,12 +78,19 @@ def expect_attention(
     operands += _broadcast_operands(kernel, facts, space)
     operands += _written_operands(kernel, facts, space, model)
     out = tuple(Loop(name, space.extents[name] if name else 1) for name in _labels(kernel, "out"))
-    inner = {"d": space.extents["d"]}
+    inner = {} if "d" in _labels(kernel, "out") else {"d": space.extents["d"]}
     others = tuple(
         tuple(Loop(name, space.extents[name] if name else 1) for name in _labels(kernel, role))
         for role in facts.states
     )
     return Expectation(tuple(operands), out, {"t": space.extents["t"]}, {}, others, inner), findings
+
+
+def _inner(kernel: Kernel, role: str) -> tuple[str, str]:
+    """The loops of the last two dimensions that an operand or the result has; one loop may walk through all features."""
+    rows, columns = _INNER[role]
+    one = "n" not in _labels(kernel, "v") and "d" in _labels(kernel, "v")
+    return (rows, "d") if one and columns == "n" else (rows, columns)
 
 
 def _labels(kernel: Kernel, role: str) -> tuple[str, ...]:
@@ -102,8 +109,8 @@ def _space(kernel: Kernel, facts: AttentionFacts) -> _Space | None:
     extents = {"m": facts.rows[-2], "t": facts.rows[-1], "d": read["q"][-1], "n": facts.given[-1]}
     if "q" not in views or "k" not in views or "v" not in views:
         return None
-    for role, inner in _INNER.items():
-        labels = _labels(kernel, role)
+    for role in _INNER:
+        inner, labels = _inner(kernel, role), _labels(kernel, role)
         named = [name for name in labels if name]
         if len(labels) != len(views[role]) or len(set(named)) < len(named):
             return None
@@ -216,7 +223,7 @@ def _check_order(
     lead = facts.rows[:-2]
     entries = {entry.role: entry for entry in kernel.inputs}
     for role in ("q", "k", "v"):
-        points, numbers = _points(space, _INNER[role])
+        points, numbers = _points(space, _inner(kernel, role))
         over = (*(facts.given[:-2] if role == "v" else lead), *facts.read[role][-2:])
         elements = clamped(numbers, over, facts.read[role])
         found = _in_view(points, _labels(kernel, role), space)
@@ -228,7 +235,7 @@ def _check_order(
         for wire in step.wires:
             if wire.tensor and not step.state and step.shape[-1:] == facts.rows[-1:]:
                 yield from _check_mask(kernel, wire.tensor, step.shape, space, model)
-    points, numbers = _points(space, _INNER["out"])
+    points, numbers = _points(space, _inner(kernel, "out"))
     found = _in_view(points, _labels(kernel, "out"), space)
     back = trace(found, Brought(facts.result.tensor, facts.result.way), model)
     if (back != numbers).any():
@@ -278,7 +285,7 @@ def _written(kernel: Kernel, facts: AttentionFacts, space: _Space, model: ModelF
         if not wanted.state:
             continue
         labels, shape = _labels(kernel, wanted.state), model.shape(facts.states[wanted.state][0])
-        features = "n" if wanted.state == "v" else "d"
+        features = _inner(kernel, "v")[1] if wanted.state == "v" else "d"
         for index, (name, wire) in enumerate(zip(step.inputs, wanted.wires, strict=False)):
             if not wire.tensor or name not in entries:
                 continue

@@ -63,7 +63,8 @@ def _multiply_adds(kernel: Kernel) -> int:
     """Of the core with most of them, in products of matrices and convolutions; 0 for other kinds."""
     if kernel.kind == "attention":
         rows, keys = score_block(kernel)
-        widths = [_loop_blocks(kernel).get(name, 1) for name in ("d", "n")]
+        blocks_of = _loop_blocks(kernel)
+        widths = [blocks_of.get("d", 1), blocks_of.get("n", blocks_of.get("d", 1))]
         return rows * keys * sum(widths)
     if kernel.kind == "experts":
         return multiply_adds(kernel)

@@ -105,9 +105,14 @@ class AttentionBody:
         return apply_step(step, operands)
 
     def products(self, q: Array, k: Array) -> Array:
-        """The scores."""
+        """The scores, of which each core has a part of every sum where the features are cut."""
         left, right = Operand(q, (*self.names, *self.q)), Operand(k, (*self.names, *self.k))
-        return contract(left, right, ["d"], (*self.names, *self.scores))
+        mesh = self.kernel.mesh
+        scores = contract(left, right, ["d"], (*self.names, *self.scores))
+        if "mesh d" not in self.names:
+            return scores
+        total = combine(scores, mesh, ["d"], np.add, self.kernel.collectives)
+        return np.broadcast_to(total, scores.shape)
 
     def softmax(self, scores: Array) -> Array:
         """Over the keys of all cores, those of the sink included, of which nothing else is kept."""

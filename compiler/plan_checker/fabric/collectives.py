@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from wsec.compiler.plan_checker.cycles import score_block
 from wsec.compiler.plan_checker.findings import CIRCUIT, Finding, words
 from wsec.compiler.plan_checker.kinds.experts import bytes_of_inner_products
 from wsec.compiler.plan_checker.model_facts import item_bytes
@@ -97,6 +98,14 @@ def _wanted(kernel: Kernel, fabric: Fabric) -> Wanted:
     for name in axes if times else roots:
         if sizes.get(name, 1) > 1 and times:
             wanted["all_reduce", name] = (statistic * times, times)
+    if (
+        kernel.kind == "attention" and sizes.get("d", 1) > 1
+    ):  # features are cut: scores are sums over their parts
+        rows, keys = score_block(kernel)
+        wanted["all_reduce", "d"] = (
+            -(-rows * keys * 4 // fabric.word_bytes),
+            math.prod(kernel.turns.values()),
+        )
     return wanted
 
 
