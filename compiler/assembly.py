@@ -93,7 +93,8 @@ def _with_collectives(
     """
     cycles, parts = cycles_of(table, option), table.parts[option : option + 1].astype(float)
     turns = table.turns[option : option + 1]
-    expected = int(collective_cycles(table.nest, parts, turns, target.fabric)[0])
+    sides = table.on_rows[option] if table.nest.work.exchanged else None
+    expected = int(collective_cycles(table.nest, parts, turns, target.fabric, sides)[0])
     chosen = chosen_cycles(collectives, mesh, target.fabric)
     return replace(cycles, communication=cycles.communication + max(0, chosen - expected))
 

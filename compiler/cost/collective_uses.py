@@ -112,23 +112,46 @@ def _statistics(nest: LoopNest, blocks: Array, fabric: Fabric) -> Array:
     return words
 
 
-def collective_cycles(nest: LoopNest, parts: Array, turns: NDArray[np.int64] | int, fabric: Fabric) -> Array:
+def collective_cycles(
+    nest: LoopNest,
+    parts: Array,
+    turns: NDArray[np.int64] | int,
+    fabric: Fabric,
+    on_rows: NDArray[np.bool_] | None = None,
+) -> Array:
     """Cycles of a sample in the collectives of the nest, [splits], each axis by its cheapest algorithm or the demanded one.
 
-    Neighbours along an axis are as far apart as the axes inside are long, if these lie on the same side.
+    Neighbours along an axis are as far apart as the axes inside are long, if these lie on the same side. Without `on_rows`, True
+    for each loop whose axis lies on rows, all lie on one; but of a nest that exchanges an interim result, for which two sides are
+    what makes it worth while, reductions lie on one side and all else on the other.
     """
     uses = collective_uses(nest, parts, turns, fabric)
-    loops = tuple(dict.fromkeys(use.loop for use in uses))
+    used = {use.loop for use in uses}
+    loops = tuple(at for at in reversed(nest.mesh_order()) if at in used)
+    if on_rows is None:
+        on_rows = np.array([nest.work.exchanged and loop.role is LoopRole.REDUCTION for loop in nest.loops])
     cut = (parts[:, list(loops)] > 1).sum(axis=1)
     shared = any(use.kind == "all_reduce" for use in uses)
     tight = np.minimum(cut, 2) * (_MOST_COLOURS + shared) > colours_of_collectives(fabric)
-    cycles, spacing = np.zeros(len(parts)), np.ones(len(parts))
+    cycles = np.zeros(len(parts))
+    spacing = {True: np.ones(len(parts)), False: np.ones(len(parts))}
     for at in loops:
-        line = Line(parts[:, at], spacing)
+        side = bool(on_rows[at])
+        line = Line(parts[:, at], spacing[side])
         along = [use for use in uses if use.loop == at]
         cycles = cycles + _cheapest(nest.collective, along, line, fabric, alone=cut == 1, tight=tight)
-        spacing = spacing * line.cores
+        spacing[side] = spacing[side] * line.cores
     return cycles
+
+
+def side_cycles(
+    nest: LoopNest, parts: Array, turns: NDArray[np.int64], on_rows: NDArray[np.bool_], fabric: Fabric
+) -> Array:
+    """Cycles of collectives, [splits], beyond those that splits count without knowing the sides of their axes."""
+    if not nest.work.exchanged:
+        return np.zeros(len(parts))  # counted as if all lay on one side
+    known = collective_cycles(nest, parts, turns, fabric, on_rows)
+    return np.ceil(known - collective_cycles(nest, parts, turns, fabric))
 
 
 def colours_of_collectives(fabric: Fabric) -> int:

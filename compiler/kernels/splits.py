@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wsec.compiler.cost.collective_uses import side_cycles
 from wsec.compiler.cost.kernel_cost import SplitCosts, passing_cycles, split_costs
 from wsec.compiler.errors import WsecError
 from wsec.compiler.kernels.loop_nest import LoopRole
@@ -204,7 +205,8 @@ def _arranged(
         sides.append(np.broadcast_to(rows, (len(fitting), len(rows))))
         widths.append(wide[fitting])
         heights.append(high[fitting])
-        passing.append(passing_cycles(nest, parts[fitting], turns[fitting], rows, target))
+        beyond = side_cycles(nest, parts[fitting], turns[fitting], rows, target.fabric)
+        passing.append(beyond + passing_cycles(nest, parts[fitting], turns[fitting], rows, target))
     index = np.concatenate(chosen)
     all_widths = np.concatenate(widths).astype(np.int64)
     all_heights = np.concatenate(heights).astype(np.int64)

@@ -206,7 +206,10 @@ def _present(emit: Emission, buffer: ir.Value | None, new: Tensor, past: _Past, 
 def _written(emit: Emission, buffer: ir.Value, new: Tensor, past: ir.Value) -> ir.Value:
     """The buffer with new rows behind the past ones, and zeros behind them: an update in place (docs/states.md)."""
     rows, dtype = new.shape[2], new.value.dtype
-    steps = emit.constant(np.arange(shape_of(buffer)[2], dtype=np.int64).reshape(1, 1, -1, 1))
+    columns = shape_of(buffer)[2]
+    steps = emit.shared(
+        ("column of positions", columns), lambda: np.arange(columns, dtype=np.int64).reshape(1, 1, -1, 1)
+    )
     start = emit.reshape(past, new.shape[0], 1, 1, 1)
     earlier = emit("Less", steps, start, dtype=ir.DataType.BOOL)
     cleared = emit("Where", earlier, buffer, emit.scalar(0, new.value), dtype=dtype)

@@ -15,7 +15,7 @@ CASES = (
         "kind unknown",
         kernel("product", kind="cross_product"),
         (
-            "WSEC545 kernel product: the kind is known; expected one of attention, convolution, transposed_convolution, matmul, pooling, reduction, softmax, normalization, gather, transpose, reshape, slice, pad, concat, expand, resize, recurrent, batched, elementwise, unsplit, found cross_product",
+            "WSEC545 kernel product: the kind is known; expected one of attention, convolution, transposed_convolution, matmul, experts, pooling, reduction, softmax, normalization, gather, transpose, reshape, slice, pad, concat, expand, resize, recurrent, batched, elementwise, unsplit, found cross_product",
         ),
     ),
     Case(
