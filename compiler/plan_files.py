@@ -60,6 +60,8 @@ def _difference(path: Path, entry: object, *, hash_it: bool) -> str | None:
             return f"{size:,} bytes instead of {entry['bytes']:,}"
         if hash_it and "sha256" in entry and _sha256(path) != entry["sha256"]:
             return "other contents than were written"
+    except FileNotFoundError:
+        return f"no such file; {entry['bytes']:,} bytes were written"
     except (OSError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
     return None

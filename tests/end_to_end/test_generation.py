@@ -52,7 +52,7 @@ CASES = (
 )
 
 
-def _plan(folder: Path, case: Case, **changes: Any) -> Plan:
+def _plan(folder: Path, case: Case, wafers: int = 1, phases: int = 1, **changes: Any) -> Plan:
     export = replace(Export(form=case.form, context=CONTEXT), **changes)
     if case.name == "llama":
         maker = llama.make_llama(_LLAMA, export)
@@ -61,7 +61,16 @@ def _plan(folder: Path, case: Case, **changes: Any) -> Plan:
     path = folder / f"{case.name}-{export.entry}.onnx"
     write_model(maker, path, opset=export.opset)
     output = path.with_suffix(".plan")
-    return wsec.compile(path, output=output, target="wse3", region=(40, 40), effort=0.0, states=case.states)
+    return wsec.compile(
+        path,
+        output=output,
+        target="wse3",
+        region=(40, 40),
+        effort=0.0,
+        states=case.states,
+        wafers=wafers,
+        phases=phases,
+    )
 
 
 def _expected(plan: Plan) -> list[int]:
@@ -104,6 +113,21 @@ def test_a_prefill_saves_the_steps_of_the_prompt(case: Case, tmp_path: Path) -> 
     assert with_prefill.passed, with_prefill.steps
     assert with_prefill.tokens == alone.tokens
     assert [len(step.tokens) for step in with_prefill.steps] == [len(PROMPT)] + [1] * (STEPS - 1)
+
+
+@pytest.mark.parametrize(
+    ("case", "wafers", "phases"), [(CASES[0], 3, 1), (CASES[4], 1, 2)], ids=["3-wafers", "2-phases"]
+)
+def test_a_cache_in_several_places(case: Case, wafers: int, phases: int, tmp_path: Path) -> None:
+    """Layers on other wafers, or that take turns on one, keep their caches as well; prefill and decoder alike."""
+    decoder, prefill = (
+        _plan(tmp_path, case, wafers, phases, entry=entry, sequence=sequence)
+        for entry, sequence in (("decode", 1), ("prefill", 3))
+    )
+    assert max(len(decoder.record.wafers), len(decoder.record.wafers[0].phases)) > 1
+    generation = decoder.generate(PROMPT, 4, prefill=prefill, verify=True)
+    assert generation.passed, generation.steps
+    assert generation.tokens == tuple(_expected(decoder)[:4])
 
 
 def test_a_wrong_plan_is_found(tmp_path: Path) -> None:
