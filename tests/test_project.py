@@ -91,6 +91,11 @@ def test_the_wheel_holds_data_and_licence(wheel_members: list[str]) -> None:
     }
     assert len(targets) >= 5
     assert targets | {"wsec/py.typed"} <= set(wheel_members)
+    assets = {
+        f"wsec/runtime/report/assets/{path.name}" for path in (ROOT / "runtime/report/assets").iterdir()
+    }
+    assert len(assets) >= 5
+    assert assets <= set(wheel_members)
     assert [name for name in wheel_members if name.endswith("licenses/LICENSE")]
     assert {name.split("/")[0].partition("-")[0] for name in wheel_members} == {"wsec"}
 

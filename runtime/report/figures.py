@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wsec.runtime.estimate import Estimate
+    from wsec.runtime.estimate import Bottleneck, Estimate
+
+_SHORT_NAME = 32  # letters that are said large
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,6 @@ def key_figures(estimate: Estimate) -> list[KeyFigure]:
     used = sum(wafer.cores_used for wafer in estimate.wafers)
     cores = estimate.columns * estimate.rows * max(len(estimate.wafers), 1)
     kernels, links = len(estimate.kernels), len(estimate.links)
-    bottleneck = estimate.bottleneck
     return [
         KeyFigure("Interval", f"{estimate.interval_cycles:,} cycles", "between two samples"),
         KeyFigure(
@@ -32,7 +33,7 @@ def key_figures(estimate: Estimate) -> list[KeyFigure]:
             f"at {estimate.clock_hz / 1e9:g} GHz",
         ),
         KeyFigure("Latency", f"{estimate.latency_cycles:,} cycles", _time(estimate.latency_seconds)),
-        KeyFigure("Bottleneck", f"{bottleneck.kind} {bottleneck.name}", bottleneck.reason),
+        _bottleneck(estimate.bottleneck),
         _bound(estimate),
         KeyFigure("Cores", f"{used / cores:.1%} in kernels", f"{used:,} of {cores:,}"),
         KeyFigure("Utilisation", f"{estimate.utilisation:.1%}", "of the cycles of all cores do arithmetic"),
@@ -43,6 +44,12 @@ def key_figures(estimate: Estimate) -> list[KeyFigure]:
         ),
         KeyFigure("Size", f"{kernels:,} kernels", f"{links:,} links, {estimate.split.operators:,} operators"),
     ]
+
+
+def _bottleneck(found: Bottleneck) -> KeyFigure:
+    if len(found.name) > _SHORT_NAME:
+        return KeyFigure("Bottleneck", found.kind, f"{found.name}: {found.reason}")
+    return KeyFigure("Bottleneck", f"{found.kind} {found.name}", found.reason)
 
 
 def _bound(estimate: Estimate) -> KeyFigure:

@@ -43,7 +43,8 @@ def limits_of(plan: Plan, estimate: Estimate) -> tuple[Limit, ...]:
     first = estimate.bottleneck
     worst = _known(first, estimate, kernels, links, plan)
     if worst is None:
-        worst = Limit(first.kind, first.name, 0, first.reason, _advice(first.kind, plan, estimate))
+        cycles = 0 if estimate.phases else estimate.interval_cycles
+        worst = Limit(first.kind, first.name, cycles, first.reason, _advice(first.kind, plan, estimate))
     others = [limit for limit in _others(plan, estimate, kernels, links) if limit.cycles]
     rest = sorted(others, key=lambda limit: -limit.cycles)
     return (worst, *(limit for limit in rest if (limit.kind, limit.name) != (worst.kind, worst.name)))
@@ -120,7 +121,7 @@ def _of_kernel(costs: KernelEstimate, kernel: Kernel, plan: Plan) -> Limit:
 
 def _of_link(link: Link) -> Limit:
     lanes = sum(route.lanes for route in link.routes)
-    reason = f"{link.words:,} words over {lanes:,} lanes take {link.interval:,} cycles"
+    reason = f"{link.words:,} words over {lanes:,} lane{'s' * (lanes != 1)} take {link.interval:,} cycles"
     advice = (
         "Links whose words pass the same routers share their cycles. A split of its kernels that needs fewer words, longer edges "
         "of their rectangles, or neighbours placed side by side (--constraints, adjacent) shorten it."

@@ -22,6 +22,7 @@ _ACROSS = 4
 _INCHES = 5.2  # of the longer side of the only panel
 _LETTER_POINTS = 3.6  # of a name, across
 _LINE_POINTS = 6
+_LEAST_LETTERS = 7  # fewer would say nothing
 
 
 def floorplan_picture(estimate: Estimate, kind: PictureKind, *, inches: float = _INCHES) -> bytes:
@@ -103,21 +104,26 @@ def _draw_kernels(
     faces = [colours[kernel.name] for kernel in kernels]
     axes.add_collection(PatchCollection(patches, facecolors=faces, edgecolors="white", linewidths=0.5))
     for kernel in kernels:
-        needed, high = _LETTER_POINTS * len(kernel.name) / points, _LINE_POINTS / points
-        upright = kernel.width >= needed and kernel.height >= high
-        if not upright and not (kernel.height >= needed and kernel.width >= high):
+        letters = int(max(kernel.width, kernel.height) * points / _LETTER_POINTS)
+        low = min(kernel.width, kernel.height) * points < _LINE_POINTS
+        if low or letters < min(len(kernel.name), _LEAST_LETTERS):
             continue
         axes.text(
             kernel.x + kernel.width / 2,
             kernel.y + kernel.height / 2,
-            kernel.name,
+            _brief(kernel.name, letters),
             fontsize=5,
             color=_readable_on(colours[kernel.name]),
             ha="center",
             va="center",
-            rotation=0 if upright else 90,
+            rotation=0 if kernel.width >= kernel.height else 90,
             parse_math=False,
         )
+
+
+def _brief(name: str, letters: int) -> str:
+    """The name in so many letters; its end tells more than its beginning."""
+    return name if len(name) <= letters else f"\u2026{name[len(name) - letters + 1 :]}"
 
 
 def _readable_on(colour: Colour) -> str:

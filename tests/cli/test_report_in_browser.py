@@ -15,6 +15,8 @@ import pytest
 
 import wsec
 from wsec.compiler.plan import Rectangle
+from wsec.runtime.estimate import estimate
+from wsec.runtime.report import write_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -188,6 +190,8 @@ def test_search_by_operator(opened: Callable[..., Opened]) -> None:
     assert page.locator("#kernels tbody tr").count() == matching < len(operators)
     alphas = page.evaluate("Array.from(floorplan.data.data.alpha)")
     assert (alphas.count(1), alphas.count(0.12)) == (matching, len(operators) - matching)
+    page.press("#search", "Enter")
+    assert wanted in page.locator("#details").inner_text()
     page.fill("#search", "nothing has this name")
     page.wait_for_selector("#found:has-text('0 of')")
     page.fill("#search", "")
@@ -246,6 +250,23 @@ def test_axe_finds_nothing(opened: Callable[..., Opened], width: int, scheme: st
     assert said == []
 
 
+def test_a_plan_without_kernels(opened: Callable[..., Opened], small_full_plan: Path, tmp_path: Path) -> None:
+    """Where all runs on the host the page says so, and nothing on it fails."""
+    record = wsec.load_plan(small_full_plan).record
+    (phase,) = record.wafers[0].phases
+    empty = replace(phase, kernels=(), links=(), circuits=())
+    record = replace(record, wafers=(replace(record.wafers[0], phases=(empty,)),))
+    file = tmp_path / "empty.html"
+    write_page(file, record, estimate(record))
+    page, said = opened(file)
+    assert "0 of 0 kernels" in page.locator("#table-says").inner_text()
+    page.focus("#floorplan")
+    for key in ("n", "p", "ArrowLeft", "c", "+", "0", "Escape"):
+        page.keyboard.press(key)
+    assert page.evaluate("state.selected") == -1
+    assert said == []
+
+
 def test_thousands_of_kernels(opened: Callable[..., Opened], small_full_plan: Path, tmp_path: Path) -> None:
     """Of 5,000 kernels on two wafers all are found and drawn, in a page small enough to be mailed."""
     plan = wsec.load_plan(small_full_plan)
@@ -267,9 +288,6 @@ def test_thousands_of_kernels(opened: Callable[..., Opened], small_full_plan: Pa
     record = replace(
         plan.record, target=target, region_width=600, region_height=600, wafers=(part(0), part(1))
     )
-    from wsec.runtime.estimate import estimate
-    from wsec.runtime.report import write_page
-
     file = tmp_path / "large.html"
     write_page(file, record, estimate(record))
     assert file.stat().st_size < 15_000_000

@@ -59,29 +59,34 @@ const cycleTicks = () => new Bokeh.NumeralTickFormatter({format: "0,0"});
 function drawStages() {
   const box = document.getElementById("stages");
   if (report.stages.length < 2) { box.remove(); return; }
-  const LOOK = {sample: "#56B4E9", load: "#D55E00", work: "#0072B2", crossing: "#CC79A7"};
+  const LOOKS = {sample: "#56B4E9", load: "#D55E00", work: "#0072B2", crossing: "#CC79A7"};
   const names = [...new Set(report.stages.map((stage) => partName(stage)))];
   const figure = makeFigure("stages", {height: 70 + Math.min(names.length, 40) * 20, sizing_mode: "stretch_width", tools: "",
-    x_axis_label: "cycles", y_range: new Bokeh.Range1d({start: names.length - 0.4, end: -0.6})});
+    x_axis_label: "cycles", x_range: new Bokeh.Range1d({start: 0, end: lastCycle * 1.01}), y_range: new Bokeh.Range1d({start: names.length - 0.4, end: -0.6})});
   figure.yaxis.ticker = new Bokeh.FixedTicker({ticks: names.map((_, row) => row)});
   figure.yaxis.major_label_overrides = new Map(names.map((name, row) => [row, name]));
   figure.xaxis.formatter = cycleTicks();
   const bars = figure.hbar({y: {field: "row"}, left: {field: "start"}, right: {field: "end"}, height: 0.8, line_color: null, fill_color: {field: "colour"},
     source: source({row: report.stages.map((stage) => names.indexOf(partName(stage))), start: report.stages.map((stage) => stage.start),
       end: report.stages.map((stage) => stage.end), what: report.stages.map((stage) => stage.what),
-      colour: report.stages.map((stage) => LOOK[stage.what]), part: report.stages.map((stage) => partName(stage))})});
+      colour: report.stages.map((stage) => LOOKS[stage.what]), part: report.stages.map((stage) => partName(stage))})});
   addHover(figure, [bars], [["", "@part: @what"], ["cycles", "@start{0,0} to @end{0,0}"]]);
   addPanAndZoom(figure, "width");
   figure.draw();
+  const seen = Object.entries(LOOKS).filter(([what]) => report.stages.some((stage) => stage.what === what));
+  document.getElementById("stages-legend").replaceChildren(...swatchLegend(seen));
 }
 
+const lastCycle = greatest([...kernels.end, ...report.stages.map((stage) => stage.end)], 1);
 const partName = (part) => `wafer ${part.wafer}, phase ${part.phase}`;
 
 function drawTimeline() {
-  const last = Math.max(1, ...kernels.end);
+  const last = greatest(kernels.end, 1);
+  const kindsLegend = document.getElementById("timeline-legend");
+  kindsLegend.replaceChildren(...swatchLegend(COLOURINGS.kind.swatches()));
   const figure = makeFigure("timeline", {height: Math.max(180, Math.min(560, 90 + kernelCount * 9)), sizing_mode: "stretch_width", tools: "",
     x_axis_label: "cycles", y_axis_label: "kernels",
-    x_range: new Bokeh.Range1d({start: 0, end: last * 1.01}), y_range: new Bokeh.Range1d({start: kernelCount - 0.4, end: -0.6})});
+    x_range: new Bokeh.Range1d({start: 0, end: lastCycle * 1.01}), y_range: new Bokeh.Range1d({start: kernelCount - 0.4, end: -0.6})});
   figure.xaxis.formatter = cycleTicks();
   figure.yaxis.formatter = new Bokeh.NumeralTickFormatter({format: "0"});
   const bars = figure.hbar({y: {field: "rank"}, left: {field: "start"}, right: {field: "end"}, height: 0.8, line_color: null, fill_color: {field: "colour"},
@@ -89,7 +94,7 @@ function drawTimeline() {
       kind: kernels.kind, stop: kernels.end, colour: kernels.kind.map((kind) => kindColours.get(kind))})});
   addHover(figure, [bars], [["kernel", "@name"], ["kind", "@kind"], ["cycles", "@start{0,0} to @stop{0,0}"]]);
   addPanAndZoom(figure, "both");
-  markOn(figure, (mark) => figure.hbar({y: {field: "y"}, left: 0, right: last, height: 1, fill_alpha: 0.18, line_color: null, source: mark}),
+  markOn(figure, (mark) => figure.hbar({y: {field: "y"}, left: 0, right: lastCycle, height: 1, fill_alpha: 0.18, line_color: null, source: mark}),
     (k) => ({y: [rankOf[k]]}));
   selectOnTap(figure, (_, y) => byStart[Math.round(y)] ?? -1);
   figure.draw();
@@ -106,8 +111,8 @@ function markOn(figure, add, place) {
   const data = source(empty);
   const renderer = add(data);
   figure.repaints.push((colours) => {
-    if ("fill_color" in renderer.glyph) renderer.glyph.fill_color = {value: colours.mark};
-    if (renderer.glyph.line_width?.value > 1) renderer.glyph.line_color = {value: colours.mark};
+    const part = renderer.glyph.fill_color?.value === null ? "line_color" : "fill_color";
+    renderer.glyph[part] = {value: colours.mark};
   });
   marks.push((k) => { data.data = k < 0 ? empty : place(k); });
 }
@@ -125,7 +130,7 @@ function drawMemory() {
   }
   const sram = report.sram_bytes / 1024;
   const figure = makeFigure("memory", {height: 280, sizing_mode: "stretch_width", tools: "", x_axis_label: "kernels, in the order of the plan", y_axis_label: "KiB",
-    x_range: new Bokeh.Range1d({start: -0.7, end: kernelCount - 0.3}), y_range: new Bokeh.Range1d({start: 0, end: Math.max(sram, ...below) * 1.05})});
+    x_range: new Bokeh.Range1d({start: -0.7, end: kernelCount - 0.3}), y_range: new Bokeh.Range1d({start: 0, end: greatest(below, sram) * 1.05})});
   figure.xaxis.formatter = new Bokeh.NumeralTickFormatter({format: "0"});
   const data = source(columns);
   const bars = stacks.map((stack) => figure.vbar({x: {field: "index"}, bottom: {field: `${stack}_from`}, top: {field: `${stack}_to`}, width: 0.85,
@@ -147,11 +152,11 @@ function drawRoofline() {
   const of = (column) => drawn.map((k) => kernels[column][k]);
   const roofs = [...new Set(kernels.roof)];
   const rate = report.link_words_per_cycle;
-  const least = Math.min(...of("intensity")) / 2, most = Math.max(2 * Math.max(...roofs) / rate, ...of("intensity")) * 2;
-  const lowest = Math.min(...of("performance")) / 2;
+  const least = -greatest(of("intensity").map((each) => -each), -Infinity) / 2, most = greatest(of("intensity"), 2 * greatest(roofs, 0) / rate) * 2;
+  const lowest = -greatest(of("performance").map((each) => -each), -Infinity) / 2;
   const figure = makeFigure("roofline", {height: 380, sizing_mode: "stretch_width", tools: "", x_axis_type: "log", y_axis_type: "log",
     x_axis_label: "operations of a core for each word through its ramp", y_axis_label: "operations of a core in a cycle",
-    x_range: new Bokeh.Range1d({start: least, end: most}), y_range: new Bokeh.Range1d({start: lowest, end: 2 * Math.max(...roofs)})});
+    x_range: new Bokeh.Range1d({start: least, end: most}), y_range: new Bokeh.Range1d({start: lowest, end: 2 * greatest(roofs, 0)})});
   for (const axis of [figure.xaxis, figure.yaxis]) axis.formatter = new Bokeh.CustomJSTickFormatter({code: "return tick >= 1 ? tick.toLocaleString('en-US') : String(Number(tick.toPrecision(2)))"});
   for (const roof of roofs) {
     const start = Math.min(Math.max(least, lowest / rate), roof / rate);

@@ -22,6 +22,7 @@ function hexes(name) {
     typeof colour === "string" ? colour : `#${(colour >>> 8).toString(16).padStart(6, "0")}`);
 }
 
+const greatest = (numbers, least) => numbers.reduce((most, number) => Math.max(most, number), least);
 const bytesOf = (k) => report.ledger.reduce((bytes, entry) => bytes + kernels[entry][k], 0);
 const coresOf = (k) => kernels.width[k] * kernels.height[k];
 const partOf = (() => {
@@ -87,6 +88,12 @@ function element(tag, attributes = {}, ...children) {
   made.append(...children);
   return made;
 }
+
+// A name in so many letters: the end of a name tells more than its beginning. No line ends behind the dots.
+const brief = (name, letters) => (name.length <= letters ? name : `\u2026\u2060${name.slice(name.length - Math.max(letters - 1, 0))}`);
+
+// The same as an element, with the whole name where the mouse rests.
+const briefly = (name, letters) => (name.length <= letters ? name : element("span", {title: name}, brief(name, letters)));
 
 function swatchLegend(entries) {
   return entries.filter(([name]) => name !== null).map(([name, colour]) => {

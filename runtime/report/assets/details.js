@@ -34,10 +34,10 @@ function linkList(found, end, word) {
   if (!found.length) return element("p", {class: "small"}, "none");
   const items = found.slice(0, 40).map((link) => {
     const other = links[end][link];
-    const name = other < 0 ? "host" : element("button", {type: "button", class: "link", onclick: () => select(other)}, kernels.name[other]);
+    const name = other < 0 ? "host" : element("button", {type: "button", class: "link", title: kernels.name[other], onclick: () => select(other)}, brief(kernels.name[other], 44));
     const colours = [...new Set(links.paths[link].map(([colour]) => colour))];
-    return element("li", {}, `${links.tensor[link]} ${word} `, name,
-      `: ${whole.format(links.words[link])} words, ${links.lanes[link]} lanes${colours.length ? `, colour ${colours.join(", ")}` : ""}, ${whole.format(links.cycles[link])} cycles`);
+    return element("li", {}, briefly(links.tensor[link], 44), ` ${word} `, name,
+      `: ${whole.format(links.words[link])} words, ${whole.format(links.lanes[link])} lane${links.lanes[link] === 1 ? "" : "s"}${colours.length ? `, colour ${colours.join(", ")}` : ""}, ${whole.format(links.cycles[link])} cycles`);
   });
   if (found.length > 40) items.push(element("li", {}, `and ${found.length - 40} more`));
   return element("ul", {}, ...items);
@@ -49,7 +49,8 @@ function showLimits() {
   const list = document.getElementById("limits");
   for (const limit of report.limits) {
     const k = limit.kind === "kernel" || limit.kind === "buffers" ? numbers.get(limit.name) : undefined;
-    const name = k === undefined ? limit.name : element("button", {type: "button", class: "link", onclick: () => select(k)}, limit.name);
+    const text = brief(limit.name, 60);
+    const name = k === undefined ? briefly(limit.name, 60) : element("button", {type: "button", class: "link", title: limit.name, onclick: () => select(k)}, text);
     list.append(element("li", {}, element("div", {class: "name"}, limit.kind === limit.name ? "" : `${limit.kind} `, name),
       element("div", {class: "number"}, limit.cycles ? `${whole.format(limit.cycles)} cycles` : ""), element("div", {}, limit.reason), element("div", {}, limit.advice)));
   }

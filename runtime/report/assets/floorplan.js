@@ -1,10 +1,12 @@
 // The floorplan of what is on a wafer at once: rectangles of kernels, pictures of the fabric, flows of the selected kernel.
 const floorplan = {part: 0, shown: [], figure: null};
 const DIMMED = 0.12;
+const LEAST_LETTERS = 7;  // of a name: fewer would say nothing
+const PICTURE_PIXELS = 1400;
 
 function makeFloorplan() {
   const data = source({left: [], right: [], top: [], bottom: [], colour: [], alpha: [], line: [], name: [], kind: [], shape: [], split: [], memory: [], cycles: [], bound: [], operators: []});
-  const labels = source({x: [], y: [], text: [], angle: [], colour: []});
+  const labels = source({x: [], y: [], text: [], angle: [], colour: [], back: []});
   const picture = source({url: [], x: [], y: [], w: [], h: []});
   const flows = source({xs: [], ys: [], colour: [], width: []});
   const heads = source({x: [], y: [], colour: []});
@@ -22,7 +24,7 @@ function makeFloorplan() {
   const casing = figure.multi_line({xs: {field: "xs"}, ys: {field: "ys"}, line_width: 4.5, line_alpha: 0.8, source: flows});
   figure.multi_line({xs: {field: "xs"}, ys: {field: "ys"}, line_color: {field: "colour"}, line_width: 2.2, source: flows});
   figure.scatter({x: {field: "x"}, y: {field: "y"}, marker: "circle", size: 8, fill_color: {field: "colour"}, line_color: "#ffffff", source: heads});
-  figure.text({x: {field: "x"}, y: {field: "y"}, text: {field: "text"}, angle: {field: "angle"}, text_color: {field: "colour"}, text_font_size: "11px",
+  figure.text({x: {field: "x"}, y: {field: "y"}, text: {field: "text"}, angle: {field: "angle"}, text_color: {field: "colour"}, background_fill_color: {field: "back"}, text_font_size: "11px",
     text_align: "center", text_baseline: "middle", source: labels});
   figure.repaints.push((colours) => {
     rectangles.glyph.line_color = {value: colours.page};
@@ -66,7 +68,8 @@ function floorplanSize() {
 
 function operatorsOf(k, limit) {
   const names = kernels.operators[k];
-  return names.length <= limit ? names.join(", ") : `${names.slice(0, limit).join(", ")} and ${names.length - limit} more`;
+  const said = names.slice(0, limit).map((name) => brief(name, 36)).join(", ");
+  return names.length <= limit ? said : `${said} and ${names.length - limit} more`;
 }
 
 const shapeOf = (k) => `${kernels.width[k]} x ${kernels.height[k]} cores at column ${kernels.x[k]}, row ${kernels.y[k]}`;
@@ -135,23 +138,29 @@ function drawPicture() {
   const rgb = palettes.viridis.map((colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16)));
   levels.forEach((level, tile) => image.data.set([...rgb[level], 255], 4 * tile));
   context.putImageData(image, 0, 0);
-  floorplan.picture.data = {url: [canvas.toDataURL()], x: [0], y: [0], w: [map.width], h: [map.height]};
+  const scale = Math.max(1, Math.floor(PICTURE_PIXELS / Math.max(map.columns, map.rows)));  // so that tiles keep their edges
+  const large = element("canvas", {width: map.columns * scale, height: map.rows * scale});
+  const pen = large.getContext("2d");
+  pen.imageSmoothingEnabled = false;
+  pen.drawImage(canvas, 0, 0, large.width, large.height);
+  floorplan.picture.data = {url: [large.toDataURL()], x: [0], y: [0], w: [map.width], h: [map.height]};
 }
 
 // Names of kernels that have room for them at this zoom, along the longer side.
 function drawLabels() {
   const {x_range: across, y_range: down, frame_width: width, frame_height: height} = floorplan.figure;
   const scaleX = width / (across.end - across.start), scaleY = height / (down.start - down.end);
-  const data = {x: [], y: [], text: [], angle: [], colour: []};
+  const data = {x: [], y: [], text: [], angle: [], colour: [], back: []};
   for (const k of floorplan.shown) {
-    const wide = kernels.width[k] * scaleX, high = kernels.height[k] * scaleY, needed = 7 * kernels.name[k].length + 4;
-    const upright = needed <= wide && high >= 13;
-    if (!upright && !(needed <= high && wide >= 13)) continue;
+    const wide = kernels.width[k] * scaleX, high = kernels.height[k] * scaleY;
+    const letters = Math.floor((Math.max(wide, high) - 6) / 6.6), upright = wide >= high;
+    if (Math.min(wide, high) < 13 || letters < Math.min(kernels.name[k].length, LEAST_LETTERS)) continue;
     const x = kernels.x[k] + kernels.width[k] / 2, y = kernels.y[k] + kernels.height[k] / 2;
     if (x < across.start || x > across.end || y < down.end || y > down.start) continue;
     const colouring = COLOURINGS[state.colouring];
     const pale = state.matches !== null && !state.matches.has(k);
-    data.x.push(x); data.y.push(y); data.text.push(kernels.name[k]); data.angle.push(upright ? 0 : Math.PI / 2);
+    data.x.push(x); data.y.push(y); data.text.push(brief(kernels.name[k], letters)); data.angle.push(upright ? 0 : Math.PI / 2);
+    data.back.push(colouring.picture ? "#00000080" : "#00000000");
     data.colour.push(colouring.picture ? "#ffffff" : pale ? themeColours().dim : readableOn(colouring.of(k)));
   }
   floorplan.labels.data = data;

@@ -77,6 +77,12 @@ function start() {
   let waiting = 0;
   const box = document.getElementById("search");
   box.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => search(box.value), 120); });
+  box.addEventListener("keydown", (event) => {  // the first that is found
+    if (event.key !== "Enter") return;
+    clearTimeout(waiting);
+    search(box.value);
+    if (state.matches !== null && table.order.length) select(table.order[0]);
+  });
   document.getElementById("zoom-in").addEventListener("click", () => zoom(1.5));
   document.getElementById("zoom-out").addEventListener("click", () => zoom(1 / 1.5));
   document.getElementById("zoom-reset").addEventListener("click", zoomReset);

@@ -1,7 +1,7 @@
 // The kernels as a table: the floorplan in words, to sort, to filter, and page by page.
 const PAGE = 100;
 const COLUMNS = [
-  ["kernel", (k) => kernels.name[k], "name"], ["kind", (k) => kernels.kind[k], ""], ["operators", (k) => operatorsOf(k, 3), "name"],
+  ["kernel", (k) => kernels.name[k], "name"], ["kind", (k) => kernels.kind[k], ""], ["operators", (k) => operatorsOf(k, 2), "name"],
   ["wafer, phase", (k) => `${kernels.wafer[k]}, ${kernels.phase[k]}`, ""], ["columns x rows", (k) => `${kernels.width[k]} x ${kernels.height[k]}`, "number", coresOf],
   ["at", (k) => `${kernels.x[k]}, ${kernels.y[k]}`, "number", (k) => kernels.x[k] * 65536 + kernels.y[k]], ["split", (k) => kernels.split[k], ""],
   ["memory", (k) => kibibytes(bytesOf(k)), "number", bytesOf], ["cycles", (k) => whole.format(kernels.total[k]), "number", (k) => kernels.total[k]],
@@ -46,7 +46,7 @@ function fillTable() {
   table.page = Math.max(0, Math.min(table.page, pages - 1));
   const rows = table.order.slice(table.page * PAGE, (table.page + 1) * PAGE).map((k) => {
     const cells = COLUMNS.map(([, text, look], column) => element("td", {class: look || null},
-      column === 0 ? element("button", {type: "button", onclick: () => select(k)}, text(k)) : text(k)));
+      column === 0 ? element("button", {type: "button", title: text(k), onclick: () => select(k)}, brief(text(k), 48)) : text(k)));
     return element("tr", {class: k === state.selected ? "chosen" : null, "data-kernel": k}, ...cells);
   });
   document.querySelector("#kernels tbody").replaceChildren(...rows);

@@ -8,6 +8,7 @@ import click
 
 from wsec.cli.command import WsecCommand, json_option, plan_argument
 from wsec.cli.output import printable, write_json
+from wsec.cli.progress import show_status
 
 
 @click.command(
@@ -39,7 +40,8 @@ def report(*, plan: str, output: Path | None, png: Path | None, svg: Path | None
     from wsec.driver import load_plan
 
     page = Path(f"{Path(plan).resolve().name.removesuffix('.plan')}.html") if output is None else output
-    load_plan(plan).report(page, png=png, svg=svg)
+    with show_status("drawing the plan"):
+        load_plan(plan).report(page, png=png, svg=svg)
     written = {"report": page, "png": png, "svg": svg}
     if as_json:
         write_json({"plan": plan, **{name: path and str(path) for name, path in written.items()}})
