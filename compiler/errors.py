@@ -43,6 +43,8 @@ _OPTIONS = {
     "WSEC343",
     "WSEC364",
     "WSEC365",
+    "WSEC372",
+    "WSEC373",
 }  # no model, whatever its size, can be compiled with these options
 
 

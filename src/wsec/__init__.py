@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsec.compiler.errors import WsecError
-from wsec.driver import DEFAULT_PASS_TIMEOUT, Options, Plan, StageEvent, compile_model, load_plan
+from wsec.driver import DEFAULT_PASS_TIMEOUT, Options, Plan, StageEvent, compile_model, fit_model, load_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from wsec.compiler.ledger import Fit
     from wsec.compiler.placement import Constraint
     from wsec.compiler.plan import FabricDepth, StatesChoice
     from wsec.compiler.target import Target
     from wsec.passes import Pass, PlacedPass
 
-__all__ = ["Plan", "StageEvent", "WsecError", "compile", "load_plan", "report"]
+__all__ = ["Plan", "StageEvent", "WsecError", "compile", "fit", "load_plan", "report"]
 
 
 def compile(  # noqa: A001 - the name users expect; the builtin is not used here
@@ -104,6 +105,36 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
     if observer is None:
         return compile_model(model, options, folder)
     return compile_model(model, options, folder, observer)
+
+
+def fit(
+    model: str | Path,
+    *,
+    target: str | Path | Target = "wse2",
+    region: tuple[int, int] | None = None,
+    wafers: int | None = 1,
+    dims: Mapping[str, int] | None = None,
+    context: int | None = None,
+    batch: int | None = None,
+) -> Fit:
+    """Say what a model needs of the memory of the wafers, without compiling it and without reading its weights.
+
+    Args:
+        model: Path of the ONNX file.
+        target: Name of a shipped target, path of a target file, or a loaded target.
+        region: Columns and rows of each wafer to use; all of it by default.
+        wafers: How many there are; None for the fewest.
+        dims: Sizes of the model's open dimensions, by name or `input:axis`.
+        context: Positions of the KV cache; those of the model by default.
+        batch: Sequences of the KV cache; likewise.
+
+    Returns:
+        The ledger; its `unmet` is the error to raise where `fits` is false.
+
+    Raises:
+        WsecError: The model or the target cannot be read, or the question makes no sense (WSEC363, WSEC372, WSEC373).
+    """
+    return fit_model(model, Options(target=target, region=region, dims=dims, wafers=wafers), batch, context)
 
 
 def report(

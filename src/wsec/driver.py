@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
 
+    from wsec.compiler.ledger import Fit
     from wsec.compiler.placement import Constraint, Progress
     from wsec.compiler.plan import DefectMap, FabricDepth, State, StatesChoice
     from wsec.compiler.plan_checker import Finding
@@ -410,6 +411,25 @@ def _lower(job: _Job) -> tuple[ir.Model, tuple[str, ...]]:
             check_no_host(imported.model)
     said = tuple(f"custom pass {name} changed the model" for name in changed)
     return imported.model, (*absent, *imported.notes, *said, *notes)
+
+
+def fit_model(model: str | Path, options: Options, batch: int | None, context: int | None) -> Fit:
+    """The memory ledger of a model, without compiling it.
+
+    Args:
+        model: An ONNX file.
+        options: Its `target`, `region`, `defects`, `dims` and `wafers` are used.
+        batch: Sequences of the KV cache; None for those of the model.
+        context: Positions of each; None for those of the model.
+
+    Raises:
+        WsecError: WSEC1xx the model cannot be read or has dimensions without a size, WSEC2xx the target, WSEC363, WSEC372, WSEC373.
+    """
+    from wsec.compiler.ledger import FitRequest, fit, read_structure
+
+    target, _ = _target(options)
+    structure = read_structure(Path(model), options.dims or {})
+    return fit(structure, target, FitRequest(options.wafers, batch, context))
 
 
 def build_pipeline(options: Options) -> tuple[Pass, ...]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "compile",
+    "fit",
     "run",
     "simulate",
     "estimate",

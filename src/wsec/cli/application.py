@@ -13,6 +13,7 @@ from wsec.cli.bisect import bisect
 from wsec.cli.check_plan import check_plan
 from wsec.cli.compile import compile_plan
 from wsec.cli.estimate import estimate
+from wsec.cli.fit import fit
 from wsec.cli.kernels import kernels
 from wsec.cli.passes import passes
 from wsec.cli.report import report
@@ -63,7 +64,7 @@ def application() -> None:
     """
 
 
-for _command in (compile_plan, run, simulate, estimate, report, check_plan, bisect, targets, passes, kernels):
+for _command in (compile_plan, fit, run, simulate, estimate, report, check_plan, bisect, targets, passes, kernels):
     application.add_command(_command)
 
 
