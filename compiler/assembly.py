@@ -86,15 +86,10 @@ def _kernel(table: SplitTable, option: int, x: int, y: int, target: Target) -> K
 def _with_collectives(
     table: SplitTable, option: int, collectives: Sequence[Collective], mesh: Mesh, target: Target
 ) -> Cycles:
-    """The cycles of the split, with the collectives that were chosen for its mesh where they take longer than it expected.
-
-    They may take less, as neighbours along an outer axis are nearer where the inner one lies on the other side; bounds on the
-    interval hold for what splits expected.
-    """
+    """The cycles of the split, with the collectives that were chosen for its mesh where they take longer than it expected."""
     cycles, parts = cycles_of(table, option), table.parts[option : option + 1].astype(float)
     turns = table.turns[option : option + 1]
-    sides = table.on_rows[option] if table.nest.work.exchanged else None
-    expected = int(collective_cycles(table.nest, parts, turns, target.fabric, sides)[0])
+    expected = int(collective_cycles(table.nest, parts, turns, target.fabric, table.on_rows[option])[0])
     chosen = chosen_cycles(collectives, mesh, target.fabric)
     return replace(cycles, communication=cycles.communication + max(0, chosen - expected))
 

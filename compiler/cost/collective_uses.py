@@ -122,22 +122,19 @@ def collective_cycles(
     """Cycles of a sample in the collectives of the nest, [splits], each axis by its cheapest algorithm or the demanded one.
 
     Neighbours along an axis are as far apart as the axes inside are long, if these lie on the same side. Without `on_rows`, True
-    for each loop whose axis lies on rows, all lie on one; but of a nest that exchanges an interim result, for which two sides are
-    what makes it worth while, reductions lie on one side and all else on the other.
+    for each loop whose axis lies on rows, each axis counts as if it had a side of its own, which is the least.
     """
     uses = collective_uses(nest, parts, turns, fabric)
     used = {use.loop for use in uses}
     loops = tuple(at for at in reversed(nest.mesh_order()) if at in used)
-    if on_rows is None:
-        on_rows = np.array([nest.work.exchanged and loop.role is LoopRole.REDUCTION for loop in nest.loops])
     cut = (parts[:, list(loops)] > 1).sum(axis=1)
     shared = any(use.kind == "all_reduce" for use in uses)
     tight = np.minimum(cut, 2) * (_MOST_COLOURS + shared) > colours_of_collectives(fabric)
     cycles = np.zeros(len(parts))
     spacing = {True: np.ones(len(parts)), False: np.ones(len(parts))}
     for at in loops:
-        side = bool(on_rows[at])
-        line = Line(parts[:, at], spacing[side])
+        side = on_rows is not None and bool(on_rows[at])
+        line = Line(parts[:, at], np.ones(len(parts)) if on_rows is None else spacing[side])
         along = [use for use in uses if use.loop == at]
         cycles = cycles + _cheapest(nest.collective, along, line, fabric, alone=cut == 1, tight=tight)
         spacing[side] = spacing[side] * line.cores
@@ -145,13 +142,17 @@ def collective_cycles(
 
 
 def side_cycles(
-    nest: LoopNest, parts: Array, turns: NDArray[np.int64], on_rows: NDArray[np.bool_], fabric: Fabric
+    nest: LoopNest,
+    parts: Array,
+    turns: NDArray[np.int64] | int,
+    on_rows: NDArray[np.bool_],
+    fabric: Fabric,
 ) -> Array:
     """Cycles of collectives, [splits], beyond those that splits count without knowing the sides of their axes."""
-    if not nest.work.exchanged:
-        return np.zeros(len(parts))  # counted as if all lay on one side
+    if sum(loop.role is not LoopRole.PARALLEL for loop in nest.loops) < 2 and not nest.work.exchanged:
+        return np.zeros(len(parts))
     known = collective_cycles(nest, parts, turns, fabric, on_rows)
-    return np.ceil(known - collective_cycles(nest, parts, turns, fabric))
+    return np.asarray(np.ceil(np.maximum(0, known - collective_cycles(nest, parts, turns, fabric))))
 
 
 def colours_of_collectives(fabric: Fabric) -> int:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from wsec.compiler.cost.collective_uses import side_cycles
 from wsec.compiler.cost.kernel_cost import passing_cycles, split_costs
 from wsec.compiler.kernels.loop_nest import Loop, LoopNest, LoopRole, Operand, Work, fixed, follows
 from wsec.compiler.target import load_target
@@ -79,7 +80,7 @@ def test_nothing_is_passed_where_no_block_is_shared() -> None:
 
 
 def test_reductions_of_two_loops_are_combined_from_the_innermost_on() -> None:
-    """Sums over d0 (2 parts) and d1 (8 parts): neighbours along d1 first, then two cores eight apart."""
+    """Sums over d0 (2 parts) and d1 (8 parts): neighbours along d1 first, then two cores, eight apart on the same side."""
     outer, inner = Loop("d0", 4, LoopRole.REDUCTION), Loop("d1", 64, LoopRole.REDUCTION)
     nest = LoopNest(
         kind="reduction",
@@ -92,9 +93,12 @@ def test_reductions_of_two_loops_are_combined_from_the_innermost_on() -> None:
         collective="chain",
     )
     along_inner = 1 + (2 * FABRIC.ramp_cycles + 1 + FABRIC.hop_cycles) * 7
-    along_outer = 1 + (2 * FABRIC.ramp_cycles + 1 + 8 * FABRIC.hop_cycles) * 1
-    costs = split_costs(nest, np.array([[2.0, 8.0]]), TARGET)
+    along_outer = 1 + (2 * FABRIC.ramp_cycles + 1 + FABRIC.hop_cycles) * 1
+    parts = np.array([[2.0, 8.0]])
+    costs = split_costs(nest, parts, TARGET)
     assert costs.communication.tolist() == [along_inner + along_outer]
+    for on_rows, beyond in (((True, True), 7), ((False, False), 7), ((True, False), 0)):
+        assert side_cycles(nest, parts, 1, np.array(on_rows), FABRIC).tolist() == [beyond * FABRIC.hop_cycles]
     assert costs.transfer.tolist() == [2 * 8 + 1]  # words that come, and the sum that goes
 
 

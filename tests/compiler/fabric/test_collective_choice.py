@@ -140,7 +140,10 @@ def test_no_record_is_dearer_than_enumeration_expected(
     """Placement's interval holds whatever sides the axes lie on, and however few colours that leaves."""
     sides = {axis: data.draw(st.sampled_from(("rows", "columns"))) for axis in "hw"}
     nest = norm((rows, 40, 30), name)
-    expected = float(collective_cycles(nest, np.array([[1.0, high, wide]]), 1, FABRIC)[0])
+    on_rows = np.array([True, *(sides[axis] == "rows" for axis in "hw")])
+    expected = float(collective_cycles(nest, np.array([[1.0, high, wide]]), 1, FABRIC, on_rows)[0])
+    least = float(collective_cycles(nest, np.array([[1.0, high, wide]]), 1, FABRIC)[0])
+    assert least <= expected
     whole = {"n": 1, "h": high, "w": wide}
     axes = [loop for loop in ("h", "w") if whole[loop] > 1]
     mesh = Mesh(tuple(MeshAxis(loop, whole[loop], sides[loop]) for loop in axes))  # type: ignore[arg-type]
