@@ -63,6 +63,9 @@ class Line:
     spacing: Array
 
 
+_INTERIM_TIMES = 2  # of an interim result: its sums, and what each core computed of its share of them
+
+
 def collective_uses(
     nest: LoopNest, parts: Array, turns: NDArray[np.int64] | int, fabric: Fabric
 ) -> tuple[CollectiveUse, ...]:
@@ -86,7 +89,7 @@ def collective_uses(
     uses = []
     if work.exchanged:
         words = np.ceil(interim_bytes(nest, blocks) / turns / fabric.word_bytes)
-        uses += [CollectiveUse("all_reduce", at, words, turns * once) for at in shared]
+        uses += [CollectiveUse("all_reduce", at, words, _INTERIM_TIMES * turns * once) for at in shared]
     if work.collectives:
         over = reduced if work.exchanged else shared or reduced
         words, each = np.ceil(_statistics(nest, blocks, fabric) / turns), work.collectives * turns * once

@@ -110,7 +110,8 @@ def split_costs(
         passed = passed + passed_around * np.ceil(elements * operand.item_bytes / word)
     reduced = _reduction_parts(nest, parts) > 1
     started = (turns - 1) * target.core.task_switch_cycles
-    compute = sum((_compute(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))
+    shares = [(work, _shared_out(work, nest, blocks, parts)) for work in nest.works()]
+    compute = sum((_compute(work, nest, own, target) for work, own in shares), np.zeros(len(parts)))
     return SplitCosts(
         weights=weights,
         activations=held,
@@ -119,12 +120,19 @@ def split_costs(
         communication=np.ceil(
             passed + collective_cycles(nest, parts, turns, target.fabric) + _gathers(nest, parts, target)
         ),
-        memory=np.ceil(
-            sum((_memory(work, nest, blocks, target) for work in nest.works()), np.zeros(len(parts)))
-        ),
+        memory=np.ceil(sum((_memory(work, nest, own, target) for work, own in shares), np.zeros(len(parts)))),
         transfer=moved,
         states=states,
     )
+
+
+def _shared_out(work: Work, nest: LoopNest, blocks: Array, parts: Array) -> Array:
+    """Positions of each loop that a core works on, where cores that hold the same block share it out."""
+    if not work.shared_out:
+        return blocks
+    shares, at = blocks.copy(), nest.position(work.loops[-1])
+    shares[:, at] = np.ceil(shares[:, at] / parts[:, nest.position(work.shared_out)])
+    return shares
 
 
 def _exchanges(nest: LoopNest, parts: Array) -> NDArray[np.bool_]:

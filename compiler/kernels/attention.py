@@ -350,6 +350,7 @@ def _score_works(space: _Space, steps: Sequence[ChainStep], first: Operand) -> t
             divisions=sum(each.divisions for each in counted),
             transcendentals=1 + sum(each.transcendentals for each in counted),
             dtype=first.dtype,
+            shared_out="d" if space.loops["d"].role is LoopRole.COLLECTIVE else "",
         ),
         Work((*rows, space.features), operations=1, dtype=first.dtype),
         Work(rows, operations=2, divisions=1, dtype=first.dtype),

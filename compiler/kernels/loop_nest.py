@@ -145,8 +145,9 @@ class Work:
             `collectives` times.
         interim: Loops of an intermediate result of which a core holds a turn.
         interim_bytes: Bytes of an element of it, and of a statistic.
-        exchanged: Whether the interim is a sum over the collective loops, which is all-reduced over them; statistics are then
-            of the reduction loops.
+        exchanged: Whether the interim is a sum over the collective loops, which is all-reduced over them, and again with what is
+            computed of it in shares; statistics are then of the reduction loops.
+        shared_out: A loop along whose parts cores share out the last of `loops`, of which all hold the same block.
         chosen: Loops of which no more than so many positions are computed, which ones the data says: the busiest core
             has all of them, or its whole block.
     """
@@ -175,6 +176,7 @@ class Work:
     interim: tuple[str, ...] = ()
     interim_bytes: float = 0
     exchanged: bool = False
+    shared_out: str = ""
     chosen: tuple[tuple[str, int], ...] = ()
 
 

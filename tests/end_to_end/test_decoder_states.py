@@ -154,9 +154,16 @@ def test_a_cache_that_something_else_reads_too(tmp_path: Path) -> None:
     assert said in plan.record.notes
 
 
-def test_words_are_followed_to_the_cores_that_write(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def followed_plan(tmp_path_factory: pytest.TempPathFactory) -> wsec.Plan:
+    """A plan of which every word is followed from core to core."""
+    folder = tmp_path_factory.mktemp("decoder")
+    return _compiled(Decoder(form="standard"), folder, fabric="full", region=(32, 32))
+
+
+def test_words_are_followed_to_the_cores_that_write(followed_plan: wsec.Plan) -> None:
     """With the whole fabric routed the plan is legal; the simulator, which knows no earlier run, refuses it."""
-    plan = _compiled(Decoder(), tmp_path, fabric="full", region=(32, 32))
+    plan = followed_plan
     assert plan.check() == ()
     with pytest.raises(WsecError) as caught:
         plan.simulate()
@@ -270,3 +277,32 @@ def test_states_of_the_plan_are_those_of_kernels(cached_plan: wsec.Plan) -> None
     odd = replace(plan.states[0], shape=(1, 2, 13, 16))
     reshaped = check_plan(replace(plan, states=(odd, *plan.states[1:])), cached_plan.folder)
     assert any("with its shape and type" in item.rule for item in reshaped)
+
+
+def test_features_of_a_long_cache_are_cut(tmp_path: Path) -> None:
+    """Where positions and heads are not enough for the cores, features are cut: scores are summed over their parts first."""
+    decoder = Decoder(form="standard", context=64)
+    plan = _compiled(decoder, tmp_path)
+    cut = [kernel for kernel in _caching(plan.record) if kernel.split["d"] > 1]
+    assert cut
+    for kernel in cut:
+        along = [item for item in kernel.collectives if item.axis == "d"]
+        assert [(item.kind, item.times) for item in along] == [("all_reduce", 2)]
+        assert kernel.collectives[0].axis == "d"
+    executor, oracle = Executor(load_plan(plan.folder)), Oracle(tmp_path / "llama.onnx")
+    for step in range(3):
+        wanted, found = oracle.run(decoder.inputs(step)), executor.run(decoder.inputs(step))
+        np.testing.assert_allclose(found["logits"], wanted["logits"], rtol=1e-4, atol=1e-5)
+
+
+def test_scores_that_are_not_summed_are_found(followed_plan: wsec.Plan) -> None:
+    """Where features are cut and the fabric is followed, the checker wants the all-reduces along them."""
+    plan = followed_plan
+    kernels = [kernel for kernel in _caching(plan.record) if kernel.split["d"] > 1]
+    assert kernels
+
+    def without(kernel: Kernel) -> Kernel:
+        return replace(kernel, collectives=tuple(item for item in kernel.collectives if item.axis != "d"))
+
+    found = check_plan(_changed(plan.record, without), plan.folder)
+    assert any(item.code == "WSEC554" and "all_reduce along d" in item.expected for item in found), found

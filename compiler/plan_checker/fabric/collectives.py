@@ -100,14 +100,11 @@ def _wanted(kernel: Kernel, fabric: Fabric) -> Wanted:
     for name in axes if times else roots:
         if sizes.get(name, 1) > 1 and times:
             wanted["all_reduce", name] = (statistic * times, times)
-    if (
-        kernel.kind == "attention" and sizes.get("d", 1) > 1
-    ):  # features are cut: scores are sums over their parts
+    if kernel.kind == "attention" and sizes.get("d", 1) > 1:
         rows, keys = score_block(kernel)
-        wanted["all_reduce", "d"] = (
-            -(-rows * keys * 4 // fabric.word_bytes),
-            math.prod(kernel.turns.values()),
-        )
+        # The scores are sums over the parts of the features; then probabilities come together that were computed in shares.
+        times = 2 * math.prod(kernel.turns.values())
+        wanted["all_reduce", "d"] = (2 * -(-rows * keys * 4 // fabric.word_bytes), times)
     return wanted
 
 
