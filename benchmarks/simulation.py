@@ -23,11 +23,12 @@ import onnx
 from simulated_kernels import CONFIGURATIONS
 from simulated_models import SIMULATED_MODELS
 from wsec.compiler.errors import WsecError
-from wsec.driver import Options, Plan, compile_model
+from wsec.driver import Options, compile_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from wsec.loaded_plan import Plan
     from wsec.runtime.programs.results import PlanSimulation
 
 

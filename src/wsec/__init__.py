@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsec.compiler.errors import WsecError
-from wsec.driver import DEFAULT_PASS_TIMEOUT, Options, Plan, StageEvent, compile_model, fit_model, load_plan
+from wsec.driver import DEFAULT_PASS_TIMEOUT, Options, StageEvent, compile_model, fit_model
+from wsec.loaded_plan import Plan, load_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The whole job in order: a model in, a plan out; and what a plan can then do.
+"""The whole job in order: a model in, a plan out.
 
 Stages hand frozen results to each other and nothing else; every stage is timed and reported to the observer.
 """
@@ -19,27 +19,20 @@ from wsec.compiler.errors import WsecError
 from wsec.compiler.plan import PLAN_FORMAT
 from wsec.compiler.plan import Plan as PlanRecord
 from wsec.compiler.target import Target, load_target
+from wsec.loaded_plan import load_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    import numpy as np
     import onnx_ir as ir
-    from numpy.typing import NDArray
-    from pandas import DataFrame
 
     from wsec.compiler.ledger import Fit
     from wsec.compiler.placement import Constraint, Progress
     from wsec.compiler.plan import DefectMap, FabricDepth, State, StatesChoice
-    from wsec.compiler.plan_checker import Finding
-    from wsec.compiler.plan_io import LoadedPlan
     from wsec.compiler.schedule.division import WaferPlans
+    from wsec.loaded_plan import Plan
     from wsec.pass_verification import PassNumbers
     from wsec.passes import Pass, PipelineStep, PlacedPass
-    from wsec.runtime.estimate import Estimate
-    from wsec.runtime.generation import Generation, Step
-    from wsec.runtime.oracle import Verification
-    from wsec.runtime.programs.results import PlanSimulation
 
 
 DEFAULT_PASS_TIMEOUT = 600.0  # seconds; two orders above what the largest models need
@@ -109,146 +102,6 @@ class Options:
     states: StatesChoice = "auto"
 
 
-class Plan:
-    """A compiled model: the record of every decision, and the folder that holds it.
-
-    Attributes:
-        record: What plan.json says.
-        folder: Where the plan is.
-    """
-
-    def __init__(self, loaded: LoadedPlan) -> None:
-        self.record: PlanRecord = loaded.plan
-        self.folder: Path = loaded.folder
-        self._loaded = loaded
-
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
-        """Execute the plan shard by shard on `inputs` by name; outputs by name.
-
-        Raises:
-            WsecError: WSEC5xx where an input is missing, unknown, or of another shape or type.
-        """
-        from wsec.runtime.executor import execute
-
-        return execute(self._loaded, inputs)
-
-    def verify(self, inputs: Mapping[str, NDArray[np.generic]] | None = None) -> Verification:
-        """Execute the plan and compare with onnxruntime on the original model; seeded inputs where none are given."""
-        from wsec.runtime.oracle import verify
-
-        return verify(self._loaded, inputs)
-
-    def generate(
-        self,
-        prompt: Sequence[int],
-        steps: int,
-        *,
-        prefill: Plan | None = None,
-        verify: bool = False,
-        observe: Callable[[Step], None] | None = None,
-    ) -> Generation:
-        """Continue `prompt`, numbers of tokens, by `steps` tokens with this plan of a decoder (docs/generation.md).
-
-        Args:
-            prompt: Numbers of tokens.
-            steps: How many to make; each is the most likely one.
-            prefill: A plan that takes the prompt at once; without it the prompt goes through this one token by token.
-            verify: Compare every step with onnxruntime.
-            observe: Called after each step.
-
-        Raises:
-            WsecError: WSEC572 to WSEC575 this is no decoder, or the prompt does not suit it, and what `verify` raises.
-        """
-        from wsec.runtime.generation import generate
-
-        first = None if prefill is None else prefill._loaded  # noqa: SLF001 - another of this class
-        return generate(self._loaded, prompt, steps, prefill=first, verify=verify, observe=observe)
-
-    def simulate(
-        self,
-        inputs: Mapping[str, NDArray[np.generic]] | None = None,
-        *,
-        samples: int = 1,
-        seed: int = 0,
-        max_cycles: int | None = None,
-        threads: int = 1,
-    ) -> PlanSimulation:
-        """Run the plan cycle by cycle on the simulated fabric.
-
-        Every sample has the same `inputs`; where none are given each has random ones of its own, from `seed` on.
-
-        Raises:
-            WsecError: WSEC350 it is too large, WSEC590 to WSEC597 it cannot be simulated, or does not come to its end.
-        """
-        from wsec.runtime.inputs import make_inputs
-        from wsec.runtime.programs.simulate import simulate_plan
-        from wsec.runtime.simulator.simulation import MAX_CYCLES
-
-        drawn = [make_inputs(self.record, seed + number) for number in range(samples)]
-        given = drawn if inputs is None else inputs
-        end = MAX_CYCLES if max_cycles is None else max_cycles
-        return simulate_plan(self._loaded, given, samples=samples, max_cycles=end, threads=threads)
-
-    def estimate(self) -> Estimate:
-        """Cycles by kernel and link, interval and latency of the pipeline, time at the target's clock."""
-        from wsec.runtime.estimate import estimate
-
-        return estimate(self.record)
-
-    def report(
-        self, path: str | Path, *, png: str | Path | None = None, svg: str | Path | None = None
-    ) -> None:
-        """Write the plan as one HTML page, which needs nothing beside it, and its floorplan as pictures where asked for.
-
-        Raises:
-            WsecError: WSEC565 kernels wait for each other, WSEC585 a file cannot be written.
-        """
-        from wsec.runtime.report import check_place, write_page, write_picture
-
-        for place in (path, png, svg):
-            if place is not None:
-                check_place(Path(place))
-        estimate = self.estimate()
-        write_page(Path(path), self.record, estimate)
-        if png is not None:
-            write_picture(Path(png), estimate, "png")
-        if svg is not None:
-            write_picture(Path(svg), estimate, "svg")
-
-    def to_dataframe(self) -> DataFrame:
-        """One row for each kernel: where it sits, its split, cycles and bytes.
-
-        Raises:
-            WsecError: WSEC586 pandas is not installed.
-        """
-        from wsec.runtime.report.tables import plan_table
-
-        return plan_table(self.record)
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows: key figures and the floorplan."""
-        from wsec.runtime.report.notebook import estimate_html
-
-        return estimate_html(self.estimate())
-
-    def check(self) -> tuple[Finding, ...]:
-        """All findings of the plan checker; none for a legal plan."""
-        from wsec.compiler.plan_checker import check_plan
-
-        return check_plan(self.record, self.folder / "model.onnx")
-
-
-def load_plan(folder: str | Path) -> Plan:
-    """Read a plan folder.
-
-    Raises:
-        WsecError: WSEC5xx where it is no plan, of another format, or broken.
-    """
-    from wsec.compiler.plan_io import load_plan as load
-
-    return Plan(load(Path(folder)))
-
-
 @dataclass(frozen=True, slots=True)
 class _Job:
     """What one compilation was asked for, beside the model itself."""
@@ -289,7 +142,6 @@ def compile_model(
         WsecError: whatever is wrong with model, target, fit or passes.
     """
     from wsec.compiler.plan_io import check_output_folder, write_plan
-    from wsec.compiler.plan_io import load_plan as load
 
     _check_phases(options)
     _check_collective(options)
@@ -303,10 +155,10 @@ def compile_model(
     with job.stage("write"):
         if output is not None:
             write_plan(output, record, lowered, job.model)
-            return Plan(load(output))
+            return load_plan(output)
         folder = Path(tempfile.mkdtemp(prefix="wsec-"))
         write_plan(folder, record, lowered, job.model)
-    plan = Plan(load(folder))
+    plan = load_plan(folder)
     weakref.finalize(plan, shutil.rmtree, folder, ignore_errors=True)
     return plan
 

@@ -15,7 +15,7 @@ import pytest
 
 from wsec.cli.summary import Summary, summarize, write_summary
 from wsec.compiler.layouts import LayoutShare
-from wsec.driver import load_plan
+from wsec.loaded_plan import load_plan
 from wsec.runtime.estimate import HostShare
 
 if TYPE_CHECKING:

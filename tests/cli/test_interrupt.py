@@ -17,7 +17,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from wsec.cli.interrupt import InterruptHandler
-from wsec.driver import StageEvent, load_plan
+from wsec.driver import StageEvent
+from wsec.loaded_plan import load_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

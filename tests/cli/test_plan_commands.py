@@ -17,7 +17,7 @@ from trace_reader import read_trace
 from wsec.compiler.errors import ExitStatus
 from wsec.compiler.plan_checker import Finding
 from wsec.compiler.plan_files import write_file_list
-from wsec.driver import Plan, load_plan
+from wsec.loaded_plan import Plan, load_plan
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Wsec
@@ -222,7 +222,7 @@ def test_an_interrupted_verification_writes_no_outputs(
     def interrupt(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("wsec.driver.Plan.verify", interrupt)
+    monkeypatch.setattr("wsec.loaded_plan.Plan.verify", interrupt)
     result = wsec("run", small_plan, "--verify", "-o", tmp_path / "out.npz")
     assert (result.exit_code, result.stderr) == (ExitStatus.INTERRUPTED, "interrupted: nothing was written\n")
     assert list(tmp_path.iterdir()) == []

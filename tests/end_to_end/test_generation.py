@@ -24,7 +24,7 @@ from wsec.compiler.plan import State
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wsec.driver import Plan
+    from wsec.loaded_plan import Plan
 
 PROMPT = (5, 99, 17)
 STEPS = 6

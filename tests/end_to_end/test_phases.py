@@ -17,7 +17,7 @@ from wsec.compiler.placement import Adjacent, Forbid, Rectangle, Within
 from wsec.compiler.plan import HOST
 from wsec.compiler.plan_checker import check_plan
 from wsec.compiler.target import ExternalMemory, Target, load_target
-from wsec.driver import Options, Plan, compile_model
+from wsec.driver import Options, compile_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from wsec.compiler.plan import Link, Phase, PhaseSummary
     from wsec.compiler.plan import Plan as PlanRecord
+    from wsec.loaded_plan import Plan
 
 
 def compiled(

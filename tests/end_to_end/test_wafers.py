@@ -18,7 +18,7 @@ from wsec.compiler.placement import Adjacent, Forbid, Rectangle, Within
 from wsec.compiler.plan import HOST
 from wsec.compiler.plan_checker import check_plan
 from wsec.compiler.target import Target, WaferLink, load_target
-from wsec.driver import Options, Plan, compile_model
+from wsec.driver import Options, compile_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from wsec.compiler.plan import Link, PlacementSummary
     from wsec.compiler.plan import Plan as PlanRecord
+    from wsec.loaded_plan import Plan
 
 
 def linked(bits_per_second: float = 1.2e12) -> Target:

@@ -23,7 +23,7 @@ from wsec.compiler.errors import ExitStatus, WsecError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wsec.driver import Plan
+    from wsec.loaded_plan import Plan
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "wsec_example"
 KIND = "wsec_example.squared_distance"

@@ -12,7 +12,7 @@ from small_plans import two_products
 
 from wsec.compiler.errors import WsecError
 from wsec.compiler.plan import Phase, Wafer
-from wsec.driver import Plan
+from wsec.loaded_plan import Plan
 from wsec.runtime.estimate import estimate
 from wsec.runtime.report.picture import floorplan_picture
 

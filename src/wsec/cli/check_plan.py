@@ -13,7 +13,7 @@ from wsec.compiler.errors import ExitStatus
 
 if TYPE_CHECKING:
     from wsec.compiler.plan_checker import Finding
-    from wsec.driver import Plan
+    from wsec.loaded_plan import Plan
 
 _MOST_SHOWN = 3
 """Findings of a rule that are written out; --json has all."""
@@ -37,7 +37,7 @@ def check_plan(ctx: click.Context, *, plan: str, as_json: bool) -> None:
     The checker shares no code with what made the plan. It reports everything it finds, not the first thing only;
     of many findings of one rule the first three, and with --json all.
     """
-    from wsec.driver import load_plan
+    from wsec.loaded_plan import load_plan
 
     loaded = load_plan(plan)
     with show_status("checking the plan"):

@@ -18,7 +18,8 @@ from wsec.compiler.target import parse_region
 
 if TYPE_CHECKING:
     from wsec.compiler.plan import FabricDepth, StatesChoice
-    from wsec.driver import Options, Plan, StageEvent
+    from wsec.driver import Options, StageEvent
+    from wsec.loaded_plan import Plan
 
 COLLECTIVES = ("auto", "chain", "two_phase", "two_level", "tree", "star", "ring")
 

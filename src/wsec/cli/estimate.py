@@ -60,7 +60,7 @@ come in and go out do not.""",
 @json_option
 def estimate(*, plan: str, top: int | None, trace: Path | None, as_json: bool) -> None:
     """Estimate the cycles of the plan in the folder PLAN, from its records and the analytic model of its target."""
-    from wsec.driver import load_plan
+    from wsec.loaded_plan import load_plan
 
     loaded = load_plan(plan)
     result = loaded.estimate()

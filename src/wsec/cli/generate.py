@@ -38,7 +38,7 @@ def run_generation(
     plan: str, prompt: tuple[int, ...], steps: int, *, prefill: str | None, verify: bool, as_json: bool
 ) -> bool:
     """Make the tokens and print them; whether a comparison that was asked for found the same numbers."""
-    from wsec.driver import load_plan
+    from wsec.loaded_plan import load_plan
 
     loaded = load_plan(plan)
     first = None if prefill is None else load_plan(prefill)

@@ -37,7 +37,7 @@ The page needs no network and nothing beside it: it can be mailed. A browser ope
 @json_option
 def report(*, plan: str, output: Path | None, png: Path | None, svg: Path | None, as_json: bool) -> None:
     """Write the plan in the folder PLAN as one HTML page: floorplan, limits, timeline, memory and kernels."""
-    from wsec.driver import load_plan
+    from wsec.loaded_plan import load_plan
 
     page = Path(f"{Path(plan).resolve().name.removesuffix('.plan')}.html") if output is None else output
     with show_status("drawing the plan"):

@@ -90,7 +90,7 @@ def simulate(
     The plan must have been compiled with --fabric full.
     """
     from wsec.cli.tensor_files import read_tensors, with_sequences
-    from wsec.driver import load_plan
+    from wsec.loaded_plan import load_plan
     from wsec.runtime.programs.trace import trace_events
     from wsec.runtime.trace_events import write_trace
 
