@@ -329,7 +329,8 @@ class PhaseSummary:
         load_cycles: In which they come to the wafer, before the phase works: once for all samples of a batch.
         words_in: Words of a sample that earlier phases made and this one reads, each tensor once.
         words_out: Words of a sample that this phase makes and later ones read, each tensor once.
-        crossing_cycles: In which the words in and out of one sample pass, one direction after the other.
+        crossing_cycles: In which the words in and out of one sample pass, one direction after the other, and the states of its
+            kernels, which other phases have no room for.
     """
 
     placement: PlacementSummary

@@ -14,7 +14,7 @@ from wsec.compiler.plan import HOST
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from wsec.compiler.plan import Kernel, Phase
+    from wsec.compiler.plan import Kernel, KernelInput, Phase
     from wsec.compiler.target import Target
 
 
@@ -34,9 +34,18 @@ def words_between_phases(phases: Sequence[Phase]) -> tuple[tuple[int, int], ...]
 
 def weight_bytes(kernels: Iterable[Kernel]) -> int:
     """Bytes of the weights of kernels, each tensor once, wherever its blocks go; those of four bits are packed."""
-    weights = {entry.tensor: entry for kernel in kernels for entry in kernel.inputs if entry.constant}
+    return _bytes_of([entry for kernel in kernels for entry in kernel.inputs if entry.constant])
+
+
+def state_bytes(kernels: Iterable[Kernel]) -> int:
+    """Bytes of the states of kernels: where other phases use their cores in between, they go out and come in for each sample."""
+    return _bytes_of([entry for kernel in kernels for entry in kernel.inputs if entry.state])
+
+
+def _bytes_of(entries: Iterable[KernelInput]) -> int:
+    each = {entry.tensor: entry for entry in entries}
     return sum(
-        math.ceil(math.prod(entry.sharding.shape) * _element_bytes(entry.dtype)) for entry in weights.values()
+        math.ceil(math.prod(entry.sharding.shape) * _element_bytes(entry.dtype)) for entry in each.values()
     )
 
 

@@ -55,6 +55,7 @@ def _check_phase(phase: Phase, where: str, plan: Plan) -> Iterator[Finding]:
             rule = "a phase names the weights of its kernels and the words that cross, each tensor once"
             yield Finding(PHASES, rule, where, f"{there} {what}", f"{said} {what}")
     passing = [_cycles(words * plan.target.fabric.word_bytes, plan.target) for words in (words_in, words_out)]
+    passing += 2 * [_cycles(_state_bytes(phase), plan.target)]  # other phases use their cores in between
     for cycles, least, what in (
         (summary.load_cycles, _cycles(weights, plan.target), "load weights"),
         (summary.crossing_cycles, sum(passing), "pass what crosses"),
@@ -102,6 +103,10 @@ def _weight_bytes(phase: Phase) -> int:
             if entry.constant:
                 found[entry.tensor] = _bytes_of(entry)
     return sum(found.values())
+
+
+def _state_bytes(phase: Phase) -> int:
+    return sum(_bytes_of(entry) for kernel in phase.kernels for entry in kernel.inputs if entry.state)
 
 
 def _bytes_of(entry: KernelInput) -> int:

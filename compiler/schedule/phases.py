@@ -9,7 +9,13 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wsec.compiler.cost.phases import cycles_per_byte, memory_cycles, weight_bytes, words_between_phases
+from wsec.compiler.cost.phases import (
+    cycles_per_byte,
+    memory_cycles,
+    state_bytes,
+    weight_bytes,
+    words_between_phases,
+)
 from wsec.compiler.plan import PhaseSummary, Wafer
 from wsec.compiler.schedule.division import (
     Parts,
@@ -81,7 +87,7 @@ def _summaries(decisions: Sequence[Decision], phases: Sequence[Phase], target: T
                 load_cycles=memory_cycles(size, target),
                 words_in=words[0],
                 words_out=words[1],
-                crossing_cycles=sum(crossing),
+                crossing_cycles=sum(crossing) + 2 * memory_cycles(state_bytes(phase.kernels), target),
             )
         )
     return found

@@ -306,3 +306,21 @@ def test_scores_that_are_not_summed_are_found(followed_plan: wsec.Plan) -> None:
 
     found = check_plan(_changed(plan.record, without), plan.folder)
     assert any(item.code == "WSEC554" and "all_reduce along d" in item.expected for item in found), found
+
+
+def test_states_of_phases_that_take_turns_go_out_and_come_in(tmp_path: Path) -> None:
+    """Other phases use their cores in between: the crossing counts the bytes of the states both ways, as the checker wants."""
+    plan = _compiled(Decoder(), tmp_path, phases=2).record
+    memory = plan.target.external_memory or plan.target.host
+    for phase in plan.wafers[0].phases:
+        entries = [entry for kernel in phase.kernels for entry in kernel.inputs if entry.state]
+        size = sum(4 * int(np.prod(entry.sharding.shape)) for entry in entries)
+        assert phase.summary is not None
+        assert phase.summary.crossing_cycles >= 2 * 8 * size / memory.bits_per_second * plan.target.clock_hz
+    assert check_plan(plan) == ()
+    short = tuple(
+        replace(phase, summary=replace(phase.summary, crossing_cycles=0)) if phase.summary else phase
+        for phase in plan.wafers[0].phases
+    )
+    found = check_plan(replace(plan, wafers=(replace(plan.wafers[0], phases=short),)))
+    assert any("pass what crosses" in item.expected for item in found)
