@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wsec.compiler.plan import Plan as PlanRecord
     from wsec.compiler.plan_checker import Finding
     from wsec.compiler.plan_io import LoadedPlan
+    from wsec.runtime.decoding import DecodeEstimate
     from wsec.runtime.estimate import Estimate
     from wsec.runtime.generation import Generation, Step
     from wsec.runtime.oracle import Verification
@@ -106,6 +107,21 @@ class Plan:
         from wsec.runtime.estimate import estimate
 
         return estimate(self.record)
+
+    def decoding(self, prefill: str | Path | None = None) -> DecodeEstimate | None:
+        """Tokens per second, time to the first token, energy and what bounds a decoder; None for other plans.
+
+        Args:
+            prefill: Folder of the plan of the prefill, from which the time to the first token then comes.
+
+        Raises:
+            WsecError: WSEC572, WSEC575 that is not the plan of a prefill of this decoder.
+        """
+        from wsec.runtime.decoding import decode_estimate
+
+        other = None if prefill is None else load_plan(prefill)
+        given = None if other is None else (other.record, other.estimate(), str(prefill))
+        return decode_estimate(self.record, self.estimate(), given)
 
     def report(
         self, path: str | Path, *, png: str | Path | None = None, svg: str | Path | None = None

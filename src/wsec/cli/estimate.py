@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wsec.cli.command import WsecCommand, json_option, plan_argument, trace_option
+from wsec.cli.decoding import write_decoding
 from wsec.cli.output import (
     Column,
     count,
@@ -50,20 +51,25 @@ _COLUMNS = (
 Examples:
   wsec estimate model.plan --top 10
   wsec estimate model.plan --trace trace.json
+  wsec estimate decode.plan --prefill prefill.plan
 
 Cycles are of one sample on the busiest core of a kernel. Arithmetic and memory overlap, communication and the words that
 come in and go out do not.""",
 )
 @plan_argument
 @click.option("--top", type=click.IntRange(min=1), help="Show only so many kernels, the slowest first.")
+@click.option(
+    "--prefill", metavar="PLAN2", help="The plan of the prefill: what a decoder's first token takes."
+)
 @trace_option
 @json_option
-def estimate(*, plan: str, top: int | None, trace: Path | None, as_json: bool) -> None:
+def estimate(*, plan: str, top: int | None, prefill: str | None, trace: Path | None, as_json: bool) -> None:
     """Estimate the cycles of the plan in the folder PLAN, from its records and the analytic model of its target."""
     from wsec.loaded_plan import load_plan
 
     loaded = load_plan(plan)
     result = loaded.estimate()
+    decoding = loaded.decoding(prefill)
     if trace is not None:
         from wsec.runtime.estimate_trace import estimate_trace
         from wsec.runtime.trace_events import write_trace
@@ -73,7 +79,9 @@ def estimate(*, plan: str, top: int | None, trace: Path | None, as_json: bool) -
     if top is not None:
         shown = sorted(shown, key=lambda pair: -pair[0].total_cycles)[:top]
     if as_json:
-        write_json({**asdict(result), "kernels": [asdict(kernel) for kernel, _ in shown]})
+        of_decoder = None if decoding is None else asdict(decoding)
+        kernels = [asdict(kernel) for kernel, _ in shown]
+        write_json({**asdict(result), "kernels": kernels, "decoding": of_decoder})
         return
     console = make_console()
     write_table(console, _COLUMNS, [_row(kernel, record.rectangle) for kernel, record in shown])
@@ -84,6 +92,8 @@ def estimate(*, plan: str, top: int | None, trace: Path | None, as_json: bool) -
     if trace is not None:
         facts.append(("trace", str(trace)))
     write_labelled(console, facts)
+    if decoding is not None:
+        write_decoding(console, decoding)
 
 
 def _row(kernel: KernelEstimate, rectangle: Rectangle) -> tuple[str, ...]:
