@@ -104,7 +104,9 @@ def _draw_kernels(
     faces = [colours[kernel.name] for kernel in kernels]
     axes.add_collection(PatchCollection(patches, facecolors=faces, edgecolors="white", linewidths=0.5))
     for kernel in kernels:
-        letters = int(max(kernel.width, kernel.height) * points / _LETTER_POINTS)
+        across = int(kernel.width * points / _LETTER_POINTS)
+        upright = kernel.width >= kernel.height or across >= len(kernel.name)
+        letters = across if upright else int(kernel.height * points / _LETTER_POINTS)
         low = min(kernel.width, kernel.height) * points < _LINE_POINTS
         if low or letters < min(len(kernel.name), _LEAST_LETTERS):
             continue
@@ -116,7 +118,7 @@ def _draw_kernels(
             color=_readable_on(colours[kernel.name]),
             ha="center",
             va="center",
-            rotation=0 if kernel.width >= kernel.height else 90,
+            rotation=0 if upright else 90,
             parse_math=False,
         )
 

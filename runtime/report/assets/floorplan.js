@@ -146,14 +146,15 @@ function drawPicture() {
   floorplan.picture.data = {url: [large.toDataURL()], x: [0], y: [0], w: [map.width], h: [map.height]};
 }
 
-// Names of kernels that have room for them at this zoom, along the longer side.
+// Names of kernels that have room for them at this zoom: upright where the whole name fits so, else along the longer side.
 function drawLabels() {
   const {x_range: across, y_range: down, frame_width: width, frame_height: height} = floorplan.figure;
   const scaleX = width / (across.end - across.start), scaleY = height / (down.start - down.end);
   const data = {x: [], y: [], text: [], angle: [], colour: [], back: []};
   for (const k of floorplan.shown) {
     const wide = kernels.width[k] * scaleX, high = kernels.height[k] * scaleY;
-    const letters = Math.floor((Math.max(wide, high) - 6) / 6.6), upright = wide >= high;
+    const room = (pixels) => Math.floor((pixels - 6) / 6.6);
+    const upright = wide >= high || room(wide) >= kernels.name[k].length, letters = room(upright ? wide : high);
     if (Math.min(wide, high) < 13 || letters < Math.min(kernels.name[k].length, LEAST_LETTERS)) continue;
     const x = kernels.x[k] + kernels.width[k] / 2, y = kernels.y[k] + kernels.height[k] / 2;
     if (x < across.start || x > across.end || y < down.end || y > down.start) continue;

@@ -9,6 +9,8 @@ function select(k) {
   }
   drawFlows();
   for (const mark of marks) mark(k);
+  document.getElementById("said").textContent = k < 0 ? "no kernel selected"
+    : `${kernels.name[k]}, ${kernels.kind[k]}, ${shapeOf(k)}, ${whole.format(kernels.total[k])} cycles, bound by ${BOUND_NAMES[kernels.bound[k]]}`;
   showDetails();
   markRow();
 }
