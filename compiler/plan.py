@@ -60,7 +60,8 @@ HOST = (
 )
 TEXT = "string"  # element type of text, which numpy has no one word for
 
-REPLICAS = "replicas"  # axis of a mesh whose cores all compute the same; in a split, how many do
+REPLICAS = ("row_replicas", "column_replicas")
+"""Axes of a mesh, on rows and on columns, along which all cores compute the same; a split says how many do."""
 FabricDepth = Literal["lanes", "full"]
 WaferMode = Literal["pipelined", "sequential", "streaming"]
 Objective = Literal["throughput", "latency"]

@@ -111,14 +111,14 @@ def split_costs(
     reduced = _reduction_parts(nest, parts) > 1
     started = (turns - 1) * target.core.task_switch_cycles
     shares = [(work, _shared_out(work, nest, blocks, parts)) for work in nest.works()]
-    compute = sum((_compute(work, nest, own, target) for work, own in shares), np.zeros(len(parts)))
+    compute = sum((compute_cycles(work, nest, own, target) for work, own in shares), np.zeros(len(parts)))
     return SplitCosts(
         weights=weights,
         activations=held,
         buffers=buffers + reduced * at_work * widening(nest),
         compute=np.ceil(compute) + started,
         communication=np.ceil(
-            passed + collective_cycles(nest, parts, turns, target.fabric) + _gathers(nest, parts, target)
+            passed + collective_cycles(nest, parts, turns, target.fabric) + gather_cycles(nest, parts, target)
         ),
         memory=np.ceil(sum((_memory(work, nest, own, target) for work, own in shares), np.zeros(len(parts)))),
         transfer=moved,
@@ -218,7 +218,7 @@ def _serial_costs(nest: LoopNest, parts: Array, target: Target) -> SplitCosts:
         weights=weights,
         activations=activations,
         buffers=np.zeros(len(parts)),
-        compute=np.ceil(_compute(nest.work, nest, blocks, target)),
+        compute=np.ceil(compute_cycles(nest.work, nest, blocks, target)),
         communication=words
         + np.ceil(target.fabric.hop_cycles * parts.sum(axis=1))
         + 2 * target.fabric.ramp_cycles,
@@ -240,7 +240,7 @@ def _lane_dtype(dtype: str) -> str:
     return dtype.replace("int4", "int8")
 
 
-def _compute(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:
+def compute_cycles(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:
     """Cycles of the instructions: each is issued and takes its elements over the lanes; loops around them cost as they turn.
 
     Each operation is a pass of its own over the block. Quotients, and what is computed by series, take their time for each element.
@@ -319,7 +319,7 @@ def _reduction_parts(nest: LoopNest, parts: Array) -> Array:
     return total
 
 
-def _gathers(nest: LoopNest, parts: Array, target: Target) -> Array:
+def gather_cycles(nest: LoopNest, parts: Array, target: Target) -> Array:
     """State that cores gather along the collective loops, and the whole of it, broadcast along the reduction loops."""
     cycles, spacing = np.zeros(len(parts)), np.ones(len(parts))
     if not nest.work.gathers:

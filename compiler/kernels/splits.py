@@ -92,7 +92,7 @@ def arranged_splits(nest: LoopNest, target: Target, *, inside: bool = True) -> S
     Raises:
         WsecError: WSEC301 where no split fits the memory of a core and the region.
     """
-    parts = _candidates(nest, target)
+    parts = candidate_parts(nest, target)
     costs, turns = _in_fewest_turns(nest, parts, target)
     fits = costs.bytes <= target.core.data_bytes
     if not fits.any():
@@ -124,6 +124,21 @@ def _in_fewest_turns(nest: LoopNest, parts: Array, target: Target) -> tuple[Spli
     return costs, turns
 
 
+def fitting_splits(
+    nest: LoopNest, parts: Array, target: Target
+) -> tuple[Array, NDArray[np.int64], SplitCosts]:
+    """Those of some splits that fit the memory of a core, each in the fewest turns, and their costs.
+
+    Raises:
+        WsecError: WSEC301 none does.
+    """
+    costs, turns = _in_fewest_turns(nest, parts, target)
+    keep = np.flatnonzero(costs.bytes <= target.core.data_bytes)
+    if not len(keep):
+        raise _does_not_fit(nest, parts, costs, target)
+    return parts[keep], turns[keep], _select(costs, keep)
+
+
 def loop_parts(extent: int) -> NDArray[np.int64]:
     """The useful numbers of parts of a loop: those whose equal padded blocks leave none empty."""
     blocks = np.arange(1, math.isqrt(extent) + 2)
@@ -134,7 +149,7 @@ def loop_parts(extent: int) -> NDArray[np.int64]:
     return useful
 
 
-def _candidates(nest: LoopNest, target: Target) -> Array:
+def candidate_parts(nest: LoopNest, target: Target) -> Array:
     """Combinations of parts, [splits, loops], thinned evenly in their logarithm to a number that stays cheap."""
     cores = target.grid.cores
     if nest.kind == "unsplit":
@@ -197,7 +212,7 @@ def _arranged(
 ) -> SplitTable:
     """Each split with its axes on rows or columns in every way that fits the grid."""
     chosen, sides, widths, heights, passing = [], [], [], [], []
-    for rows in _arrangements(nest):
+    for rows in arrangements(nest):
         high = parts[:, rows].prod(axis=1)
         wide = parts[:, ~rows].prod(axis=1)
         fitting = np.flatnonzero((wide <= target.grid.width) & (high <= target.grid.height))
@@ -258,7 +273,7 @@ def no_dearer_splits(table: SplitTable, option: int, target: Target) -> SplitTab
     """Every split with the rectangle of `option` that takes no more cycles and no more memory; that one comes first."""
     nest, costs = table.nest, table.costs
     width, height = table.shapes.widths[option], table.shapes.heights[option]
-    parts = _candidates(nest, target)
+    parts = candidate_parts(nest, target)
     parts = parts[parts.prod(axis=1) == width * height]
     every, turns = _in_fewest_turns(nest, parts, target)
     found = _arranged(nest, parts, turns, every, target)
@@ -273,7 +288,7 @@ def no_dearer_splits(table: SplitTable, option: int, target: Target) -> SplitTab
     return some_options(found, np.concatenate([keep[itself], keep[~itself]]))
 
 
-def _arrangements(nest: LoopNest) -> list[NDArray[np.bool_]]:
+def arrangements(nest: LoopNest) -> list[NDArray[np.bool_]]:
     """Ways to lay the loops on rows (True) or columns; loops that are never cut stay on rows."""
     if nest.kind == "unsplit":
         return [np.array([True, False])]

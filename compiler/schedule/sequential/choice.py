@@ -1,0 +1,203 @@
+"""One way for every turn, so that all turns and the reshardings between them take the fewest cycles together.
+
+Each turn hangs on one of the turns whose results it reads: over that tree a dynamic program is exact. Tensors that skip turns close
+circles: their cost is counted at the ways that were chosen last, and the program runs again until nothing changes. Linear in turns;
+equal turns share their tables of costs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from wsec.compiler.cost.reshardings import LaidTensor, resharding_cycles
+from wsec.compiler.kernels.graph import HOST_INDEX
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from wsec.compiler.kernels.graph import KernelGraph
+    from wsec.compiler.schedule.sequential.turns import Turn
+    from wsec.compiler.target import Target
+
+_ROUNDS: Final = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Edge:
+    """A tensor from one turn to a later one: cycles by the way of the first and of the second."""
+
+    source: int
+    target: int
+    cycles: NDArray[np.float64]
+
+
+def edges_of(
+    turns: Sequence[Turn], graph: KernelGraph, target: Target, known: dict[object, NDArray[np.float64]]
+) -> list[Edge]:
+    """All tensors between turns; one that several kernels of a turn read comes to all of them at once."""
+    turn_of = {index: at for at, turn in enumerate(turns) for index in turn.kernels}
+    readers: dict[tuple[int, str, int], list[tuple[int, str]]] = {}
+    words: dict[str, int] = {}
+    for link in graph.links:
+        if HOST_INDEX in (link.source, link.target):
+            continue
+        words[link.tensor] = link.words
+        reader = turns[turn_of[link.target]].kernels.index(link.target), link.role
+        readers.setdefault((link.source, link.tensor, turn_of[link.target]), []).append(reader)
+    found = []
+    for (kernel, tensor, at), reading in readers.items():
+        before, after = turns[turn_of[kernel]], turns[at]
+        member = before.kernels.index(kernel)
+        position = [item.tensor for item in graph.nests[kernel].outputs].index(tensor)
+        key = before.signature, member, position, after.signature, tuple(reading), words[tensor]
+        if key not in known:
+            known[key] = _cycles(before, member, position, after, reading, words[tensor], target)
+        found.append(Edge(turn_of[kernel], at, known[key]))
+    return found
+
+
+def _cycles(
+    before: Turn,
+    member: int,
+    position: int,
+    after: Turn,
+    reading: Sequence[tuple[int, str]],
+    words: int,
+    target: Target,
+) -> NDArray[np.float64]:
+    """Cycles by way and way; equal layouts are compared once."""
+    output = before.tables[member].splits.nest.outputs[position]
+    given = [before.laid(member, way, output, output=True) for way in range(len(before.option))]
+    total = np.zeros((len(before.option), len(after.option)))
+    of_given, distinct = _numbered(given)
+    for reader, role in reading:
+        operand = next(item for item in after.tables[reader].splits.nest.inputs if item.role == role)
+        needed = [after.laid(reader, way, operand, output=False) for way in range(len(after.option))]
+        of_needed, wanted = _numbered(needed)
+        pairs = np.array(
+            [[resharding_cycles(have, need, words, target) for need in wanted] for have in distinct],
+            dtype=np.float64,
+        )
+        total = np.maximum(total, pairs[of_given][:, of_needed])
+    return total
+
+
+def _numbered(laid: Sequence[LaidTensor]) -> tuple[NDArray[np.int64], list[LaidTensor]]:
+    """The number of each layout among the different ones. Axes that a tensor is the same along count by their place alone."""
+    numbers: dict[object, int] = {}
+    kept: list[LaidTensor] = []
+    found = []
+    for each in laid:
+        cutting = {name for dimension in each.sharding.dimensions for name in dimension.axes}
+        axes = tuple(
+            (axis.name if axis.name in cutting else "", axis.size, axis.side)
+            for axis in each.mesh.axes
+            if axis.size > 1
+        )
+        key = each.sharding.dimensions, _without_ends(axes), each.rectangle
+        if key not in numbers:
+            numbers[key] = len(kept)
+            kept.append(each)
+        found.append(numbers[key])
+    return np.array(found), kept
+
+
+def _without_ends(axes: tuple[tuple[str, int, str], ...]) -> tuple[tuple[str, int, str], ...]:
+    """Axes of each side, those along which nothing changes joined where they follow each other."""
+    kept: list[tuple[str, int, str]] = []
+    for side in ("rows", "columns"):
+        for name, size, own in axes:
+            if own != side:
+                continue
+            if not name and kept and kept[-1][0] == "" and kept[-1][2] == side:
+                kept[-1] = ("", kept[-1][1] * size, side)
+            else:
+                kept.append((name, size, side))
+    return tuple(kept)
+
+
+def choose_ways(turns: Sequence[Turn], edges: Sequence[Edge], price: float = 0.0) -> tuple[NDArray[np.int64], float]:
+    """The way of each turn, and cycles of all turns and reshardings.
+
+    Args:
+        turns: In order.
+        edges: Between them.
+        price: Cycles for each byte of weights on a core, so that less memory is taken.
+    """
+    own = [turn.cycles + price * turn.weights for turn in turns]
+    parent: dict[int, Edge] = {}
+    for edge in edges:
+        if edge.target not in parent or edge.source > parent[edge.target].source:
+            parent[edge.target] = edge
+    tree = {id(edge) for edge in parent.values()}
+    others = [edge for edge in edges if id(edge) not in tree]
+    best = _over_tree(own, parent)
+    least = _total(best, own, edges)
+    current = best
+    for _ in range(_ROUNDS):
+        priced = [cycles.copy() for cycles in own]
+        for edge in others:  # the other end as it was chosen last
+            priced[edge.target] += edge.cycles[current[edge.source]]
+            priced[edge.source] += edge.cycles[:, current[edge.target]]
+        again = _over_tree(priced, parent)
+        total = _total(again, own, edges)
+        if total < least:
+            best, least = again, total
+        if (again == current).all():
+            break
+        current = again
+    best = _improved(best, own, edges)
+    cycles = sum(float(turn.cycles[way]) for turn, way in zip(turns, best, strict=True))
+    return best, cycles + sum(float(edge.cycles[best[edge.source], best[edge.target]]) for edge in edges)
+
+
+def _over_tree(own: Sequence[NDArray[np.float64]], parent: dict[int, Edge]) -> NDArray[np.int64]:
+    below = [cycles.astype(np.float64) for cycles in own]
+    choice: dict[int, NDArray[np.int64]] = {}
+    for at in range(len(own) - 1, -1, -1):
+        if at not in parent:
+            continue
+        edge = parent[at]
+        total = edge.cycles + below[at][None, :]
+        choice[at] = total.argmin(axis=1)
+        below[edge.source] = below[edge.source] + total.min(axis=1)
+    ways = np.zeros(len(own), dtype=np.int64)
+    for at in range(len(own)):
+        ways[at] = choice[at][ways[parent[at].source]] if at in parent else below[at].argmin()
+    return ways
+
+
+def _improved(
+    ways: NDArray[np.int64], own: Sequence[NDArray[np.float64]], edges: Sequence[Edge]
+) -> NDArray[np.int64]:
+    """Each turn in the way that is best while all others stay, as long as that helps."""
+    into: dict[int, list[Edge]] = {}
+    for edge in edges:
+        into.setdefault(edge.source, []).append(edge)
+        into.setdefault(edge.target, []).append(edge)
+    ways = ways.copy()
+    for _ in range(_ROUNDS):
+        before = ways.copy()
+        for at, cycles in enumerate(own):
+            total = cycles.astype(np.float64)
+            for edge in into.get(at, ()):
+                total = total + (
+                    edge.cycles[:, ways[edge.target]] if edge.source == at else edge.cycles[ways[edge.source]]
+                )
+            if total.min() < total[ways[at]]:
+                ways[at] = total.argmin()
+        if (before == ways).all():
+            break
+    return ways
+
+
+def _total(
+    ways: NDArray[np.int64], own: Sequence[NDArray[np.float64]], edges: Sequence[Edge]
+) -> float:
+    cycles = sum(float(each[way]) for each, way in zip(own, ways, strict=True))
+    return cycles + sum(float(edge.cycles[ways[edge.source], ways[edge.target]]) for edge in edges)

@@ -1,0 +1,387 @@
+"""The ways in which one kernel may take its turn on a region: how it is cut, on which sides, and how often it is repeated.
+
+Cuts come from one series of side lengths for all kernels, so that what one leaves is what the next one needs. Results of cut
+reductions come back to all cores. A kernel that leaves a side of the region unused may compute the same on all lines of it: that
+costs nothing and spares a broadcast.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from wsec.compiler.cost.block_sizes import output_bytes
+from wsec.compiler.cost.collective_uses import AUTO, collective_uses
+from wsec.compiler.cost.collectives import gather, scatter
+from wsec.compiler.cost.kernel_cost import SplitCosts, compute_cycles, gather_cycles, passing_cycles
+from wsec.compiler.cost.middle_collectives import MIDDLE, MiddleCost, all_reduce_costs, step_cycles
+from wsec.compiler.kernels.loop_nest import LoopRole
+from wsec.compiler.kernels.splits import (
+    SplitTable,
+    arrangements,
+    candidate_parts,
+    fitting_splits,
+    loop_parts,
+    mesh_of,
+)
+from wsec.compiler.placement.problem import ShapeOptions
+from wsec.compiler.plan import REPLICAS
+from wsec.compiler.sharding import Mesh, MeshAxis
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from wsec.compiler.cost.collective_uses import CollectiveUse
+    from wsec.compiler.kernels.loop_nest import Loop, LoopNest
+    from wsec.compiler.plan import CollectiveAlgorithm
+    from wsec.compiler.target import Target
+
+    Array = NDArray[np.float64]
+
+MOST_OPTIONS: Final = 48  # of a kernel
+_MOST_SPLITS: Final = 40_000
+_OF_A_KIND: Final = 2
+_NEARLY_WHOLE: Final = 0.7  # of a side: blocks are whole elements, so that few loops have exactly as many
+_HELPERS: Final = (2, 4, 8, 16, 32)  # cores that share the chain behind a reduction
+_STEPS: Final = frozenset({"MatMul", "Softmax"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TurnTable:
+    """The ways of one kernel.
+
+    Attributes:
+        splits: How it is cut; `communication` of the costs is that of its turn.
+        replicas: int64 [options, 2], how often it is repeated on rows and on columns.
+    """
+
+    splits: SplitTable
+    replicas: NDArray[np.int64]
+
+    @property
+    def cycles(self) -> NDArray[np.int64]:
+        """Of each option, from all inputs in place to the result in place."""
+        return self.splits.shapes.cycles
+
+    @property
+    def widths(self) -> NDArray[np.int64]:
+        """Columns of each option."""
+        return self.splits.shapes.widths * self.replicas[:, 1]
+
+    @property
+    def heights(self) -> NDArray[np.int64]:
+        """Rows of each option."""
+        return self.splits.shapes.heights * self.replicas[:, 0]
+
+
+def turn_mesh(table: TurnTable, option: int) -> Mesh:
+    """The mesh of an option: repeated lines outside of the axes of the cut loops."""
+    repeated = [
+        MeshAxis(name, int(count), side)
+        for name, count, side in zip(REPLICAS, table.replicas[option], ("rows", "columns"), strict=True)
+        if count > 1
+    ]
+    return Mesh((*repeated, *mesh_of(table.splits, option).axes))
+
+
+def side_lengths(longest: int) -> list[int]:
+    """The series of lengths that cuts of loops have at most, the longest first: each the root of a half of the one before."""
+    found = dict.fromkeys(math.floor(longest * 2 ** (-step / 2)) for step in range(2 * 20))
+    return [length for length in found if length >= 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """How many rows, and columns, a kernel that lies on one may be repeated on."""
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+
+def turn_options(nest: LoopNest, target: Target, algorithm: str, repeats: Repeats) -> TurnTable:
+    """Every way worth considering.
+
+    Args:
+        nest: What is cut.
+        target: The machine; its grid is the region.
+        algorithm: Of all-reduces. `auto`: the cheapest of each, on as much of the region as is fastest. One that is demanded
+            runs along whole sides of the region where the kernel can be cut so far.
+        repeats: How many lines may compute the same.
+
+    Raises:
+        WsecError: WSEC301 no split fits the memory of a core.
+    """
+    grid = target.grid
+    lengths = sorted({*side_lengths(grid.width), *side_lengths(grid.height)}, reverse=True)
+    parts = _parts(nest, target, lengths)
+    return options_of(nest, parts, target, algorithm, repeats)
+
+
+def options_of(
+    nest: LoopNest, parts: Array, target: Target, algorithm: str, repeats: Repeats
+) -> TurnTable:
+    """The ways of these cuts, [splits, loops], that fit the memory of a core and the region; at most `MOST_OPTIONS`."""
+    parts, turns, costs = fitting_splits(nest, parts, target)
+    chosen, sides = [], []
+    for rows in arrangements(nest):
+        high, wide = parts[:, rows].prod(axis=1), parts[:, ~rows].prod(axis=1)
+        fitting = np.flatnonzero((wide <= target.grid.width) & (high <= target.grid.height))
+        chosen.append(fitting)
+        sides.append(np.broadcast_to(rows, (len(fitting), len(rows))))
+    index, on_rows = np.concatenate(chosen), np.concatenate(sides)
+    costs = _select(costs, index)
+    table = priced(nest, (parts[index], turns[index], on_rows), costs, target, algorithm)
+    return _with_replicas(select_splits(table, _worth_keeping(table, target, algorithm)), repeats)
+
+
+def priced(
+    nest: LoopNest,
+    ways: tuple[Array, NDArray[np.int64], NDArray[np.bool_]],
+    costs: SplitCosts,
+    target: Target,
+    algorithm: str,
+    communication: Array | None = None,
+) -> SplitTable:
+    """Cuts with what a turn takes: parts [options, loops], turns [options], axes on rows [options, loops].
+
+    `communication`, [options], where others take the turn too and the kernel's share is known.
+    """
+    parts, turns, on_rows = ways
+    saved, passed = _shared_chain(nest, parts, target)
+    if communication is None:
+        communication = turn_communication(nest, ways, costs, target, algorithm)
+    costs = replace(
+        costs,
+        compute=np.ceil(costs.compute - saved),
+        communication=communication + passed,
+        transfer=np.zeros(len(parts)),
+    )
+    cycles = np.ceil(np.maximum(costs.compute, costs.memory) + costs.communication).astype(np.int64)
+    shapes = ShapeOptions(
+        np.where(on_rows, 1, parts).prod(axis=1).astype(np.int64),
+        np.where(on_rows, parts, 1).prod(axis=1).astype(np.int64),
+        cycles,
+    )
+    return SplitTable(nest, parts.astype(np.int64), turns, on_rows, costs, shapes, shapes)
+
+
+def _parts(nest: LoopNest, target: Target, lengths: list[int]) -> Array:
+    """Cuts whose parts are those next below the lengths of the series; [splits, loops]."""
+    if nest.kind == "unsplit":
+        return candidate_parts(nest, target)
+    lists = [parts_of(loop, lengths) for loop in nest.loops]
+    while math.prod(map(len, lists)) > _MOST_SPLITS:
+        fullest = max(range(len(lists)), key=lambda index: len(lists[index]))
+        lists[fullest] = _every_other(lists[fullest])
+    if not lists:
+        return np.ones((1, 0))
+    grid = np.meshgrid(*lists, indexing="ij")
+    parts = np.stack([axis.reshape(-1) for axis in grid], axis=1).astype(np.float64)
+    possible: Array = parts[parts.prod(axis=1) <= target.grid.cores]
+    return possible
+
+
+def parts_of(loop: Loop, lengths: list[int]) -> NDArray[np.int64]:
+    if not loop.cuttable:
+        return np.ones(1, dtype=np.int64)
+    useful = loop_parts(loop.extent)
+    even = useful[loop.extent % useful == 0]  # blocks of one size lie alike in views of the tensor
+    found = {int(some[some <= length].max()) for some in (useful, even) for length in lengths}
+    return np.array(sorted({1, *found}, reverse=True))
+
+
+def _every_other(choices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Half of the choices, the largest and 1 among them."""
+    kept: NDArray[np.int64] = np.unique(np.concatenate([choices[::2], choices[-1:]]))[::-1]
+    return kept
+
+
+def turn_communication(
+    nest: LoopNest,
+    ways: tuple[Array, NDArray[np.int64], NDArray[np.bool_]],
+    costs: SplitCosts,
+    target: Target,
+    algorithm: str,
+) -> Array:
+    """Cycles of all-reduces, gathers and steps of a turn, [options]; blocks lie where they are needed."""
+    parts, turns, on_rows = ways
+    if nest.work.serial:
+        return costs.communication + step_cycles(target)
+    cycles = np.full(len(parts), steps_of(nest) * step_cycles(target))
+    for _, line, times in turn_collectives(nest, ways, target, algorithm):
+        cycles = cycles + times * line.cycles
+    cycles = cycles + gather_cycles(nest, parts, target)
+    several = turns > 1
+    if several.any():  # a core has room for a turn of its blocks only: they are passed around as in a pipeline
+        passed = costs.communication + _passing(nest, parts, turns, on_rows, target)
+        cycles = cycles + np.where(several, passed, 0)
+    return np.ceil(cycles)
+
+
+def _shared_chain(nest: LoopNest, parts: Array, target: Target) -> tuple[Array, Array]:
+    """Cycles of the chain that neighbours of the root spare it, and those of passing its operand on and the result back.
+
+    Behind a cut reduction one core of a line computes the chain of all its elements. The cores around it, which have nothing to do, take
+    equal parts where that is faster.
+    """
+    none = np.zeros(len(parts))
+    reduced = [at for at, loop in enumerate(nest.loops) if loop.role is LoopRole.REDUCTION]
+    if nest.chain_work is None or not reduced:
+        return none, none
+    blocks = np.ceil(np.array([loop.extent for loop in nest.loops], dtype=np.float64) / parts)
+    alone = compute_cycles(nest.chain_work, nest, blocks, target)
+    words = np.ceil(output_bytes(nest, blocks) / target.fabric.word_bytes)
+    idle = parts[:, reduced].prod(axis=1)
+    best_saved, best_passed = none, none
+    for cores in _HELPERS:
+        passed = (1 + max(0, len(nest.inputs) - 2)) * scatter(np.ceil(words / cores), cores).cycles(target.fabric)
+        passed = passed + gather(np.ceil(words / cores), cores).cycles(target.fabric)
+        saved = alone * (1 - 1 / cores)
+        better = (idle >= cores) & (words >= 1) & (saved - passed > best_saved - best_passed)
+        best_saved, best_passed = np.where(better, saved, best_saved), np.where(better, passed, best_passed)
+    return best_saved, np.ceil(best_passed)
+
+
+def _passing(
+    nest: LoopNest, parts: Array, turns: NDArray[np.int64], on_rows: NDArray[np.bool_], target: Target
+) -> Array:
+    cycles = np.zeros(len(parts))
+    for rows in np.unique(on_rows, axis=0):
+        same = (on_rows == rows).all(axis=1)
+        cycles[same] = passing_cycles(nest, parts[same], turns[same], rows, target)
+    return cycles
+
+
+def turn_collectives(
+    nest: LoopNest,
+    ways: tuple[Array, NDArray[np.int64], NDArray[np.bool_]],
+    target: Target,
+    algorithm: str,
+) -> list[tuple[CollectiveUse, MiddleCost, Array]]:
+    """All-reduces in order: what is combined, its cost along each option's line, and how often; float64 [options]."""
+    parts, turns, on_rows = ways
+    names: tuple[CollectiveAlgorithm, ...] = (
+        MIDDLE if algorithm == AUTO else (algorithm,)  # type: ignore[assignment]
+    )
+    uses = collective_uses(nest, parts, turns, target.fabric)
+    found = []
+    for use in uses:
+        spacing = _spacing(nest, use.loop, parts, on_rows)
+        cost = all_reduce_costs(use.words, parts[:, use.loop], spacing, target, names)
+        found.append((use, cost, use.times))
+    return found
+
+
+def joint_all_reduces(
+    nests: Sequence[LoopNest],
+    ways: Sequence[tuple[Array, NDArray[np.int64], NDArray[np.bool_]]],
+    target: Target,
+    algorithm: str,
+) -> list[Array]:
+    """Communication of kernels with one reduction each on the same cores, [options] of each: what one all-reduce takes for all.
+
+    Every kernel's share goes with its words; the steps are those of one kernel, and one for each chain.
+    """
+    uses = [collective_uses(nest, parts, turns, target.fabric)[0] for nest, (parts, turns, _) in zip(nests, ways, strict=True)]
+    words = np.array([use.words for use in uses])
+    parts, _, on_rows = ways[0]
+    names: tuple[CollectiveAlgorithm, ...] = MIDDLE if algorithm == AUTO else (algorithm,)  # type: ignore[assignment]
+    spacing = _spacing(nests[0], uses[0].loop, parts, on_rows)
+    once = all_reduce_costs(words.sum(axis=0), parts[:, uses[0].loop], spacing, target, names).cycles
+    shares = words / words.sum(axis=0)
+    step = step_cycles(target)
+    steps = [step * (at == 0) + step * bool(nest.chain) for at, nest in enumerate(nests)]
+    return [np.ceil(share * once + each) for share, each in zip(shares, steps, strict=True)]
+
+
+def _spacing(nest: LoopNest, loop: int, parts: Array, on_rows: NDArray[np.bool_]) -> Array:
+    """Hops between neighbours along a loop's axis: the parts of the loops inside of it on the same side."""
+    order = nest.mesh_order()
+    spacing = np.ones(len(parts))
+    for inner in order[order.index(loop) + 1 :]:
+        spacing = spacing * np.where(on_rows[:, inner] == on_rows[:, loop], parts[:, inner], 1)
+    return spacing
+
+
+def steps_of(nest: LoopNest) -> int:
+    """Walks over its data that follow each other: its own, products and softmax of its body, and the chain's."""
+    own = max(1, sum(step.operator in _STEPS for step in nest.body))
+    return own + (bool(nest.chain) and nest.kind != "elementwise")
+
+
+def _worth_keeping(table: SplitTable, target: Target, algorithm: str) -> NDArray[np.int64]:
+    """The fastest options, and the fastest of each arrangement; of a demanded algorithm those along whole sides."""
+    parts, on_rows, cycles = table.parts, table.on_rows, table.shapes.cycles
+    possible = np.arange(len(cycles))
+    if algorithm != AUTO:
+        possible = along_whole_sides(table.shapes.widths, table.shapes.heights, target)
+    cut = parts > 1
+    size = np.round(2 * np.log2(np.maximum(table.shapes.widths, table.shapes.heights)))
+    kinds = np.column_stack([cut, on_rows & cut, size])
+    return fastest_of_kinds(cycles, kinds, possible)
+
+
+def fastest_of_kinds(
+    cycles: NDArray[np.int64], kinds: NDArray[np.float64], possible: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Of the options that are possible the fastest, and the fastest of each kind: arrangement and size, [options, features]."""
+    order = possible[np.argsort(cycles[possible], kind="stable")]
+    _, kind = np.unique(kinds[order], axis=0, return_inverse=True)
+    rank = np.zeros(len(order), dtype=np.int64)
+    for number in range(int(kind.max(initial=-1)) + 1):
+        of_kind = np.flatnonzero(kind == number)
+        rank[of_kind] = np.arange(len(of_kind))
+    near = np.lexsort((cycles[order], np.maximum(0, rank - _OF_A_KIND)))
+    kept: NDArray[np.int64] = np.unique(order[near[:MOST_OPTIONS]])
+    return kept
+
+
+def along_whole_sides(
+    wide: NDArray[np.int64], high: NDArray[np.int64], target: Target
+) -> NDArray[np.int64]:
+    """Options as wide and as high as the region, but for blocks of whole elements; else along one side; else all."""
+    full_width, full_height = wide >= _NEARLY_WHOLE * target.grid.width, high >= _NEARLY_WHOLE * target.grid.height
+    for wanted in (full_width & full_height, full_width | full_height):
+        if wanted.any():
+            return np.flatnonzero(wanted)
+    return np.arange(len(wide))
+
+
+def _with_replicas(table: SplitTable, repeats: Repeats) -> TurnTable:
+    """Each option alone, and repeated along the sides that it leaves unused."""
+    count = len(table.turns)
+    serial = table.nest.work.serial or table.nest.kind == "unsplit"
+    ways = [(rows, columns) for rows in (1, *repeats.rows) for columns in (1, *repeats.columns)]
+    high = np.array([rows for rows, _ in ways])[:, None]
+    wide = np.array([columns for _, columns in ways])[:, None]
+    possible = ((high == 1) | (table.shapes.heights == 1)) & ((wide == 1) | (table.shapes.widths == 1))
+    if serial:
+        possible &= (high == 1) & (wide == 1)
+    way, option = np.nonzero(possible)
+    order = np.lexsort((way, option))
+    return TurnTable(
+        select_splits(table, option[order]), np.column_stack([high[way[order], 0], wide[way[order], 0]])
+    )
+
+
+def select_splits(table: SplitTable, keep: NDArray[np.int64]) -> SplitTable:
+    """These options of a table, in this order, again where one is named again."""
+    shapes = ShapeOptions(table.shapes.widths[keep], table.shapes.heights[keep], table.shapes.cycles[keep])
+    return replace(
+        table,
+        parts=table.parts[keep],
+        turns=table.turns[keep],
+        on_rows=table.on_rows[keep],
+        costs=_select(table.costs, keep),
+        shapes=shapes,
+        least=shapes,
+    )
+
+
+def _select(costs: SplitCosts, keep: NDArray[np.int64]) -> SplitCosts:
+    return SplitCosts(*(getattr(costs, name)[keep] for name in SplitCosts.__slots__))
