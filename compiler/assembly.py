@@ -34,12 +34,13 @@ def assemble_kernels(
 ) -> tuple[Kernel, ...]:
     """The record of each kernel at the option and position that placement chose."""
     return tuple(
-        _kernel(table, option, x, y, target)
+        kernel_record(table, option, x, y, target)
         for table, option, x, y in zip(tables, placement.option, placement.x, placement.y, strict=True)
     )
 
 
-def _kernel(table: SplitTable, option: int, x: int, y: int, target: Target) -> Kernel:
+def kernel_record(table: SplitTable, option: int, x: int, y: int, target: Target) -> Kernel:
+    """The record of a kernel in one way of its table, with its first core at (x, y)."""
     nest = table.nest
     mesh = mesh_of(table, option)
     split, turns = split_of(table, option), int(table.turns[option])

@@ -8,7 +8,8 @@ to the column (or row) of the cores that need them, then along it. On a line the
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from wsec.compiler.layouts import Laid, straight
 from wsec.compiler.sharding import block_bounds
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from wsec.compiler.plan import Rectangle
@@ -39,21 +42,87 @@ class LaidTensor:
 
 def resharding_cycles(source: LaidTensor, target: LaidTensor, words: int, machine: Target) -> int:
     """Cycles until every core of `target` has what it needs of a tensor of so many words; 0 where it has it already."""
-    shape = common_view(source.sharding.shape, target.sharding.shape)
-    if shape is None:
-        return _two_lines(source, target, words, machine)
-    held, needed = _bounds(source, shape, inner=True), _bounds(target, shape, inner=False)
+    return int(resharding_table([source], [target], words, machine)[0, 0])
+
+
+def resharding_table(
+    sources: Sequence[LaidTensor], targets: Sequence[LaidTensor], words: int, machine: Target
+) -> NDArray[np.float64]:
+    """The same from each of some layouts to each of others, float64 [sources, targets]; each side in one view of the tensor."""
+    found = np.zeros((len(sources), len(targets)))
+    if not sources or not targets:
+        return found
+    shape = common_view(sources[0].sharding.shape, targets[0].sharding.shape)
+    here = [_Prepared(laid, shape) for laid in sources]
+    there = [_Prepared(laid, shape) for laid in targets]
+    for row, source in enumerate(here):
+        for column, target in enumerate(there):
+            found[row, column] = _pair(source, target, words, machine)
+    return found
+
+
+class _Prepared:
+    """A layout, and what is asked of it again and again."""
+
+    def __init__(self, laid: LaidTensor, shape: tuple[int, ...] | None) -> None:
+        self.laid, self.shape, self.rectangle = laid, shape, laid.rectangle
+        self.share_of_row, self.share_of_column = (_share(laid, along_rows=rows) for rows in (True, False))
+        self.share = self.share_of_row * self.share_of_column
+        self._held: list[Bounds] | None = None
+        self._needed: list[Bounds] | None = None
+        self._lines: dict[bool, list[Bounds]] = {}
+        self._runs: dict[tuple[bool, bool], Bounds | None] = {}
+
+    def held(self) -> list[Bounds]:
+        """What each core surely holds."""
+        if self._held is None:
+            self._held = [] if self.shape is None else _bounds(self.laid, self.shape, inner=True)
+        return self._held
+
+    def needed(self) -> list[Bounds]:
+        """What each core needs at most."""
+        if self._needed is None:
+            self._needed = [] if self.shape is None else _bounds(self.laid, self.shape, inner=False)
+        return self._needed
+
+    def line(self, *, along_rows: bool) -> list[Bounds]:
+        """What the cores of each row hold together, or of each column."""
+        if along_rows not in self._lines:
+            found = [] if self.shape is None else _without_cuts_along(self.laid, self.shape, along_rows=along_rows)
+            self._lines[along_rows] = found
+        return self._lines[along_rows]
+
+
+    def runs(self, *, along_rows: bool, needed: bool) -> Bounds | None:
+        """Blocks along a line as runs of elements; None where they are none, or those held do not follow each other."""
+        key = along_rows, needed
+        if key not in self._runs:
+            found = _runs(self.needed() if needed else self.held(), self.shape or (), int(along_rows))
+            if found is not None and not needed and (found[0][1:] < found[0][:-1]).any():
+                found = None
+            self._runs[key] = found
+        return self._runs[key]
+
+
+def _pair(source: _Prepared, target: _Prepared, words: int, machine: Target) -> int:
     inside = _inside(target.rectangle, source.rectangle)
-    if all(inside) and _covers(held, needed, source, target):
+    if source.shape is not None and not all(inside):
+        longer, cycles = _extended(source, target, words, machine)
+        if longer is not source:
+            return min(cycles + _pair(longer, target, words, machine), _two_lines(source, target, words, machine))
+    if source.shape is None or not any(inside):
+        return _two_lines(source, target, words, machine)
+    if all(inside) and _covers(source.held(), target.needed(), source, target):
         return 0
-    if all(inside) and _is_halo(source, target):
-        return _halo(source, target, words, machine)
+    if source.rectangle == target.rectangle and _is_halo(source.laid, target.laid):
+        return _halo(source.laid, target.laid, words, machine)
     found = [_two_lines(source, target, words, machine)]
     for along_rows in (True, False):  # words of a line never leave it
-        lines = _without_cuts_along(source, shape, along_rows=along_rows)
-        if inside[along_rows] and _covers(lines, needed, source, target, along_rows=along_rows):
+        if inside[along_rows] and _covers(
+            source.line(along_rows=along_rows), target.needed(), source, target, along_rows=along_rows
+        ):
             found.append(_one_line(source, target, words, machine, along_rows=along_rows))
-            near = _one_line_in_segments(held, needed, (source, target), (shape, words), machine, along_rows)
+            near = _one_line_in_segments(source, target, words, machine, along_rows=along_rows)
             found.extend([] if near is None else [near])
     return min(found)
 
@@ -68,7 +137,6 @@ def common_view(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, .
     return tuple(many // few for many, few in reversed(pairs))
 
 
-@lru_cache(maxsize=1 << 13)
 def _bounds(laid: LaidTensor, shape: tuple[int, ...], *, inner: bool) -> list[Bounds]:
     """First element and first one behind, of every core's block, by dimension of the finer view `shape`.
 
@@ -110,11 +178,35 @@ def _inside(target: Rectangle, source: Rectangle) -> tuple[bool, bool]:
     return columns, rows
 
 
+def _extended(source: _Prepared, target: _Prepared, words: int, machine: Target) -> tuple[_Prepared, int]:
+    """The layout on as many lines as the target has, where its lines hold the same: the last of them passes it on."""
+    here, there = source.rectangle, target.rectangle
+    columns, rows = _inside(there, here)
+    cycles = 0.0
+    for along_rows, inside in ((True, columns), (False, rows)):
+        if inside or any(low.shape[int(along_rows)] > 1 for low, _ in source.held()):
+            continue
+        if along_rows:
+            first, last = min(here.x, there.x), max(here.x + here.width, there.x + there.width)
+            beyond = max(here.x - first, last - here.x - here.width)
+            here = replace(here, x=first, width=last - first)
+        else:
+            first, last = min(here.y, there.y), max(here.y + here.height, there.y + there.height)
+            beyond = max(here.y - first, last - here.y - here.height)
+            here = replace(here, y=first, height=last - first)
+        cycles += _line(words * source.share, words * source.share, beyond + 1, machine)
+    if here == source.rectangle:
+        return source, 0
+    longer = copy(source)
+    longer.rectangle = here
+    return longer, math.ceil(cycles)
+
+
 def _covers(
     held: list[Bounds],
     needed: list[Bounds],
-    source: LaidTensor,
-    target: LaidTensor,
+    source: _Prepared,
+    target: _Prepared,
     *,
     along_rows: bool | None = None,
 ) -> bool:
@@ -137,7 +229,6 @@ def _covers(
     return True
 
 
-@lru_cache(maxsize=1 << 13)
 def _without_cuts_along(laid: LaidTensor, shape: tuple[int, ...], *, along_rows: bool) -> list[Bounds]:
     """What all cores of a row hold together, or of a column: dimensions that are cut along it alone are whole there."""
     side = "columns" if along_rows else "rows"
@@ -159,9 +250,10 @@ def _without_cuts_along(laid: LaidTensor, shape: tuple[int, ...], *, along_rows:
 
 
 def _is_halo(source: LaidTensor, target: LaidTensor) -> bool:
-    return source.rectangle == target.rectangle and straight(
-        Laid(source.sharding, source.mesh), Laid(target.sharding, target.mesh)
-    )
+    """Whether neighbours hold what a core lacks; blocks that need nothing beyond are covered."""
+    if target.sharding.block_elements <= source.sharding.block_elements:
+        return False
+    return straight(Laid(source.sharding, source.mesh), Laid(target.sharding, target.mesh))
 
 
 def _halo(source: LaidTensor, target: LaidTensor, words: int, machine: Target) -> int:
@@ -178,7 +270,6 @@ def _start(machine: Target) -> float:
     return 0.0 if machine.overheads is None else machine.overheads.collective_start_cycles
 
 
-@lru_cache(maxsize=1 << 13)
 def _share(laid: LaidTensor, *, along_rows: bool) -> float:
     """What part of a tensor the cores of a row (or column) hold or need together."""
     side = "rows" if along_rows else "columns"
@@ -206,38 +297,24 @@ def _line_cycles(words: int, cores: int, fabric: Fabric, *, several: bool) -> fl
     return float(way(np.array([float(words)]), np.array([float(cores)])).cycles(fabric)[0])
 
 
-def _held_words(laid: LaidTensor, words: int) -> float:
-    return words * _share(laid, along_rows=True) * _share(laid, along_rows=False)
-
-
-def _one_line(source: LaidTensor, target: LaidTensor, words: int, machine: Target, *, along_rows: bool) -> int:
+def _one_line(source: _Prepared, target: _Prepared, words: int, machine: Target, *, along_rows: bool) -> int:
     cores = _span(source.rectangle, target.rectangle, along_rows=along_rows)
-    needed = words * _share(target, along_rows=along_rows)
-    return math.ceil(_line(needed, _held_words(source, words), cores, machine))
+    needed = words * (target.share_of_row if along_rows else target.share_of_column)
+    return math.ceil(_line(needed, words * source.share, cores, machine))
 
 
 def _one_line_in_segments(
-    held: list[Bounds],
-    needed: list[Bounds],
-    laid: tuple[LaidTensor, LaidTensor],
-    tensor: tuple[tuple[int, ...], int],
-    machine: Target,
-    along_rows: bool,
+    source: _Prepared, target: _Prepared, words: int, machine: Target, *, along_rows: bool
 ) -> int | None:
     """The same where whoever needs a word is near a core that holds it: only neighbours exchange.
 
     Two tilings of segments twice as long as the farthest way bring any two of them together; where all that need something of each
     other lie in the same tile of one, that is enough. None where blocks are no runs of elements.
     """
-    source, target = laid
-    shape, words = tensor
-    side = 1 if along_rows else 0
-    have, need = (_runs(bounds, shape, side) for bounds in (held, needed))
+    have, need = source.runs(along_rows=along_rows, needed=False), target.runs(along_rows=along_rows, needed=True)
     if have is None or need is None:
         return None
     (low, high), (least, most) = have, need
-    if (np.diff(low) < 0).any():
-        return None
     shift = (target.rectangle.x - source.rectangle.x) if along_rows else (target.rectangle.y - source.rectangle.y)
     wanted = most > least
     first = np.searchsorted(high, least, side="right")[wanted]
@@ -251,7 +328,7 @@ def _one_line_in_segments(
     length = tile if one else 2 * reach
     if length >= len(low):
         return None
-    held_words = words * float((high - low).max()) / max(1, math.prod(shape))
+    held_words = words * float((high - low).max()) / max(1, math.prod(source.shape or ()))
     once = _line_cycles(math.ceil(held_words * length), length, machine.fabric, several=True)
     return math.ceil((1 if one else 2) * once + _start(machine))
 
@@ -279,14 +356,18 @@ def _runs(
     return first, last + 1
 
 
-def _two_lines(source: LaidTensor, target: LaidTensor, words: int, machine: Target) -> int:
+def _two_lines(source: _Prepared, target: _Prepared, words: int, machine: Target) -> int:
     """What a line holds goes to the lines across that need it, then along these; rows or columns first."""
-    held = _held_words(source, words)
-    ways = []
-    for rows_first in (True, False):
-        leaving = words * _share(source, along_rows=rows_first)
-        needed = words * _share(target, along_rows=not rows_first)
-        first = _span(source.rectangle, target.rectangle, along_rows=rows_first)
-        then = _span(source.rectangle, target.rectangle, along_rows=not rows_first)
-        ways.append(_line(leaving, held, first, machine) + _line(needed, held, then, machine))
-    return math.ceil(min(ways))
+    held = words * source.share
+    wide = _span(source.rectangle, target.rectangle, along_rows=True)
+    high = _span(source.rectangle, target.rectangle, along_rows=False)
+    ways = (
+        (source.share_of_row, wide, target.share_of_column, high),
+        (source.share_of_column, high, target.share_of_row, wide),
+    )
+    return math.ceil(
+        min(
+            _line(words * leaving, held, first, machine) + _line(words * needed, held, then, machine)
+            for leaving, first, needed, then in ways
+        )
+    )

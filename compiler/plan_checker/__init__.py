@@ -31,7 +31,9 @@ What it checks, by code:
   leaves time for the words between wafers, of which the target has a link; intervals and bounds of each wafer.
 * WSEC552 constraints: rectangles are as the user demanded: pins, regions, forbidden areas, borders, edges.
 * WSEC553 phases: weights, words and cycles that a phase takes besides its work; intervals and bounds of each phase, and
-  that their sum is in that of the plan.
+  that their sum is in that of the plan. Of a wafer whose kernels take turns, that the weights of all and the turn that needs most
+  fit each core (WSEC546 for a kernel alone), that what a core lacks of a tensor has the time to come, and that the interval has
+  room for all turns.
 * WSEC554 circuits: areas inside the region, with positions that mean something, one setting of a colour on a core; colours of
   the target; each link, exchange and collective has its circuit; no setting leads to nobody; partial results and statistics
   are combined along every axis that cuts them.
@@ -70,6 +72,7 @@ from wsec.compiler.plan_checker.placement import check_placement
 from wsec.compiler.plan_checker.routes import check_routes
 from wsec.compiler.plan_checker.shardings import check_kernel_shardings
 from wsec.compiler.plan_checker.states import check_states
+from wsec.compiler.plan_checker.turns import check_turns
 from wsec.compiler.plan_checker.wafers import check_wafers
 
 if TYPE_CHECKING:
@@ -102,13 +105,17 @@ def check_plan(plan: Plan, lowered: onnx_ir.Model | Path | None = None) -> tuple
     ]
     sound = set()
     routed = any(phase.circuits for wafer in plan.wafers for phase in wafer.phases)
+    taking_turns = {
+        kernel.name for wafer in plan.wafers if wafer.mode == "sequential" for kernel in wafer.kernels()
+    }
     for kernel in plan.kernels():
+        in_turns = kernel.name in taking_turns
         of_kernel = check_kernel_shardings(kernel, model)
         if not of_kernel:
             sound.add(kernel.name)
             of_kernel = [
-                *check_memory(kernel, plan.target),
-                *check_cycles(kernel, plan.target),
+                *check_memory(kernel, plan.target, in_turns=in_turns),
+                *check_cycles(kernel, plan.target, in_turns=in_turns),
                 *(check_collectives(kernel, plan.target.fabric) if routed else ()),
                 *([] if model is None else check_operators(kernel, model)),
             ]
@@ -120,4 +127,5 @@ def check_plan(plan: Plan, lowered: onnx_ir.Model | Path | None = None) -> tuple
     findings += check_fabric(plan)
     findings += check_wafers(plan)
     findings += check_phases(plan)
+    findings += check_turns(plan, sound)
     return tuple(findings)

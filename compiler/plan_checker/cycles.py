@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from wsec.compiler.target import Target
 
 
-def check_cycles(kernel: Kernel, target: Target) -> Iterator[Finding]:
-    """Findings on the cycles of a kernel whose shardings are sound."""
+def check_cycles(kernel: Kernel, target: Target, *, in_turns: bool = False) -> Iterator[Finding]:
+    """Findings on the cycles of a kernel whose shardings are sound; where kernels take turns, words may lie there already."""
     where = f"kernel {kernel.name}"
-    words = _words_received(kernel, target) + _words_of_statistics(kernel, target)
+    words = _words_of_statistics(kernel, target)
+    words += 0 if in_turns else _words_received(kernel, target)
     passed = kernel.cycles.communication + kernel.cycles.transfer
     if passed < words:
         rule = "a core takes one word a cycle from its router"

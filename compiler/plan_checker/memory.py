@@ -18,14 +18,22 @@ if TYPE_CHECKING:
     from wsec.compiler.target import Target
 
 
-def check_memory(kernel: Kernel, target: Target) -> Iterator[Finding]:
-    """Findings on the ledger of a kernel whose shardings are sound."""
+def check_memory(kernel: Kernel, target: Target, *, in_turns: bool = False) -> Iterator[Finding]:
+    """Findings on the ledger of a kernel whose shardings are sound.
+
+    Where kernels take turns a core holds its blocks of the activations whole, wherever the ledger counts them.
+    """
     where = f"kernel {kernel.name}"
     weights = sum(_packed_bytes(entry) for entry in kernel.inputs if entry.constant)
     states = sum(_block_bytes(entry) for entry in kernel.inputs if entry.state)
-    held = sum(_share_bytes(entry, kernel) * entry.slots for entry in kernel.inputs if not entry.resident)
+    whole = in_turns and not kernel.turns
+    held = sum(
+        _block_bytes(entry) if whole else _share_bytes(entry, kernel) * entry.slots
+        for entry in kernel.inputs
+        if not entry.resident
+    )
     results = sum(_block_bytes(entry) * entry.slots for entry in kernel.outputs if not entry.state)
-    at_work = sum(_bytes_at_work(entry, kernel) for entry in kernel.inputs if not entry.resident)
+    at_work = 0 if whole else sum(_bytes_at_work(entry, kernel) for entry in kernel.inputs if not entry.resident)
     at_work += sum(_bytes_to_add(entry, kernel) for entry in kernel.outputs) + _bytes_of_scores(kernel)
     code = target.core.code_reserve_bytes
     total = weights + states + held + results + at_work + code
@@ -37,6 +45,8 @@ def check_memory(kernel: Kernel, target: Target) -> Iterator[Finding]:
         yield Finding(MEMORY, rule, where, f"at most {target.core.sram_bytes} bytes", found)
     least = {"weights": weights, "activations": held + results, "buffers": at_work, "code": code}
     least["states"] = states
+    if in_turns:  # what is held and what is worked on is one
+        del least["activations"], least["buffers"]
     for name, least_bytes in least.items():
         said = getattr(kernel.memory, name)
         if said < least_bytes:

@@ -22,7 +22,7 @@ def check_phases(plan: Plan) -> list[Finding]:
     """Findings on what the phases of a wafer say of their turns; none where nothing takes turns."""
     findings: list[Finding] = []
     for wafer in plan.wafers:
-        if len(wafer.phases) > 1:
+        if len(wafer.phases) > 1 and wafer.mode != "sequential":
             findings += _check_wafers(plan)
             for number, phase in enumerate(wafer.phases):
                 findings += _check_phase(phase, f"phase {number}", plan)

@@ -24,7 +24,7 @@ def check_placement(plan: Plan) -> list[Finding]:
         for phase in wafer.phases:
             for kernel in phase.kernels:
                 findings += _check_rectangle(kernel, plan)
-            findings += _overlaps(phase)
+            findings += _overlaps(phase, share=wafer.mode == "sequential")
     return findings
 
 
@@ -45,6 +45,12 @@ def shown(rectangle: Rectangle) -> str:
     return f"{rectangle.width}x{rectangle.height} cores at x={rectangle.x}, y={rectangle.y}"
 
 
+def _joined(first: Kernel, second: Kernel) -> bool:
+    """Whether two kernels begin at one core: what they compute there follows one another."""
+    here, there = first.rectangle, second.rectangle
+    return (here.x, here.y) == (there.x, there.y)
+
+
 def _check_rectangle(kernel: Kernel, plan: Plan) -> Iterator[Finding]:
     where = f"kernel {kernel.name}"
     place, mesh = kernel.rectangle, kernel.mesh
@@ -57,7 +63,8 @@ def _check_rectangle(kernel: Kernel, plan: Plan) -> Iterator[Finding]:
         yield Finding(PLACEMENT, rule, where, f"inside {region.width}x{region.height} cores", shown(place))
 
 
-def _overlaps(phase: Phase) -> Iterator[Finding]:
+def _overlaps(phase: Phase, *, share: bool) -> Iterator[Finding]:
+    """Kernels that take a turn together may `share` a rectangle: all of it or nothing."""
     places = [kernel.rectangle for kernel in phase.kernels]
     left = np.array([place.x for place in places], dtype=np.int64)
     top = np.array([place.y for place in places], dtype=np.int64)
@@ -68,6 +75,8 @@ def _overlaps(phase: Phase) -> Iterator[Finding]:
         high = np.minimum(bottom[i], bottom[i + 1 :]) - np.maximum(top[i], top[i + 1 :])
         shared = np.maximum(wide, 0) * np.maximum(high, 0)
         for j in np.flatnonzero(shared).tolist():
+            if share and _joined(kernel, phase.kernels[i + 1 + j]):
+                continue
             where = f"kernels {kernel.name} and {phase.kernels[i + 1 + j].name}"
             rule = "kernels of a phase share no core"
             yield Finding(

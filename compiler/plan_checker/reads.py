@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wsec.compiler.plan import REPLICAS
 from wsec.compiler.plan_checker.findings import READS, Finding, count, words
 from wsec.compiler.plan_checker.positions import axis_sizes, block_starts, coordinate, parts_of
 
@@ -48,11 +49,11 @@ def check_reads(kernel: Kernel, expectation: Expectation) -> list[Finding]:
 
 def _check_output(kernel: Kernel, expectation: Expectation) -> Iterator[Finding]:
     named = dict.fromkeys(loop.name for loops in expectation.outputs for loop in loops if loop.name)
-    known = [*named, *expectation.reductions]
+    known = [*named, *expectation.reductions, *REPLICAS]
     strangers = [axis.name for axis in kernel.mesh.axes if axis.name not in known]
     if strangers:
         rule = "mesh axes are loops of the kind"
-        yield Finding(READS, rule, f"kernel {kernel.name}", f"axes among {words(known)}", words(strangers))
+        yield Finding(READS, rule, f"kernel {kernel.name}", f"axes among {words(known[: -len(REPLICAS)])}", words(strangers))
     for loops, output in zip(expectation.outputs, kernel.outputs, strict=True):
         where = f"kernel {kernel.name}, output"
         yield from _check_dimensions(loops, output.sharding, kernel.mesh, where)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from wsec.compiler.plan import Link, Phase, Plan, Route
+    from wsec.compiler.plan import Link, Phase, Plan, Route, Wafer
 
     Integers = NDArray[np.int64]
 
@@ -43,10 +43,20 @@ def check_routes(plan: Plan) -> list[Finding]:
     findings: list[Finding] = []
     everywhere = {kernel.name for kernel in plan.kernels()}
     for wafer in plan.wafers:
+        if wafer.mode == "sequential":
+            findings += _check_unrouted(wafer)
+            continue
         for phase in wafer.phases:
             elsewhere = everywhere.difference(kernel.name for kernel in phase.kernels)
             findings += _check_phase(phase, plan, elsewhere)
     return findings
+
+
+def _check_unrouted(wafer: Wafer) -> Iterator[Finding]:
+    for link in wafer.links():
+        if link.routes:
+            rule = "what goes from turn to turn has no lanes of its own"
+            yield Finding(ROUTE, rule, f"link {link.name}", "no route", count(len(link.routes), "route"))
 
 
 def _check_phase(phase: Phase, plan: Plan, elsewhere: set[str]) -> Iterator[Finding]:

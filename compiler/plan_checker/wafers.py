@@ -39,13 +39,14 @@ def check_wafers(plan: Plan) -> list[Finding]:
 
 
 def from_elsewhere(plan: Plan) -> set[str]:
-    """The tensors that some wafer or phase reads of another."""
+    """The tensors that some wafer or phase reads of another; those between the turns of a sequential wafer stay on it."""
     kernels = {kernel.name for kernel in plan.kernels()}
     found: set[str] = set()
     for wafer in plan.wafers:
+        together = {kernel.name for kernel in wafer.kernels()} if wafer.mode == "sequential" else set()
         for phase in wafer.phases:
-            elsewhere = kernels.difference(kernel.name for kernel in phase.kernels)
-            found.update(link.tensor for link in phase.links if link.source in elsewhere)
+            own = together or {kernel.name for kernel in phase.kernels}
+            found.update(link.tensor for link in phase.links if link.source in kernels and link.source not in own)
     return found
 
 

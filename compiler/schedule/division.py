@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from wsec.compiler.kernels.graph import GraphLink
+    from wsec.compiler.kernels.loop_nest import LoopNest
     from wsec.compiler.kernels.splits import SplitTable
     from wsec.compiler.placement import Constraint
     from wsec.compiler.placement.problem import ShapeOptions
@@ -74,11 +75,20 @@ class Division:
 
 @dataclass(frozen=True, slots=True)
 class WaferPlans:
-    """The wafers of a plan in the order of their links, what was decided on each part, and the figures of the whole."""
+    """The wafers of a plan in the order of their links, what was decided on each part, and the figures of the whole.
+
+    `turns` are the kernels of sequential wafers, on which no parts were placed.
+    """
 
     wafers: tuple[Wafer, ...]
     decisions: tuple[Decision, ...]
     placement: PlacementSummary
+    turns: tuple[LoopNest, ...] = ()
+
+    @property
+    def nests(self) -> tuple[LoopNest, ...]:
+        """All kernels as they were cut."""
+        return (*(nest for decision in self.decisions for nest in decision.graph.nests), *self.turns)
 
 
 def fewest(plan: Callable[[int], WaferPlans], count: int | None) -> WaferPlans:

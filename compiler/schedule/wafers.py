@@ -40,7 +40,7 @@ def _plan_exactly(planner: Planner, lowered: ir.Model, wafers: int) -> WaferPlan
     if wafers == 1:
         return plan_whole(planner, lowered)
     if planner.target.wafer_link is None:
-        raise _no_wafer_link(planner.target)
+        raise no_wafer_link(planner.target)
     parts = Parts("wafer", wafers, wafer_link_cycles(1, planner.target), "longest")
     return _joined(*plan_parts(planner, lowered, parts), planner.target)
 
@@ -58,7 +58,8 @@ def _joined(decisions: tuple[Decision, ...], bound: int, target: Target) -> Wafe
     return WaferPlans(wafers, decisions, summary_of_parts(decisions, interval, bound))
 
 
-def _no_wafer_link(target: Target) -> WsecError:
+def no_wafer_link(target: Target) -> WsecError:
+    """WSEC363: several wafers of a target that has no link between them."""
     return WsecError(
         "WSEC363",
         "the target has no link between wafers",

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
     from wsec.compiler.ledger import Fit
     from wsec.compiler.placement import Constraint, Progress
-    from wsec.compiler.plan import DefectMap, FabricDepth, State, StatesChoice
+    from wsec.compiler.plan import DefectMap, FabricDepth, Objective, State, StatesChoice
     from wsec.compiler.schedule.division import WaferPlans
+    from wsec.compiler.schedule.modes import Chosen, Execution
     from wsec.loaded_plan import Plan
     from wsec.pass_verification import PassNumbers
     from wsec.passes import Pass, PipelineStep, PlacedPass
@@ -70,6 +71,9 @@ class Options:
         defects: A TOML file that lists dead cores, docs/targets.md; None for a wafer without.
         constraints: What must hold of the placement, by operators: a TOML file, docs/constraints.md, or records of
             `wsec.compiler.placement`.
+        mode: How kernels share the wafer (docs/modes.md): `pipelined`, `sequential`, `streaming`, or `auto` for the best by
+            `objective` of those that fit.
+        objective: `throughput` or `latency`, for `auto`.
         wafers: How many to divide the model over; None for the fewest that it fits on.
         phases: How many parts of the model take turns on the wafer; None for the fewest with which it fits.
         samples_per_phase: On how many samples a phase works before the next one's weights are loaded.
@@ -94,6 +98,8 @@ class Options:
     host: bool = True
     defects: Path | None = None
     constraints: str | Path | Sequence[Constraint] = ()
+    mode: str = "pipelined"
+    objective: Objective = "throughput"
     wafers: int | None = 1
     phases: int | None = 1
     samples_per_phase: int = 1
@@ -144,6 +150,7 @@ def compile_model(
     from wsec.compiler.plan_io import check_output_folder, write_plan
 
     _check_phases(options)
+    execution_of(options)
     _check_collective(options)
     if output is not None:
         check_output_folder(output)
@@ -165,15 +172,6 @@ def compile_model(
 
 def _check_phases(options: Options) -> None:
     """Refuses what no model can be compiled for."""
-    if options.phases != 1 and options.wafers != 1:
-        wafers, phases = ("auto" if number is None else number for number in (options.wafers, options.phases))
-        raise WsecError(
-            "WSEC364",
-            "phases and several wafers cannot be planned together",
-            expected="phases on one wafer, or several wafers without phases",
-            found=f"wafers {wafers}, phases {phases}",
-            hint="leave out --wafers or --phases",
-        )
     if options.samples_per_phase < 1:
         raise WsecError(
             "WSEC365",
@@ -182,6 +180,26 @@ def _check_phases(options: Options) -> None:
             found=str(options.samples_per_phase),
             hint="ask for another number: --samples-per-phase",
         )
+
+
+def execution_of(options: Options) -> Execution:
+    """How the model shall be executed; `phases` other than 1 stand for streaming.
+
+    Raises:
+        WsecError: WSEC364, WSEC368 to WSEC370 options that exclude each other.
+    """
+    from wsec.compiler.schedule.modes import Execution, check_execution
+
+    mode = "streaming" if options.mode == "pipelined" and options.phases != 1 else options.mode
+    execution = Execution(
+        mode=mode,
+        objective=options.objective,
+        wafers=options.wafers,
+        phases=options.phases if options.phases != 1 else None,
+        samples=options.samples_per_phase,
+    )
+    check_execution(execution, options.fabric, constrained=bool(options.constraints))
+    return execution
 
 
 def _check_collective(options: Options) -> None:
@@ -382,8 +400,7 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     from wsec.compiler.partition import host_operator_notes
     from wsec.compiler.placement import Limits
     from wsec.compiler.planning import Planner
-    from wsec.compiler.schedule.phases import plan_phases
-    from wsec.compiler.schedule.wafers import plan_wafers
+    from wsec.compiler.schedule.modes import plan_in_mode
 
     def report(progress: Progress) -> None:
         detail = f"{progress.stage}: interval {progress.incumbent:,}, {progress.gap:.1%} above the bound"
@@ -397,33 +414,33 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
         job.target, limits, job.stage, report, job.constraints, job.options.collective, job.options.fabric
     )
     with hear_of_compilation(report_compilation):
-        if job.options.phases == 1:
-            planned = plan_wafers(planner, lowered, job.options.wafers)
-        else:
-            planned = plan_phases(planner, lowered, job.options.phases, job.options.samples_per_phase)
-    nests = [nest for decision in planned.decisions for nest in decision.graph.nests]
+        chosen = plan_in_mode(planner, lowered, execution_of(job.options))
+    planned = chosen.plans
+    nests = planned.nests
     found = (
         *host_operator_notes(lowered),
         *(() if job.defects is None else defect_notes(job.defects)),
         *unsplit_notes(nests),
         *attention_notes(lowered, nests),
-        *buffer_notes(planned.decisions, "wafer" if job.options.phases == 1 else "phase"),
+        *chosen.notes,
+        *buffer_notes(planned.decisions, "phase" if planned.wafers[0].mode == "streaming" else "wafer"),
         *colour_notes(planned.decisions),
         *collective_notes(planned.wafers, job.options.collective),
-        *fabric_notes(job.options.fabric),
+        *(fabric_notes(job.options.fabric) if planned.decisions else ()),
         *_state_notes(job, lowered, _states(lowered, planned)),
         *host_notes(planned.wafers, job.target, planned.placement.interval),
     )
-    return _record(job, lowered, planned, (*notes, *found))
+    return _record(job, lowered, chosen, (*notes, *found))
 
 
-def _record(job: _Job, lowered: ir.Model, planned: WaferPlans, notes: tuple[str, ...]) -> PlanRecord:
+def _record(job: _Job, lowered: ir.Model, chosen: Chosen, notes: tuple[str, ...]) -> PlanRecord:
     from wsec.compiler.absent_weights import absent_files
     from wsec.compiler.kernel_packages import versions_of_kinds
     from wsec.compiler.operator_constraints import recorded
     from wsec.compiler.partition import host_operators_of, plan_value
     from wsec.compiler.plan_io import sha256_of_file
 
+    planned = chosen.plans
     kinds = [kernel.kind for wafer in planned.wafers for kernel in wafer.kernels()]
     return PlanRecord(
         format=PLAN_FORMAT,
@@ -444,10 +461,13 @@ def _record(job: _Job, lowered: ir.Model, planned: WaferPlans, notes: tuple[str,
         },
         defects=job.defects,
         constraints=tuple(map(recorded, job.constraints)),
-        samples_per_phase=job.options.samples_per_phase if len(planned.wafers[0].phases) > 1 else 1,
+        samples_per_phase=job.options.samples_per_phase
+        if any(wafer.mode == "streaming" for wafer in planned.wafers)
+        else 1,
         fabric=job.options.fabric,
         states=_states(lowered, planned),
         absent_weights=absent_files(lowered),
+        alternatives=chosen.alternatives,
     )
 
 
@@ -465,8 +485,7 @@ def _states(lowered: ir.Model, planned: WaferPlans) -> tuple[State, ...]:
     from wsec.compiler.kernels.states import states_of
     from wsec.compiler.partition import plan_value
 
-    nests = [nest for decision in planned.decisions for nest in decision.graph.nests]
-    return states_of(nests, tuple(plan_value(value) for value in lowered.graph.inputs))
+    return states_of(planned.nests, tuple(plan_value(value) for value in lowered.graph.inputs))
 
 
 def _assert_legal(record: PlanRecord, lowered: ir.Model) -> None:

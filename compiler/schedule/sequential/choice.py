@@ -1,8 +1,8 @@
 """One way for every turn, so that all turns and the reshardings between them take the fewest cycles together.
 
-Each turn hangs on one of the turns whose results it reads: over that tree a dynamic program is exact. Tensors that skip turns close
-circles: their cost is counted at the ways that were chosen last, and the program runs again until nothing changes. Linear in turns;
-equal turns share their tables of costs.
+A dynamic program over frontiers is exact: turn by turn, the least cycles for every combination of ways of those turns that later ones
+still read, which are the last one and what the residual path holds. Where they are too many, a tree of edges is solved exactly, and the
+others at the ways that were chosen last, until nothing changes. Linear in turns; equal turns share their tables of costs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from wsec.compiler.cost.reshardings import LaidTensor, resharding_cycles
+from wsec.compiler.cost.reshardings import LaidTensor, resharding_table
 from wsec.compiler.kernels.graph import HOST_INDEX
 
 if TYPE_CHECKING:
@@ -25,14 +25,25 @@ if TYPE_CHECKING:
     from wsec.compiler.target import Target
 
 _ROUNDS: Final = 6
+_LARGEST_TABLE: Final = 4_000_000  # combinations of ways that are weighed at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Edge:
-    """A tensor from one turn to a later one: cycles by the way of the first and of the second."""
+    """A tensor from one turn to a later one.
+
+    Attributes:
+        source: Number of the first turn.
+        target: Number of the second.
+        kernel: Index of the kernel that makes it.
+        tensor: Its name.
+        cycles: [ways of the first, ways of the second].
+    """
 
     source: int
     target: int
+    kernel: int
+    tensor: str
     cycles: NDArray[np.float64]
 
 
@@ -57,7 +68,7 @@ def edges_of(
         key = before.signature, member, position, after.signature, tuple(reading), words[tensor]
         if key not in known:
             known[key] = _cycles(before, member, position, after, reading, words[tensor], target)
-        found.append(Edge(turn_of[kernel], at, known[key]))
+        found.append(Edge(turn_of[kernel], at, kernel, tensor, known[key]))
     return found
 
 
@@ -79,10 +90,7 @@ def _cycles(
         operand = next(item for item in after.tables[reader].splits.nest.inputs if item.role == role)
         needed = [after.laid(reader, way, operand, output=False) for way in range(len(after.option))]
         of_needed, wanted = _numbered(needed)
-        pairs = np.array(
-            [[resharding_cycles(have, need, words, target) for need in wanted] for have in distinct],
-            dtype=np.float64,
-        )
+        pairs = resharding_table(distinct, wanted, words, target)
         total = np.maximum(total, pairs[of_given][:, of_needed])
     return total
 
@@ -130,6 +138,48 @@ def choose_ways(turns: Sequence[Turn], edges: Sequence[Edge], price: float = 0.0
         price: Cycles for each byte of weights on a core, so that less memory is taken.
     """
     own = [turn.cycles + price * turn.weights for turn in turns]
+    best = _over_frontiers(own, edges)
+    if best is None:
+        best = _nearly_best(own, edges)
+    cycles = sum(float(turn.cycles[way]) for turn, way in zip(turns, best, strict=True))
+    return best, cycles + sum(float(edge.cycles[best[edge.source], best[edge.target]]) for edge in edges)
+
+
+def _over_frontiers(
+    own: Sequence[NDArray[np.float64]], edges: Sequence[Edge]
+) -> NDArray[np.int64] | None:
+    """Exact: the least cycles for every combination of ways of the turns that later ones read; None where these are too many."""
+    into: dict[int, list[Edge]] = {}
+    last = list(range(len(own)))
+    for edge in edges:
+        into.setdefault(edge.target, []).append(edge)
+        last[edge.source] = max(last[edge.source], edge.target)
+    frontier: list[int] = []
+    table = np.zeros(())
+    eliminated: list[tuple[int, list[int], NDArray[np.int64]]] = []
+    for at, cycles in enumerate(own):
+        if table.size * len(cycles) > _LARGEST_TABLE:
+            return None
+        table = table[..., None] + cycles
+        frontier.append(at)
+        for edge in into.get(at, ()):
+            shape = [1] * len(frontier)
+            axis = frontier.index(edge.source)
+            shape[axis], shape[-1] = edge.cycles.shape
+            table = table + edge.cycles.reshape(shape)
+        for done in [turn for turn in frontier if last[turn] <= at]:
+            axis = frontier.index(done)
+            frontier.remove(done)
+            eliminated.append((done, list(frontier), table.argmin(axis=axis)))
+            table = table.min(axis=axis)
+    ways = np.zeros(len(own), dtype=np.int64)
+    for turn, others, choice in reversed(eliminated):
+        ways[turn] = choice[tuple(ways[other] for other in others)]
+    return ways
+
+
+def _nearly_best(own: Sequence[NDArray[np.float64]], edges: Sequence[Edge]) -> NDArray[np.int64]:
+    """A tree of edges exactly, the others at the ways that were chosen last; then one turn after the other."""
     parent: dict[int, Edge] = {}
     for edge in edges:
         if edge.target not in parent or edge.source > parent[edge.target].source:
@@ -140,8 +190,8 @@ def choose_ways(turns: Sequence[Turn], edges: Sequence[Edge], price: float = 0.0
     least = _total(best, own, edges)
     current = best
     for _ in range(_ROUNDS):
-        priced = [cycles.copy() for cycles in own]
-        for edge in others:  # the other end as it was chosen last
+        priced = [cycles.astype(np.float64) for cycles in own]
+        for edge in others:
             priced[edge.target] += edge.cycles[current[edge.source]]
             priced[edge.source] += edge.cycles[:, current[edge.target]]
         again = _over_tree(priced, parent)
@@ -151,9 +201,7 @@ def choose_ways(turns: Sequence[Turn], edges: Sequence[Edge], price: float = 0.0
         if (again == current).all():
             break
         current = again
-    best = _improved(best, own, edges)
-    cycles = sum(float(turn.cycles[way]) for turn, way in zip(turns, best, strict=True))
-    return best, cycles + sum(float(edge.cycles[best[edge.source], best[edge.target]]) for edge in edges)
+    return _improved(best, own, edges)
 
 
 def _over_tree(own: Sequence[NDArray[np.float64]], parent: dict[int, Edge]) -> NDArray[np.int64]:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 MOST_OPTIONS: Final = 48  # of a kernel
 _MOST_SPLITS: Final = 40_000
 _OF_A_KIND: Final = 2
-_NEARLY_WHOLE: Final = 0.7  # of a side: blocks are whole elements, so that few loops have exactly as many
+_NEARLY_WHOLE: Final = 0.6  # of a side: blocks are whole elements, so that few loops have exactly as many
 _HELPERS: Final = (2, 4, 8, 16, 32)  # cores that share the chain behind a reduction
 _STEPS: Final = frozenset({"MatMul", "Softmax"})
 
@@ -80,13 +80,13 @@ class TurnTable:
 
 
 def turn_mesh(table: TurnTable, option: int) -> Mesh:
-    """The mesh of an option: repeated lines outside of the axes of the cut loops."""
+    """The mesh of an option: repeated lines inside of the axes of the cut loops, next to those that compute the same."""
     repeated = [
         MeshAxis(name, int(count), side)
         for name, count, side in zip(REPLICAS, table.replicas[option], ("rows", "columns"), strict=True)
         if count > 1
     ]
-    return Mesh((*repeated, *mesh_of(table.splits, option).axes))
+    return Mesh((*mesh_of(table.splits, option).axes, *repeated))
 
 
 def side_lengths(longest: int) -> list[int]:
@@ -110,7 +110,7 @@ def turn_options(nest: LoopNest, target: Target, algorithm: str, repeats: Repeat
         nest: What is cut.
         target: The machine; its grid is the region.
         algorithm: Of all-reduces. `auto`: the cheapest of each, on as much of the region as is fastest. One that is demanded
-            runs along whole sides of the region where the kernel can be cut so far.
+            runs along whole sides of the region, on which blocks lie on most of the cores.
         repeats: How many lines may compute the same.
 
     Raises:
@@ -272,7 +272,8 @@ def turn_collectives(
     found = []
     for use in uses:
         spacing = _spacing(nest, use.loop, parts, on_rows)
-        cost = all_reduce_costs(use.words, parts[:, use.loop], spacing, target, names)
+        cores = parts[:, use.loop] if algorithm == AUTO else _whole_lines(use.loop, parts, on_rows, target)
+        cost = all_reduce_costs(use.words, cores, spacing, target, names)
         found.append((use, cost, use.times))
     return found
 
@@ -292,11 +293,25 @@ def joint_all_reduces(
     parts, _, on_rows = ways[0]
     names: tuple[CollectiveAlgorithm, ...] = MIDDLE if algorithm == AUTO else (algorithm,)  # type: ignore[assignment]
     spacing = _spacing(nests[0], uses[0].loop, parts, on_rows)
-    once = all_reduce_costs(words.sum(axis=0), parts[:, uses[0].loop], spacing, target, names).cycles
+    loop = uses[0].loop
+    cores = parts[:, loop] if algorithm == AUTO else _whole_lines(loop, parts, on_rows, target)
+    once = all_reduce_costs(words.sum(axis=0), cores, spacing, target, names).cycles
     shares = words / words.sum(axis=0)
     step = step_cycles(target)
     steps = [step * (at == 0) + step * bool(nest.chain) for at, nest in enumerate(nests)]
     return [np.ceil(share * once + each) for share, each in zip(shares, steps, strict=True)]
+
+
+def _whole_lines(loop: int, parts: Array, on_rows: NDArray[np.bool_], target: Target) -> Array:
+    """Cores of a line that a demanded all-reduce along a loop goes through: the side of the region, less what other loops have of it.
+
+    Published programs are written for the whole side: cores beyond the last block take part with nothing to add.
+    """
+    side = np.where(on_rows[:, loop], target.grid.height, target.grid.width)
+    same = on_rows == on_rows[:, loop : loop + 1]
+    others = np.where(same, parts, 1).prod(axis=1) / parts[:, loop]
+    lines = np.maximum(parts[:, loop], side // others)
+    return np.where(parts[:, loop] > 1, lines, 1.0)
 
 
 def _spacing(nest: LoopNest, loop: int, parts: Array, on_rows: NDArray[np.bool_]) -> Array:
@@ -354,19 +369,32 @@ def along_whole_sides(
 
 def _with_replicas(table: SplitTable, repeats: Repeats) -> TurnTable:
     """Each option alone, and repeated along the sides that it leaves unused."""
-    count = len(table.turns)
-    serial = table.nest.work.serial or table.nest.kind == "unsplit"
-    ways = [(rows, columns) for rows in (1, *repeats.rows) for columns in (1, *repeats.columns)]
-    high = np.array([rows for rows, _ in ways])[:, None]
-    wide = np.array([columns for _, columns in ways])[:, None]
-    possible = ((high == 1) | (table.shapes.heights == 1)) & ((wide == 1) | (table.shapes.widths == 1))
-    if serial:
-        possible &= (high == 1) & (wide == 1)
-    way, option = np.nonzero(possible)
-    order = np.lexsort((way, option))
-    return TurnTable(
-        select_splits(table, option[order]), np.column_stack([high[way[order], 0], wide[way[order], 0]])
+    loops, parts, on_rows = table.nest.loops, table.parts, table.on_rows
+    if table.nest.work.serial or table.nest.kind == "unsplit":
+        return TurnTable(table, np.ones((len(table.turns), 2), dtype=np.int64))
+    free = [at for at, loop in enumerate(loops) if loop.role is LoopRole.PARALLEL and loop.cuttable]
+    extents = np.array([loop.extent for loop in loops])
+    single = (parts[:, free] == extents[free]).all(axis=1)  # cut as far as can be
+    talking = np.array([loop.role is not LoopRole.PARALLEL for loop in loops]) & (parts > 1)
+    sides = (
+        (repeats.rows, table.shapes.heights, talking & on_rows),
+        (repeats.columns, table.shapes.widths, talking & ~on_rows),
     )
+    counts = [
+        [np.ones_like(used), *(_copies(count, used, single & ~along.any(axis=1)) for count in side)]
+        for side, used, along in sides
+    ]
+    ways = [(rows, columns) for rows in counts[0] for columns in counts[1]]
+    high, wide = (np.stack([way[side] for way in ways]) for side in (0, 1))
+    possible = (high > 0) & (wide > 0)
+    way, option = np.nonzero(possible)
+    every = np.unique(np.column_stack([option, high[way, option], wide[way, option]]), axis=0)
+    return TurnTable(select_splits(table, every[:, 0]), every[:, 1:])
+
+
+def _copies(lines: int, used: NDArray[np.int64], single: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How often each option goes into so many lines: on a side that it does not use, or that it cannot be cut along further; else 0."""
+    return np.where((used == 1) | single, lines // used, 0)
 
 
 def select_splits(table: SplitTable, keep: NDArray[np.int64]) -> SplitTable:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     _Ways = tuple[tuple[TurnTable, ...], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
-_REPEATED_LENGTHS: Final = 3
+_REPEATED_LENGTHS: Final = 2
 _REPEATED_LOOPS: Final = 1
 _SMALLEST: Final = 4  # ways with the least memory, for regions that it is scarce on
 

@@ -1,0 +1,209 @@
+"""Wafers on which kernels take turns: memory of all of them together, what goes from turn to turn, and how long a round takes."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsec.compiler.plan import HOST
+from wsec.compiler.plan_checker.findings import PHASES, Finding, count
+from wsec.compiler.plan_checker.model_facts import item_bytes
+from wsec.compiler.sharding import block_bounds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from wsec.compiler.plan import Kernel, KernelInput, KernelOutput, Link, Phase, Plan, Rectangle, Wafer
+    from wsec.compiler.sharding import Mesh, Sharding
+
+    Integers = NDArray[np.int64]
+    Bounds = tuple[tuple[Integers, Integers], ...]
+
+
+def check_turns(plan: Plan, sound: set[str]) -> list[Finding]:
+    """Findings on sequential wafers; of kernels that are not in `sound` only what does not need their shardings."""
+    findings: list[Finding] = []
+    for number, wafer in enumerate(plan.wafers):
+        if wafer.mode != "sequential":
+            continue
+        findings += _check_everywhere(wafer)
+        if all(kernel.name in sound for kernel in wafer.kernels()):
+            findings += _check_memory(wafer, number, plan)
+            findings += _check_links(wafer, plan)
+        findings += _check_interval(wafer, number, plan)
+    return findings
+
+
+def _check_everywhere(wafer: Wafer) -> Iterator[Finding]:
+    """A result on all cores was brought there: by an all-reduce along each axis that it was combined along."""
+    for kernel in wafer.kernels():
+        reduced = {item.axis for item in kernel.collectives if item.kind == "all_reduce"}
+        sizes = {axis.name: axis.size for axis in kernel.mesh.axes}
+        for output in kernel.outputs:
+            missing = [axis for axis in output.sharding.root if sizes.get(axis, 1) > 1 and axis not in reduced]
+            if output.everywhere and missing:
+                rule = "a result that lies everywhere was all-reduced along its root axes"
+                where = f"kernel {kernel.name}, output {output.tensor}"
+                yield Finding(PHASES, rule, where, f"an all_reduce along {', '.join(missing)}", "none")
+
+
+def _check_memory(wafer: Wafer, number: int, plan: Plan) -> Iterator[Finding]:
+    """Weights and states of all kernels, and what the turn with most needs besides, on each core; code once."""
+    grid = _Grid(plan)
+    resident, most, held = grid.zeros(), grid.zeros(), grid.zeros()
+    ends = _lifetimes(wafer)
+    leaving: dict[int, list[tuple[Rectangle, int]]] = {}
+    for turn, phase in enumerate(wafer.phases):
+        for place, size in leaving.pop(turn, ()):
+            grid.add(held, place, -size)
+        working = held.copy()
+        for kernel in phase.kernels:
+            grid.add(resident, kernel.rectangle, sum(map(_resident_bytes, kernel.inputs)))
+            grid.add(working, kernel.rectangle, _working_bytes(kernel))
+        most = np.maximum(most, working)
+        for kernel in phase.kernels:
+            for output in kernel.outputs:
+                last = ends.get((kernel.name, output.tensor), turn)
+                if last > turn + 1 and not output.state:
+                    grid.add(held, kernel.rectangle, _block_bytes(output))
+                    leaving.setdefault(last, []).append((kernel.rectangle, _block_bytes(output)))
+    core = plan.target.core
+    total = resident + most + core.code_reserve_bytes
+    if total.max(initial=0) > core.sram_bytes:
+        at = np.unravel_index(int(total.argmax()), total.shape)
+        rule = "the weights of all turns and the blocks of one fit each core"
+        found = f"{int(total[at])} bytes: {int(resident[at])} of weights and states, {int(most[at])} of a turn"
+        where = f"wafer {number}, column {at[1]}, row {at[0]}"
+        yield Finding(PHASES, rule, where, f"at most {core.sram_bytes} bytes", found)
+
+
+class _Grid:
+    """The cores of a region, on which rectangles are counted."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.shape = plan.region_height, plan.region_width
+
+    def zeros(self) -> Integers:
+        return np.zeros(self.shape, dtype=np.int64)
+
+    def add(self, cores: Integers, place: Rectangle, size: int) -> None:
+        if size:
+            cores[place.y : place.y + place.height, place.x : place.x + place.width] += size
+
+
+def _lifetimes(wafer: Wafer) -> dict[tuple[str, str], int]:
+    """The last turn that reads each tensor of a kernel of the wafer."""
+    found: dict[tuple[str, str], int] = {}
+    for turn, phase in enumerate(wafer.phases):
+        for link in phase.links:
+            if link.target != HOST:
+                found[link.source, link.tensor] = turn
+    return found
+
+
+def _resident_bytes(entry: KernelInput) -> int:
+    if not (entry.constant or entry.state):
+        return 0
+    if re.fullmatch(r"u?int4", entry.dtype):
+        return -(-entry.sharding.block_elements // 2)
+    return _block_bytes(entry)
+
+
+def _working_bytes(kernel: Kernel) -> int:
+    """Blocks of what a kernel reads and makes; of a turn of them where it has not room for all."""
+    turns = math.prod(kernel.turns.values())
+    read = sum(_block_bytes(entry) for entry in kernel.inputs if not (entry.constant or entry.state))
+    return -(-read // turns) + sum(_block_bytes(entry) for entry in kernel.outputs if not entry.state)
+
+
+def _block_bytes(entry: KernelInput | KernelOutput) -> int:
+    return entry.sharding.block_elements * item_bytes(entry.dtype)
+
+
+def _check_links(wafer: Wafer, plan: Plan) -> Iterator[Finding]:
+    """What goes to a core comes through its ramp, one word a cycle."""
+    kernels = {kernel.name: kernel for kernel in wafer.kernels()}
+    known: dict[object, int] = {}
+    for phase in wafer.phases:
+        for link in phase.links:
+            if link.source not in kernels or link.target not in kernels:
+                continue
+            source, target = kernels[link.source], kernels[link.target]
+            least = _least_cycles(link, source, target, plan, known)
+            if link.cycles < least:
+                rule = "what a core lacks of a tensor comes through its ramp"
+                yield Finding(
+                    PHASES, rule, f"link {link.name}", f"at least {count(least, 'cycle')}", f"{link.cycles} cycles"
+                )
+
+
+def _least_cycles(link: Link, source: Kernel, target: Kernel, plan: Plan, known: dict[object, int]) -> int:
+    """Words that the core lacks that lacks most; 0 where views differ, or the chain alone reads it, at the root."""
+    given = next(item for item in source.outputs if item.tensor == link.tensor)
+    reduced = any(item.sharding.root for item in target.outputs)
+    if (link.role[:1] == "e" and reduced) or not given.sharding.dimensions or target.turns:
+        return 0
+    mesh_key = source.mesh, source.rectangle, target.mesh, target.rectangle
+    key = given.sharding, given.everywhere, link.sharding, mesh_key
+    if key not in known:
+        known[key] = _lacking(given, source, link.sharding, target)
+    size = known[key] * item_bytes(given.dtype)
+    return -(-size // (plan.target.fabric.word_bytes * plan.target.fabric.link_words_per_cycle))
+
+
+def _lacking(given: KernelOutput, source: Kernel, needed: Sharding, target: Kernel) -> int:
+    """Elements that a core needs and does not hold, of the core with most; by dimensions longer than 1."""
+    have = _bounds(given.sharding, source.mesh)
+    need = _bounds(needed, target.mesh)
+    if [extent for extent, _ in have] != [extent for extent, _ in need]:
+        return 0
+    here, there = source.rectangle, target.rectangle
+    wanted = np.ones((1, 1), np.int64)
+    shared = np.ones((1, 1), np.int64)
+    for (_, (low, high)), (_, (least, most)) in zip(have, need, strict=True):
+        low, high = (_placed(values, here, there) for values in (low, high))
+        wanted = wanted * np.maximum(most - least, 0)
+        shared = shared * np.maximum(np.minimum(high, most) - np.maximum(low, least), 0)
+    return int((wanted - shared).max(initial=0))
+
+
+def _bounds(sharding: Sharding, mesh: Mesh) -> list[tuple[int, tuple[Integers, Integers]]]:
+    bounds = block_bounds(sharding, mesh)
+    pairs = zip(sharding.dimensions, bounds, strict=True)
+    return [(dimension.extent, ends) for dimension, ends in pairs if dimension.extent > 1]
+
+
+def _placed(values: Integers, here: Rectangle, there: Rectangle) -> Integers:
+    """Bounds of the source's cores where the target's are; cores that it does not have hold nothing."""
+    found = np.zeros((there.height, there.width), dtype=np.int64)
+    whole = np.broadcast_to(values, (here.height, here.width))
+    rows = slice(max(here.y, there.y), min(here.y + here.height, there.y + there.height))
+    columns = slice(max(here.x, there.x), min(here.x + here.width, there.x + there.width))
+    if rows.start < rows.stop and columns.start < columns.stop:
+        found[rows.start - there.y : rows.stop - there.y, columns.start - there.x : columns.stop - there.x] = whole[
+            rows.start - here.y : rows.stop - here.y, columns.start - here.x : columns.stop - here.x
+        ]
+    return found
+
+
+def _check_interval(wafer: Wafer, number: int, plan: Plan) -> Iterator[Finding]:
+    """A wafer works on one sample at a time: the interval has room for the work of all kernels and all that comes to them."""
+    least = sum(_turn_cycles(phase) for phase in wafer.phases)
+    if plan.placement.interval < least:
+        rule = "the interval has room for all turns"
+        found = f"{plan.placement.interval} cycles"
+        yield Finding(PHASES, rule, f"wafer {number}, placement", f"at least {least} cycles", found)
+
+
+def _turn_cycles(phase: Phase) -> int:
+    arriving: dict[str, int] = {}
+    for link in phase.links:
+        if link.target != HOST:
+            arriving[link.tensor] = max(arriving.get(link.tensor, 0), link.cycles)
+    work = sum(max(each.cycles.compute, each.cycles.memory) + each.cycles.communication for each in phase.kernels)
+    return work + sum(arriving.values())

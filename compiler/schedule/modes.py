@@ -1,0 +1,203 @@
+"""How a model is executed: which plan is made where the user names the mode, and which of several where they leave it open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from wsec.compiler.cost.turns import sequential_cycles
+from wsec.compiler.errors import ExitStatus, WsecError
+from wsec.compiler.plan import Alternative
+from wsec.compiler.schedule.phases import plan_phases
+from wsec.compiler.schedule.sequential.planning import plan_sequential
+from wsec.compiler.schedule.wafers import plan_wafers
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from wsec.compiler.plan import FabricDepth, Objective, WaferMode
+    from wsec.compiler.planning import Planner
+    from wsec.compiler.schedule.division import WaferPlans
+
+AUTO: Final = "auto"
+MODES: Final[tuple[WaferMode, ...]] = ("pipelined", "sequential", "streaming")
+OBJECTIVES: Final[tuple[Objective, ...]] = ("throughput", "latency")
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What was asked for.
+
+    Attributes:
+        mode: One of `MODES`, or `auto`.
+        objective: By which `auto` chooses.
+        wafers: How many; None for the fewest that it fits on.
+        phases: Of a wafer that streams; None for the fewest that fit.
+        samples: Of a batch, likewise.
+    """
+
+    mode: str
+    objective: Objective
+    wafers: int | None
+    phases: int | None
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The plans that were taken, what the others would have cost, and what to say of it."""
+
+    plans: WaferPlans
+    alternatives: tuple[Alternative, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def check_execution(execution: Execution, fabric: FabricDepth, *, constrained: bool) -> None:
+    """Refuses what no model can be compiled for.
+
+    Raises:
+        WsecError: WSEC364 phases on several wafers, WSEC368 no such mode or objective, WSEC369 something that a mode does not have.
+    """
+    for what, given, known in (
+        ("mode", execution.mode, (AUTO, *MODES)),
+        ("objective", execution.objective, OBJECTIVES),
+    ):
+        if given not in known:
+            raise WsecError(
+                "WSEC368",
+                f"there is no such {what}",
+                expected=f"one of {', '.join(known)}",
+                found=str(given),
+                hint="docs/modes.md says what each is good for",
+            )
+    if execution.wafers is not None and execution.wafers < 1:
+        raise WsecError(
+            "WSEC370",
+            "a model needs a wafer",
+            expected="at least 1 wafer",
+            found=str(execution.wafers),
+            hint="ask for another number, or `--wafers auto`",
+        )
+    if execution.phases is not None and execution.mode != "streaming":
+        raise _not_of_mode(execution.mode, f"{execution.phases} phases", "phases are of --mode streaming")
+    if execution.mode == "streaming" and execution.wafers != 1:
+        wafers = "auto" if execution.wafers is None else str(execution.wafers)
+        raise WsecError(
+            "WSEC364",
+            "phases and several wafers cannot be planned together",
+            expected="phases on one wafer, or several wafers without phases",
+            found=f"wafers {wafers}, phases {'auto' if execution.phases is None else execution.phases}",
+            hint="leave out --wafers or --phases",
+        )
+    if execution.mode == "sequential" and fabric == "full":
+        hint = "leave out --fabric full: what links of turns take is counted by the model of docs/modes.md"
+        raise _not_of_mode(execution.mode, "words that are followed from core to core", hint)
+    if execution.mode == "sequential" and constrained:
+        raise _not_of_mode(execution.mode, "constraints of the placement", "leave out --constraints, or the mode")
+
+
+def _not_of_mode(mode: str, found: str, hint: str) -> WsecError:
+    return WsecError(
+        "WSEC369",
+        "the mode does not have what was asked for",
+        where=f"mode {mode}",
+        expected="options of this mode, docs/modes.md",
+        found=found,
+        hint=hint,
+    )
+
+
+def plan_in_mode(planner: Planner, lowered: ir.Model, execution: Execution) -> Chosen:
+    """The plan of a lowered model in the mode that was asked for, or in the best of those that fit.
+
+    Raises:
+        WsecError: WSEC3xx where it does not fit.
+    """
+    if execution.mode != AUTO:
+        return Chosen(_planned(planner, lowered, execution))
+    return _best(planner, lowered, execution)
+
+
+def _planned(planner: Planner, lowered: ir.Model, execution: Execution) -> WaferPlans:
+    if execution.mode == "sequential":
+        return plan_sequential(planner, lowered, execution.wafers)
+    if execution.mode == "streaming":
+        return plan_phases(planner, lowered, execution.phases, execution.samples)
+    return plan_wafers(planner, lowered, execution.wafers)
+
+
+def _best(planner: Planner, lowered: ir.Model, execution: Execution) -> Chosen:
+    """Every mode planned that can be, and the best taken; streaming only where weights do not stay."""
+    found: list[tuple[WaferPlans, Alternative]] = []
+    others: list[Alternative] = []
+    refusal: WsecError | None = None
+    for mode in MODES:
+        refused = _refused(mode, planner, execution, fits=bool(found))
+        if refused:
+            others.append(Alternative(mode, execution.wafers or 1, None, None, refused))
+            continue
+        try:
+            plans = _planned(planner, lowered, replace(execution, mode=mode))
+        except WsecError as error:
+            if error.exit_status is not ExitStatus.DOES_NOT_FIT:
+                raise
+            refusal = error
+            others.append(Alternative(mode, execution.wafers or 1, None, None, f"{error.code}: {error.what}"))
+            continue
+        found.append((plans, _measured(plans, mode)))
+    if not found:
+        raise refusal or AssertionError("some mode is always tried")
+
+    def cost(item: tuple[WaferPlans, Alternative]) -> tuple[int, int]:
+        _, measured = item
+        both = measured.interval or 0, measured.latency or 0
+        return both if execution.objective == "throughput" else (both[1], both[0])
+
+    taken = min(found, key=cost)
+    weighed = tuple([measured for plans, measured in found if plans is not taken[0]] + others)
+    return Chosen(taken[0], weighed, tuple(_notes(taken[1], weighed, execution.objective)))
+
+
+def _refused(mode: str, planner: Planner, execution: Execution, *, fits: bool) -> str:
+    """Why a mode is not tried; empty where it is."""
+    if mode == "sequential" and planner.fabric == "full":
+        return "words of turns are not followed from core to core"
+    if mode == "sequential" and planner.constraints:
+        return "turns know no constraints of the placement"
+    if mode == "streaming" and fits:
+        return "the weights stay: loading them again takes longer"
+    if mode == "streaming" and execution.wafers != 1:
+        return "phases are planned on one wafer"
+    return ""
+
+
+def _measured(plans: WaferPlans, mode: WaferMode) -> Alternative:
+    """Interval and latency by what planning counted."""
+    interval = plans.placement.interval
+    if mode == "sequential":
+        latency = sum(sequential_cycles(wafer) for wafer in plans.wafers)
+        return Alternative(mode, len(plans.wafers), interval, latency, "turns and reshardings")
+    ways = [
+        max((kernel.cycles.work for kernel in phase.kernels), default=0)
+        for wafer in plans.wafers
+        for phase in wafer.phases
+    ]
+    latency = sum(_path(phase.kernels, phase.links) for wafer in plans.wafers for phase in wafer.phases)
+    return Alternative(mode, len(plans.wafers), interval, max(latency, *ways, 0), "placement, and the longest path")
+
+
+def _path(kernels, links) -> int:  # type: ignore[no-untyped-def]
+    from wsec.compiler.cost.pipeline import timing_of
+
+    return timing_of(kernels, links).end
+
+
+def _notes(taken: Alternative, others: tuple[Alternative, ...], objective: Objective):  # type: ignore[no-untyped-def]
+    yield (
+        f"mode {taken.mode} was taken for {objective}: interval {taken.interval:,}, latency {taken.latency:,} cycles as planned"
+    )
+    for other in others:
+        if other.interval is None:
+            yield f"mode {other.mode} was not: {other.reason}"
+        else:
+            yield f"mode {other.mode} would take: interval {other.interval:,}, latency {other.latency:,} cycles as planned"

@@ -1,0 +1,150 @@
+"""The records of kernels and links that take turns."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsec.compiler.assembly import kernel_record
+from wsec.compiler.cost.collective_uses import AUTO
+from wsec.compiler.cost.collectives import flight_cycles
+from wsec.compiler.cost.host_clock import host_link_cycles
+from wsec.compiler.cost.middle_collectives import MIDDLE
+from wsec.compiler.kernels.graph import HOST_INDEX, GraphLink
+from wsec.compiler.plan import HOST, REPLICAS, Collective, Link, Phase
+from wsec.compiler.schedule.sequential.options import turn_collectives, turn_mesh
+from wsec.compiler.sharding import Sharding, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from wsec.compiler.kernels.graph import KernelGraph
+    from wsec.compiler.plan import Kernel, Rectangle
+    from wsec.compiler.schedule.sequential.options import TurnTable
+    from wsec.compiler.schedule.sequential.turns import Turn
+    from wsec.compiler.sharding import Mesh
+    from wsec.compiler.target import Target
+
+
+def turn_kernel(turn: Turn, member: int, way: int, target: Target, algorithm: str) -> Kernel:
+    """The record of one kernel of a turn."""
+    table, option = turn.tables[member], int(turn.option[way, member])
+    record = kernel_record(table.splits, option, 0, 0, target)
+    mesh = turn_mesh(table, option)
+    repeated = {axis.name: axis.size for axis in mesh.axes if axis.name in REPLICAS}
+    costs = table.splits.costs
+    return replace(
+        record,
+        split={**record.split, **repeated},
+        rectangle=turn.rectangle(member, way),
+        mesh=mesh,
+        outputs=tuple(replace(item, everywhere=bool(item.sharding.root)) for item in record.outputs),
+        cycles=replace(record.cycles, communication=int(costs.communication[option]), transfer=0),
+        collectives=_collectives(table, option, mesh, target, algorithm),
+    )
+
+
+def _collectives(
+    table: TurnTable, option: int, mesh: Mesh, target: Target, algorithm: str
+) -> tuple[Collective, ...]:
+    """All-reduces of one option, in order."""
+    splits, nest, one = table.splits, table.splits.nest, slice(option, option + 1)
+    ways = splits.parts[one].astype(np.float64), splits.turns[one], splits.on_rows[one]
+    names = MIDDLE if algorithm == AUTO else (algorithm,)
+    cut = {axis.name: axis.size for axis in mesh.axes}
+    found = []
+    for use, cost, times in turn_collectives(nest, ways, target, algorithm):
+        axis = nest.loops[use.loop].name
+        if cut.get(axis, 1) == 1:
+            continue
+        name = names[int(cost.algorithm[0])]
+        grouped = name in {"two_level", "two_phase"}
+        found.append(
+            Collective(
+                kind="all_reduce",
+                axis=axis,
+                algorithm=name,
+                group=int(cost.group[0]) if grouped else 0,
+                words=int(use.words[0]),
+                times=int(times[0]),
+                root="middle" if name in MIDDLE else "first",
+            )
+        )
+    return tuple(found)
+
+
+def wafer_phases(
+    turns: Sequence[Turn],
+    kernels: Mapping[int, Kernel],
+    graph: KernelGraph,
+    resharding: Mapping[tuple[int, str, int], int],
+    target: Target,
+) -> tuple[Phase, ...]:
+    """The phases of one wafer, a turn each.
+
+    Args:
+        turns: Of the wafer, in order.
+        kernels: The records of all kernels of the graph, of other wafers too.
+        graph: All kernels and links.
+        resharding: Cycles of a tensor from a kernel to a turn's first kernel, on this wafer.
+        target: The machine.
+    """
+    here = {index for turn in turns for index in turn.kernels}
+    turn_of = {index: turn.kernels[0] for turn in turns for index in turn.kernels}
+    incoming: dict[int, list[Link]] = {}
+    leaving: dict[tuple[int, str], GraphLink] = {}
+    for link in graph.links:
+        if link.source in here and link.target not in here:
+            leaving.setdefault((link.source, link.tensor), replace(link, target=HOST_INDEX, role=""))
+        if link.target not in here:
+            continue
+        if link.source in here:
+            cycles = resharding[link.source, link.tensor, turn_of[link.target]]
+        else:
+            cycles = _outside_cycles(link.words, kernels[link.target].rectangle, target)
+        incoming.setdefault(link.target, []).append(_link(link, kernels, cycles))
+    for (source, _), link in leaving.items():
+        cycles = _outside_cycles(link.words, kernels[source].rectangle, target)
+        incoming.setdefault(source, []).append(_link(link, kernels, cycles))
+    return tuple(
+        Phase(
+            tuple(kernels[index] for index in turn.kernels),
+            tuple(link for index in turn.kernels for link in incoming.get(index, ())),
+        )
+        for turn in turns
+    )
+
+
+def _outside_cycles(words: int, rectangle: Rectangle, target: Target) -> int:
+    """From the host or another wafer to the farthest core of a rectangle, or back, over the host's link."""
+    hops = rectangle.x + rectangle.width + rectangle.y + rectangle.height
+    return host_link_cycles(words, target) + flight_cycles(hops, target.fabric)
+
+
+def _link(link: GraphLink, kernels: Mapping[int, Kernel], cycles: int) -> Link:
+    source = HOST if link.source == HOST_INDEX else kernels[link.source].name
+    if link.target == HOST_INDEX:
+        output = next(item for item in kernels[link.source].outputs if item.tensor == link.tensor)
+        name, target = f"{link.tensor}: {source} -> {HOST}", HOST
+        sharding, slots = Sharding(tuple(whole(extent) for extent in output.sharding.shape)), 1
+    else:
+        reader = kernels[link.target]
+        entry = next(item for item in reader.inputs if item.role == link.role)
+        name, target = f"{link.tensor}: {source} -> {reader.name}.{link.role}", reader.name
+        sharding, slots = entry.sharding, entry.slots
+    return Link(
+        name=name,
+        tensor=link.tensor,
+        source=source,
+        target=target,
+        role=link.role,
+        sharding=sharding,
+        words=link.words,
+        slots=slots,
+        routes=(),
+        cycles=math.ceil(cycles),
+        interval=math.ceil(cycles),
+    )
