@@ -45,6 +45,9 @@ _OPTIONS = {
     "WSEC365",
     "WSEC372",
     "WSEC373",
+    "WSEC368",
+    "WSEC369",
+    "WSEC370",
 }  # no model, whatever its size, can be compiled with these options
 
 

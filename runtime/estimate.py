@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from wsec.compiler.cost.host_clock import host_link_cycles, host_words
 from wsec.compiler.cost.pipeline import buffered_interval, lifetime, result_interval
+from wsec.compiler.cost.turns import turns_of
 from wsec.compiler.layouts import LayoutShare, layout_share, straight_links
 from wsec.compiler.plan import HOST
 from wsec.runtime.known_errors import KnownError, known_error, known_errors
@@ -99,7 +100,7 @@ class LinkEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Bottleneck:
-    """What sets the interval: `kind` is kernel, link, buffers, host, wafers, load or crossings; `reason` says why in a sentence."""
+    """What sets the interval: `kind` is kernel, link, buffers, host, wafers, load, crossings or turns; `reason` says why in a sentence."""
 
     kind: str
     name: str
@@ -352,16 +353,32 @@ def _phase_bottleneck(phase: Phase, timing: Timing) -> tuple[int, Bottleneck]:
 
 
 def _wafer_bottleneck(wafer: Wafer, plan: Plan, in_order: Sequence[Kernel]) -> tuple[int, Bottleneck]:
-    """Cycles between two samples on a wafer whose kernels all work at once, and what takes them."""
+    """Cycles between two samples on a wafer whose kernels all work at once, or take turns on a sample, and what takes them."""
+    if wafer.mode == "sequential":
+        return _sequential_bottleneck(wafer)
     for phase in wafer.phases:
         if phase.kernels or phase.links:
             return _phase_bottleneck(phase, settled_phase(phase, plan, in_order))
     return 0, Bottleneck("host", HOST, "nothing is on the wafer")
 
 
+def _sequential_bottleneck(wafer: Wafer) -> tuple[int, Bottleneck]:
+    """All turns of a sample, and what takes most of them: one kind of their cycles."""
+    turns = turns_of(wafer.phases)
+    kernels = list(wafer.kernels())
+    parts = {
+        "arithmetic and SRAM ports of kernels": sum(kernel.cycles.alone for kernel in kernels),
+        "all-reduces and steps of kernels": sum(kernel.cycles.communication for kernel in kernels),
+        "what comes to kernels from others and from outside": sum(turn.arriving for turn in turns),
+    }
+    total = sum(turn.total for turn in turns)
+    shares = ", ".join(f"{cycles:,} for {part}" for part, cycles in parts.items())
+    return total, Bottleneck("turns", f"{len(turns)} turns", f"one sample at a time: {shares}")
+
+
 def _turns(wafer: Wafer, plan: Plan, in_order: Sequence[Kernel]) -> list[tuple[PhaseEstimate, Bottleneck]]:
     """The phases of a wafer on which several take turns, and what sets the interval of each; none of another wafer."""
-    if len(wafer.phases) == 1:
+    if len(wafer.phases) == 1 or wafer.mode == "sequential":
         return []
     found = []
     for number, phase in enumerate(wafer.phases):

@@ -50,7 +50,7 @@ def _turns(plan: Plan, estimate: Estimate, in_order: Sequence[Kernel], samples: 
     there = (
         (f"wafer {wafer}", number, phase)
         for wafer, each in enumerate(plan.wafers)
-        if len(each.phases) > 1
+        if len(each.phases) > 1 and each.mode != "sequential"
         for number, phase in enumerate(each.phases)
     )
     for (process, number, phase), turn in zip(there, estimate.phases, strict=True):

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from wsec.compiler.cost.back_pressure import settled_timing
 from wsec.compiler.cost.crossings import Crossing, crossings_of, passage_cycles
 from wsec.compiler.cost.host_clock import HostClock
-from wsec.compiler.cost.pipeline import timing_of
+from wsec.compiler.cost.pipeline import Timing, timing_of
+from wsec.compiler.cost.turns import turns_of
 from wsec.compiler.plan import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from wsec.compiler.cost.pipeline import Timing
-    from wsec.compiler.plan import Kernel, Phase, Plan
+    from wsec.compiler.plan import Kernel, Phase, Plan, Wafer
 
 
 def settled_phase(phase: Phase, plan: Plan, in_order: Sequence[Kernel]) -> Timing:
@@ -25,21 +25,45 @@ def settled_phase(phase: Phase, plan: Plan, in_order: Sequence[Kernel]) -> Timin
 
 
 def first_sample(plan: Plan, in_order: Sequence[Kernel]) -> Iterator[tuple[int, Phase, Timing]]:
-    """The first sample over wafers of one phase each, from the host to the host: wafer, phase, and when there."""
+    """The first sample over wafers of one phase each, or of turns, from the host to the host: wafer, phase, and when there."""
     clock = HostClock(plan.host_operators, tuple(plan.links()), plan.target)
     crossings = {item.tensor: item for item in crossings_of(plan.wafers)}
     sent: dict[str, int] = {}
     for number, wafer in enumerate(plan.wafers):
         there = {name: at + _passage(crossings[name], number, plan) for name, at in sent.items()}
+        if wafer.mode == "sequential":
+            for phase, timing in _turns(wafer, there):
+                yield number, phase, timing
+                sent |= _sent(phase, timing, crossings)
+            continue
         for phase in wafer.phases:
             of_phase = _of_phase(phase, in_order)
             timing = timing_of(of_phase, phase.links, earlier=there, clock=clock)
             yield number, phase, timing
-            sent |= {
-                link.tensor: timing.finish[link.source] + link.cycles
-                for link in phase.links
-                if link.target == HOST and link.tensor in crossings and link.source in timing.finish
-            }
+            sent |= _sent(phase, timing, crossings)
+
+
+def _sent(phase: Phase, timing: Timing, crossings: Mapping[str, Crossing]) -> dict[str, int]:
+    """When the tensors for other wafers have left."""
+    return {
+        link.tensor: timing.finish[link.source] + link.cycles
+        for link in phase.links
+        if link.target == HOST and link.tensor in crossings and link.source in timing.finish
+    }
+
+
+def _turns(wafer: Wafer, there: Mapping[str, int]) -> Iterator[tuple[Phase, Timing]]:
+    """The turns of a sequential wafer, one after the other, once all is there that other wafers make for them."""
+    read = {link.tensor for link in wafer.links() if link.target != HOST}
+    now = max((at for name, at in there.items() if name in read), default=0)
+    for phase, cycles in zip(wafer.phases, turns_of(wafer.phases), strict=True):
+        start, finish = {}, {}
+        at = now + cycles.arriving
+        for kernel in phase.kernels:
+            start[kernel.name], at = at, at + kernel.cycles.work
+            finish[kernel.name] = at
+        now += cycles.total
+        yield phase, Timing(start, finish, end=now)
 
 
 def _of_phase(phase: Phase, in_order: Sequence[Kernel]) -> list[Kernel]:

@@ -13,7 +13,7 @@ from wsec.compiler.plan import HOST
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from wsec.compiler.plan import Link, Phase, Plan, Wafer
+    from wsec.compiler.plan import Link, Phase, Plan, Wafer, WaferMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class WaferEstimate:
     """One wafer of a plan.
 
     Attributes:
+        mode: How kernels share it.
         kernels: How many are on it.
         cores_used: Cores that belong to a kernel, in its busiest phase.
         interval_cycles: Between two samples, if it had all its inputs.
@@ -32,6 +33,7 @@ class WaferEstimate:
         cycles_on: In which these words pass the link to the next wafer.
     """
 
+    mode: WaferMode
     kernels: int
     cores_used: int
     interval_cycles: int
@@ -48,6 +50,7 @@ def wafer_estimates(plan: Plan, intervals: Sequence[int]) -> tuple[WaferEstimate
     words = (*words_between(crossings, len(plan.wafers)), 0)
     return tuple(
         WaferEstimate(
+            mode=wafer.mode,
             kernels=sum(1 for _ in wafer.kernels()),
             cores_used=max((cores_of(phase) for phase in wafer.phases), default=0),
             interval_cycles=intervals[number],
@@ -62,14 +65,18 @@ def wafer_estimates(plan: Plan, intervals: Sequence[int]) -> tuple[WaferEstimate
 
 
 def _outside_cycles(wafer: Wafer, plan: Plan) -> int:
-    if len(wafer.phases) == 1:
+    if len(wafer.phases) == 1 or wafer.mode == "sequential":
         return host_link_cycles(max(words_outside(wafer)), plan.target)
     return sum(host_cycles(phase.links, plan) for phase in wafer.phases)
 
 
 def cores_of(phase: Phase) -> int:
-    """Cores that belong to a kernel of a phase."""
-    return sum(kernel.rectangle.width * kernel.rectangle.height for kernel in phase.kernels)
+    """Cores that belong to a kernel of a phase; kernels that take a turn together begin at one core, and share theirs."""
+    found: dict[tuple[int, int], int] = {}
+    for kernel in phase.kernels:
+        place = kernel.rectangle
+        found[place.x, place.y] = max(found.get((place.x, place.y), 0), place.width * place.height)
+    return sum(found.values())
 
 
 def host_cycles(links: Iterable[Link], plan: Plan) -> int:

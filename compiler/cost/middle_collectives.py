@@ -39,7 +39,11 @@ class MiddleCost:
 
 
 def all_reduce_costs(
-    words: Array, cores: Array, spacing: Array, target: Target, names: tuple[CollectiveAlgorithm, ...] = MIDDLE
+    words: Array,
+    cores: Array,
+    spacing: Array,
+    target: Target,
+    names: tuple[CollectiveAlgorithm, ...] = MIDDLE,
 ) -> MiddleCost:
     """The cheapest of some algorithms for every line.
 
@@ -51,7 +55,7 @@ def all_reduce_costs(
         names: Those that may be taken.
     """
     found = [
-        (number, group, _cycles(name, group, words, cores, spacing, target))
+        (number, group, _cycles(name, group, words, _Lines(cores, spacing), target))
         for number, name in enumerate(names)
         for group in _groups(name, cores)
     ]
@@ -69,13 +73,22 @@ def _groups(name: CollectiveAlgorithm, cores: Array) -> list[Array]:
     root = np.sqrt(cores)
     if name == "two_level":
         sizes = [np.ceil(root * factor) for factor in _GROUP_SIZES]
-        return [np.clip(size, 2, np.maximum(cores, 2)) for size in (*sizes, np.full(len(cores), _PUBLISHED_GROUP))]
+        return [
+            np.clip(size, 2, np.maximum(cores, 2)) for size in (*sizes, np.full(len(cores), _PUBLISHED_GROUP))
+        ]
     return [np.ceil(root)] if name == "two_phase" else [np.zeros(len(cores))]
 
 
-def _cycles(
-    name: CollectiveAlgorithm, group: Array, words: Array, cores: Array, spacing: Array, target: Target
-) -> Array:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lines:
+    """Cores of each line, and hops between neighbours; float64 [lines]."""
+
+    cores: Array
+    spacing: Array
+
+
+def _cycles(name: CollectiveAlgorithm, group: Array, words: Array, lines: _Lines, target: Target) -> Array:
+    cores, spacing = lines.cores, lines.spacing
     start = 0.0 if target.overheads is None else target.overheads.collective_start_cycles
     if name not in MIDDLE:
         cycles = all_reduce_cycles(name, words, cores, target.fabric, spacing=spacing, group=group) + start

@@ -88,10 +88,13 @@ class _Prepared:
     def line(self, *, along_rows: bool) -> list[Bounds]:
         """What the cores of each row hold together, or of each column."""
         if along_rows not in self._lines:
-            found = [] if self.shape is None else _without_cuts_along(self.laid, self.shape, along_rows=along_rows)
+            found = (
+                []
+                if self.shape is None
+                else _without_cuts_along(self.laid, self.shape, along_rows=along_rows)
+            )
             self._lines[along_rows] = found
         return self._lines[along_rows]
-
 
     def runs(self, *, along_rows: bool, needed: bool) -> Bounds | None:
         """Blocks along a line as runs of elements; None where they are none, or those held do not follow each other."""
@@ -109,7 +112,9 @@ def _pair(source: _Prepared, target: _Prepared, words: int, machine: Target) -> 
     if source.shape is not None and not all(inside):
         longer, cycles = _extended(source, target, words, machine)
         if longer is not source:
-            return min(cycles + _pair(longer, target, words, machine), _two_lines(source, target, words, machine))
+            return min(
+                cycles + _pair(longer, target, words, machine), _two_lines(source, target, words, machine)
+            )
     if source.shape is None or not any(inside):
         return _two_lines(source, target, words, machine)
     if all(inside) and _covers(source.held(), target.needed(), source, target):
@@ -153,7 +158,9 @@ def _bounds(laid: LaidTensor, shape: tuple[int, ...], *, inner: bool) -> list[Bo
     return found
 
 
-def _split(low: NDArray[np.int64], high: NDArray[np.int64], factors: list[int], *, inner: bool) -> list[Bounds]:
+def _split(
+    low: NDArray[np.int64], high: NDArray[np.int64], factors: list[int], *, inner: bool
+) -> list[Bounds]:
     """Bounds along a dimension as bounds along its factors, the outermost first."""
     found: list[Bounds] = []
     for position in range(len(factors)):
@@ -236,16 +243,17 @@ def _without_cuts_along(laid: LaidTensor, shape: tuple[int, ...], *, along_rows:
     found: list[Bounds] = []
     at = 0
     bounds = block_bounds(laid.sharding, laid.mesh)
-    for dimension, (low, high) in zip(laid.sharding.dimensions, bounds, strict=True):
+    for dimension, of_cores in zip(laid.sharding.dimensions, bounds, strict=True):
+        ends = of_cores
         factors: list[int] = []
         while math.prod(factors) < dimension.extent:
             factors.append(shape[at])
             at += 1
         if {sides.get(name) for name in dimension.axes} == {side}:
-            low, high = np.zeros((1, 1), np.int64), np.full((1, 1), dimension.extent)
-        elif low.shape[1 if along_rows else 0] > 1:  # cut along both: what a line holds is no box
-            low = high = np.zeros((1, 1), np.int64)
-        found += _split(low, high, factors, inner=True)
+            ends = np.zeros((1, 1), np.int64), np.full((1, 1), dimension.extent)
+        elif ends[0].shape[1 if along_rows else 0] > 1:  # cut along both: what a line holds is no box
+            ends = np.zeros((1, 1), np.int64), np.zeros((1, 1), np.int64)
+        found += _split(*ends, factors, inner=True)
     return found
 
 
@@ -311,11 +319,16 @@ def _one_line_in_segments(
     Two tilings of segments twice as long as the farthest way bring any two of them together; where all that need something of each
     other lie in the same tile of one, that is enough. None where blocks are no runs of elements.
     """
-    have, need = source.runs(along_rows=along_rows, needed=False), target.runs(along_rows=along_rows, needed=True)
+    have, need = (
+        source.runs(along_rows=along_rows, needed=False),
+        target.runs(along_rows=along_rows, needed=True),
+    )
     if have is None or need is None:
         return None
     (low, high), (least, most) = have, need
-    shift = (target.rectangle.x - source.rectangle.x) if along_rows else (target.rectangle.y - source.rectangle.y)
+    shift = (
+        (target.rectangle.x - source.rectangle.x) if along_rows else (target.rectangle.y - source.rectangle.y)
+    )
     wanted = most > least
     first = np.searchsorted(high, least, side="right")[wanted]
     last = np.searchsorted(low, most, side="left")[wanted] - 1
@@ -342,12 +355,13 @@ def _runs(
     """
     first, last = np.zeros(1, np.int64), np.zeros(1, np.int64)
     ranged = False
-    for (low, high), extent in zip(bounds, shape, strict=True):
-        if low.shape[1 - side] > 1:
-            if low.shape[side] > 1:
+    for ends, extent in zip(bounds, shape, strict=True):
+        if ends[0].shape[1 - side] > 1:
+            if ends[0].shape[side] > 1:
                 return None
-            low, high = np.zeros((1, 1), np.int64), np.full((1, 1), extent)
-        low, high = low.reshape(-1), high.reshape(-1)
+            low, high = np.zeros(1, np.int64), np.full(1, extent)
+        else:
+            low, high = (values.reshape(-1) for values in ends)
         full = (low == 0) & (high == extent)
         if ranged and not (full | (high <= low)).all():
             return None

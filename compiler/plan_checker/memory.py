@@ -33,7 +33,9 @@ def check_memory(kernel: Kernel, target: Target, *, in_turns: bool = False) -> I
         if not entry.resident
     )
     results = sum(_block_bytes(entry) * entry.slots for entry in kernel.outputs if not entry.state)
-    at_work = 0 if whole else sum(_bytes_at_work(entry, kernel) for entry in kernel.inputs if not entry.resident)
+    at_work = (
+        0 if whole else sum(_bytes_at_work(entry, kernel) for entry in kernel.inputs if not entry.resident)
+    )
     at_work += sum(_bytes_to_add(entry, kernel) for entry in kernel.outputs) + _bytes_of_scores(kernel)
     code = target.core.code_reserve_bytes
     total = weights + states + held + results + at_work + code

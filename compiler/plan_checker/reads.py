@@ -53,7 +53,13 @@ def _check_output(kernel: Kernel, expectation: Expectation) -> Iterator[Finding]
     strangers = [axis.name for axis in kernel.mesh.axes if axis.name not in known]
     if strangers:
         rule = "mesh axes are loops of the kind"
-        yield Finding(READS, rule, f"kernel {kernel.name}", f"axes among {words(known[: -len(REPLICAS)])}", words(strangers))
+        yield Finding(
+            READS,
+            rule,
+            f"kernel {kernel.name}",
+            f"axes among {words(known[: -len(REPLICAS)])}",
+            words(strangers),
+        )
     for loops, output in zip(expectation.outputs, kernel.outputs, strict=True):
         where = f"kernel {kernel.name}, output"
         yield from _check_dimensions(loops, output.sharding, kernel.mesh, where)

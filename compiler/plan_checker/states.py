@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wsec.compiler.plan import REPLICAS
 from wsec.compiler.plan_checker.findings import DATAFLOW, SHARDING, Finding, count, words
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def _check_kernel(
         rule = "a state is there once"
         yield Finding(SHARDING, rule, place, "1 slot", f"{entry.slots} and {made.slots}")
     cutting = {axis for dimension in entry.sharding.dimensions for axis in dimension.axes}
+    cutting.update(REPLICAS)  # all cores along these write the same into theirs
     copying = [axis.name for axis in kernel.mesh.axes if axis.size > 1 and axis.name not in cutting]
     if copying:
         rule = "every element of a state lies on one core"

@@ -45,7 +45,9 @@ def _check_everywhere(wafer: Wafer) -> Iterator[Finding]:
         reduced = {item.axis for item in kernel.collectives if item.kind == "all_reduce"}
         sizes = {axis.name: axis.size for axis in kernel.mesh.axes}
         for output in kernel.outputs:
-            missing = [axis for axis in output.sharding.root if sizes.get(axis, 1) > 1 and axis not in reduced]
+            missing = [
+                axis for axis in output.sharding.root if sizes.get(axis, 1) > 1 and axis not in reduced
+            ]
             if output.everywhere and missing:
                 rule = "a result that lies everywhere was all-reduced along its root axes"
                 where = f"kernel {kernel.name}, output {output.tensor}"
@@ -77,7 +79,9 @@ def _check_memory(wafer: Wafer, number: int, plan: Plan) -> Iterator[Finding]:
     if total.max(initial=0) > core.sram_bytes:
         at = np.unravel_index(int(total.argmax()), total.shape)
         rule = "the weights of all turns and the blocks of one fit each core"
-        found = f"{int(total[at])} bytes: {int(resident[at])} of weights and states, {int(most[at])} of a turn"
+        found = (
+            f"{int(total[at])} bytes: {int(resident[at])} of weights and states, {int(most[at])} of a turn"
+        )
         where = f"wafer {number}, column {at[1]}, row {at[0]}"
         yield Finding(PHASES, rule, where, f"at most {core.sram_bytes} bytes", found)
 
@@ -138,7 +142,11 @@ def _check_links(wafer: Wafer, plan: Plan) -> Iterator[Finding]:
             if link.cycles < least:
                 rule = "what a core lacks of a tensor comes through its ramp"
                 yield Finding(
-                    PHASES, rule, f"link {link.name}", f"at least {count(least, 'cycle')}", f"{link.cycles} cycles"
+                    PHASES,
+                    rule,
+                    f"link {link.name}",
+                    f"at least {count(least, 'cycle')}",
+                    f"{link.cycles} cycles",
                 )
 
 
@@ -165,8 +173,8 @@ def _lacking(given: KernelOutput, source: Kernel, needed: Sharding, target: Kern
     here, there = source.rectangle, target.rectangle
     wanted = np.ones((1, 1), np.int64)
     shared = np.ones((1, 1), np.int64)
-    for (_, (low, high)), (_, (least, most)) in zip(have, need, strict=True):
-        low, high = (_placed(values, here, there) for values in (low, high))
+    for (_, ends), (_, (least, most)) in zip(have, need, strict=True):
+        low, high = (_placed(values, here, there) for values in ends)
         wanted = wanted * np.maximum(most - least, 0)
         shared = shared * np.maximum(np.minimum(high, most) - np.maximum(low, least), 0)
     return int((wanted - shared).max(initial=0))
@@ -185,9 +193,9 @@ def _placed(values: Integers, here: Rectangle, there: Rectangle) -> Integers:
     rows = slice(max(here.y, there.y), min(here.y + here.height, there.y + there.height))
     columns = slice(max(here.x, there.x), min(here.x + here.width, there.x + there.width))
     if rows.start < rows.stop and columns.start < columns.stop:
-        found[rows.start - there.y : rows.stop - there.y, columns.start - there.x : columns.stop - there.x] = whole[
-            rows.start - here.y : rows.stop - here.y, columns.start - here.x : columns.stop - here.x
-        ]
+        found[
+            rows.start - there.y : rows.stop - there.y, columns.start - there.x : columns.stop - there.x
+        ] = whole[rows.start - here.y : rows.stop - here.y, columns.start - here.x : columns.stop - here.x]
     return found
 
 
@@ -205,5 +213,7 @@ def _turn_cycles(phase: Phase) -> int:
     for link in phase.links:
         if link.target != HOST:
             arriving[link.tensor] = max(arriving.get(link.tensor, 0), link.cycles)
-    work = sum(max(each.cycles.compute, each.cycles.memory) + each.cycles.communication for each in phase.kernels)
+    work = sum(
+        max(each.cycles.compute, each.cycles.memory) + each.cycles.communication for each in phase.kernels
+    )
     return work + sum(arriving.values())

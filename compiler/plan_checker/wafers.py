@@ -46,7 +46,9 @@ def from_elsewhere(plan: Plan) -> set[str]:
         together = {kernel.name for kernel in wafer.kernels()} if wafer.mode == "sequential" else set()
         for phase in wafer.phases:
             own = together or {kernel.name for kernel in phase.kernels}
-            found.update(link.tensor for link in phase.links if link.source in kernels and link.source not in own)
+            found.update(
+                link.tensor for link in phase.links if link.source in kernels and link.source not in own
+            )
     return found
 
 

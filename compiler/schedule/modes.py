@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from wsec.compiler.cost.pipeline import timing_of
 from wsec.compiler.cost.turns import sequential_cycles
 from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.plan import Alternative
@@ -13,6 +14,8 @@ from wsec.compiler.schedule.sequential.planning import plan_sequential
 from wsec.compiler.schedule.wafers import plan_wafers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import onnx_ir as ir
 
     from wsec.compiler.plan import FabricDepth, Objective, WaferMode
@@ -93,7 +96,9 @@ def check_execution(execution: Execution, fabric: FabricDepth, *, constrained: b
         hint = "leave out --fabric full: what links of turns take is counted by the model of docs/modes.md"
         raise _not_of_mode(execution.mode, "words that are followed from core to core", hint)
     if execution.mode == "sequential" and constrained:
-        raise _not_of_mode(execution.mode, "constraints of the placement", "leave out --constraints, or the mode")
+        raise _not_of_mode(
+            execution.mode, "constraints of the placement", "leave out --constraints, or the mode"
+        )
 
 
 def _not_of_mode(mode: str, found: str, hint: str) -> WsecError:
@@ -182,17 +187,14 @@ def _measured(plans: WaferPlans, mode: WaferMode) -> Alternative:
         for wafer in plans.wafers
         for phase in wafer.phases
     ]
-    latency = sum(_path(phase.kernels, phase.links) for wafer in plans.wafers for phase in wafer.phases)
-    return Alternative(mode, len(plans.wafers), interval, max(latency, *ways, 0), "placement, and the longest path")
+    phases = [phase for wafer in plans.wafers for phase in wafer.phases]
+    latency = sum(timing_of(phase.kernels, phase.links).end for phase in phases)
+    return Alternative(
+        mode, len(plans.wafers), interval, max(latency, *ways, 0), "placement, and the longest path"
+    )
 
 
-def _path(kernels, links) -> int:  # type: ignore[no-untyped-def]
-    from wsec.compiler.cost.pipeline import timing_of
-
-    return timing_of(kernels, links).end
-
-
-def _notes(taken: Alternative, others: tuple[Alternative, ...], objective: Objective):  # type: ignore[no-untyped-def]
+def _notes(taken: Alternative, others: tuple[Alternative, ...], objective: Objective) -> Iterator[str]:
     yield (
         f"mode {taken.mode} was taken for {objective}: interval {taken.interval:,}, latency {taken.latency:,} cycles as planned"
     )

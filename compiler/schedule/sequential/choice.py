@@ -67,21 +67,16 @@ def edges_of(
         position = [item.tensor for item in graph.nests[kernel].outputs].index(tensor)
         key = before.signature, member, position, after.signature, tuple(reading), words[tensor]
         if key not in known:
-            known[key] = _cycles(before, member, position, after, reading, words[tensor], target)
+            known[key] = _cycles((before, member, position), after, reading, words[tensor], target)
         found.append(Edge(turn_of[kernel], at, kernel, tensor, known[key]))
     return found
 
 
 def _cycles(
-    before: Turn,
-    member: int,
-    position: int,
-    after: Turn,
-    reading: Sequence[tuple[int, str]],
-    words: int,
-    target: Target,
+    made: tuple[Turn, int, int], after: Turn, reading: Sequence[tuple[int, str]], words: int, target: Target
 ) -> NDArray[np.float64]:
     """Cycles by way and way; equal layouts are compared once."""
+    before, member, position = made
     output = before.tables[member].splits.nest.outputs[position]
     given = [before.laid(member, way, output, output=True) for way in range(len(before.option))]
     total = np.zeros((len(before.option), len(after.option)))
@@ -129,7 +124,9 @@ def _without_ends(axes: tuple[tuple[str, int, str], ...]) -> tuple[tuple[str, in
     return tuple(kept)
 
 
-def choose_ways(turns: Sequence[Turn], edges: Sequence[Edge], price: float = 0.0) -> tuple[NDArray[np.int64], float]:
+def choose_ways(
+    turns: Sequence[Turn], edges: Sequence[Edge], price: float = 0.0
+) -> tuple[NDArray[np.int64], float]:
     """The way of each turn, and cycles of all turns and reshardings.
 
     Args:
@@ -145,9 +142,7 @@ def choose_ways(turns: Sequence[Turn], edges: Sequence[Edge], price: float = 0.0
     return best, cycles + sum(float(edge.cycles[best[edge.source], best[edge.target]]) for edge in edges)
 
 
-def _over_frontiers(
-    own: Sequence[NDArray[np.float64]], edges: Sequence[Edge]
-) -> NDArray[np.int64] | None:
+def _over_frontiers(own: Sequence[NDArray[np.float64]], edges: Sequence[Edge]) -> NDArray[np.int64] | None:
     """Exact: the least cycles for every combination of ways of the turns that later ones read; None where these are too many."""
     into: dict[int, list[Edge]] = {}
     last = list(range(len(own)))
@@ -244,8 +239,6 @@ def _improved(
     return ways
 
 
-def _total(
-    ways: NDArray[np.int64], own: Sequence[NDArray[np.float64]], edges: Sequence[Edge]
-) -> float:
+def _total(ways: NDArray[np.int64], own: Sequence[NDArray[np.float64]], edges: Sequence[Edge]) -> float:
     cycles = sum(float(each[way]) for each, way in zip(own, ways, strict=True))
     return cycles + sum(float(edge.cycles[ways[edge.source], ways[edge.target]]) for edge in edges)

@@ -68,7 +68,9 @@ def _held(turns: Sequence[Turn], ways: Sequence[int], graph: KernelGraph) -> NDA
         turn, way = turns[first], ways[first]
         member = turn.kernels.index(kernel)
         operand = next(item for item in graph.nests[kernel].outputs if item.tensor == tensor)
-        sharding = sharding_of(turn.tables[member].splits, int(turn.option[way, member]), operand, output=True)
+        sharding = sharding_of(
+            turn.tables[member].splits, int(turn.option[way, member]), operand, output=True
+        )
         size = int(np.ceil(sharding.block_elements * operand.item_bytes))
         change[first + 1] += size
         change[at] -= size

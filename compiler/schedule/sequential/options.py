@@ -81,12 +81,9 @@ class TurnTable:
 
 def turn_mesh(table: TurnTable, option: int) -> Mesh:
     """The mesh of an option: repeated lines inside of the axes of the cut loops, next to those that compute the same."""
-    repeated = [
-        MeshAxis(name, int(count), side)
-        for name, count, side in zip(REPLICAS, table.replicas[option], ("rows", "columns"), strict=True)
-        if count > 1
-    ]
-    return Mesh((*mesh_of(table.splits, option).axes, *repeated))
+    rows, columns = (int(count) for count in table.replicas[option])
+    repeated = (MeshAxis(REPLICAS[0], rows, "rows"), MeshAxis(REPLICAS[1], columns, "columns"))
+    return Mesh((*mesh_of(table.splits, option).axes, *(axis for axis in repeated if axis.size > 1)))
 
 
 def side_lengths(longest: int) -> list[int]:
@@ -122,9 +119,7 @@ def turn_options(nest: LoopNest, target: Target, algorithm: str, repeats: Repeat
     return options_of(nest, parts, target, algorithm, repeats)
 
 
-def options_of(
-    nest: LoopNest, parts: Array, target: Target, algorithm: str, repeats: Repeats
-) -> TurnTable:
+def options_of(nest: LoopNest, parts: Array, target: Target, algorithm: str, repeats: Repeats) -> TurnTable:
     """The ways of these cuts, [splits, loops], that fit the memory of a core and the region; at most `MOST_OPTIONS`."""
     parts, turns, costs = fitting_splits(nest, parts, target)
     chosen, sides = [], []
@@ -145,6 +140,7 @@ def priced(
     costs: SplitCosts,
     target: Target,
     algorithm: str,
+    *,
     communication: Array | None = None,
 ) -> SplitTable:
     """Cuts with what a turn takes: parts [options, loops], turns [options], axes on rows [options, loops].
@@ -187,6 +183,7 @@ def _parts(nest: LoopNest, target: Target, lengths: list[int]) -> Array:
 
 
 def parts_of(loop: Loop, lengths: list[int]) -> NDArray[np.int64]:
+    """How many ways a loop may be cut: next below each of some lengths, in any and in equal blocks; the most first."""
     if not loop.cuttable:
         return np.ones(1, dtype=np.int64)
     useful = loop_parts(loop.extent)
@@ -211,13 +208,15 @@ def turn_communication(
     """Cycles of all-reduces, gathers and steps of a turn, [options]; blocks lie where they are needed."""
     parts, turns, on_rows = ways
     if nest.work.serial:
-        return costs.communication + step_cycles(target)
+        return np.asarray(costs.communication + step_cycles(target))
     cycles = np.full(len(parts), steps_of(nest) * step_cycles(target))
     for _, line, times in turn_collectives(nest, ways, target, algorithm):
         cycles = cycles + times * line.cycles
     cycles = cycles + gather_cycles(nest, parts, target)
     several = turns > 1
-    if several.any():  # a core has room for a turn of its blocks only: they are passed around as in a pipeline
+    if (
+        several.any()
+    ):  # a core has room for a part of its blocks only: these are passed around, as in a pipeline
         passed = costs.communication + _passing(nest, parts, turns, on_rows, target)
         cycles = cycles + np.where(several, passed, 0)
     return np.ceil(cycles)
@@ -239,7 +238,9 @@ def _shared_chain(nest: LoopNest, parts: Array, target: Target) -> tuple[Array, 
     idle = parts[:, reduced].prod(axis=1)
     best_saved, best_passed = none, none
     for cores in _HELPERS:
-        passed = (1 + max(0, len(nest.inputs) - 2)) * scatter(np.ceil(words / cores), cores).cycles(target.fabric)
+        passed = (1 + max(0, len(nest.inputs) - 2)) * scatter(np.ceil(words / cores), cores).cycles(
+            target.fabric
+        )
         passed = passed + gather(np.ceil(words / cores), cores).cycles(target.fabric)
         saved = alone * (1 - 1 / cores)
         better = (idle >= cores) & (words >= 1) & (saved - passed > best_saved - best_passed)
@@ -288,7 +289,10 @@ def joint_all_reduces(
 
     Every kernel's share goes with its words; the steps are those of one kernel, and one for each chain.
     """
-    uses = [collective_uses(nest, parts, turns, target.fabric)[0] for nest, (parts, turns, _) in zip(nests, ways, strict=True)]
+    uses = [
+        collective_uses(nest, parts, turns, target.fabric)[0]
+        for nest, (parts, turns, _) in zip(nests, ways, strict=True)
+    ]
     words = np.array([use.words for use in uses])
     parts, _, on_rows = ways[0]
     names: tuple[CollectiveAlgorithm, ...] = MIDDLE if algorithm == AUTO else (algorithm,)  # type: ignore[assignment]
@@ -356,11 +360,12 @@ def fastest_of_kinds(
     return kept
 
 
-def along_whole_sides(
-    wide: NDArray[np.int64], high: NDArray[np.int64], target: Target
-) -> NDArray[np.int64]:
+def along_whole_sides(wide: NDArray[np.int64], high: NDArray[np.int64], target: Target) -> NDArray[np.int64]:
     """Options as wide and as high as the region, but for blocks of whole elements; else along one side; else all."""
-    full_width, full_height = wide >= _NEARLY_WHOLE * target.grid.width, high >= _NEARLY_WHOLE * target.grid.height
+    full_width, full_height = (
+        wide >= _NEARLY_WHOLE * target.grid.width,
+        high >= _NEARLY_WHOLE * target.grid.height,
+    )
     for wanted in (full_width & full_height, full_width | full_height):
         if wanted.any():
             return np.flatnonzero(wanted)
@@ -384,7 +389,10 @@ def _with_replicas(table: SplitTable, repeats: Repeats) -> TurnTable:
         [np.ones_like(used), *(_copies(count, used, single & ~along.any(axis=1)) for count in side)]
         for side, used, along in sides
     ]
-    ways = [(rows, columns) for rows in counts[0] for columns in counts[1]]
+    ways = [(rows, counts[1][0]) for rows in counts[0]] + [
+        (counts[0][0], columns) for columns in counts[1][1:]
+    ]
+    ways.append((counts[0][-1], counts[1][-1]))  # on the whole region
     high, wide = (np.stack([way[side] for way in ways]) for side in (0, 1))
     possible = (high > 0) & (wide > 0)
     way, option = np.nonzero(possible)

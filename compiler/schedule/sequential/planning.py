@@ -118,9 +118,7 @@ def _fewest(memory: TurnMemory, room: int) -> list[tuple[int, int]]:
     return _packed(memory, room, None, 0)
 
 
-def _packed(
-    memory: TurnMemory, room: int, cycles: Sequence[int] | None, limit: int
-) -> list[tuple[int, int]]:
+def _packed(memory: TurnMemory, room: int, cycles: Sequence[int] | None, limit: int) -> list[tuple[int, int]]:
     """Consecutive turns on each wafer, as many as fit its memory, and `limit` where cycles count."""
     found, first = [], 0
     count = len(memory.resident)
@@ -180,9 +178,7 @@ def _plans(
         reader = turns[edge.target].kernels[0]
         resharding[edge.kernel, edge.tensor, reader] = int(edge.cycles[ways[edge.source], ways[edge.target]])
     wafers = tuple(
-        Wafer(
-            wafer_phases(turns[first:behind], kernels, graph, resharding, target), mode="sequential"
-        )
+        Wafer(wafer_phases(turns[first:behind], kernels, graph, resharding, target), mode="sequential")
         for first, behind in chosen.wafers
     )
     least = [int(turn.cycles.min()) for turn in turns]
@@ -202,8 +198,12 @@ def _plans(
     interval = max(
         *(summary.interval for summary in summaries), math.ceil(wafer_link_cycles(max(across), target))
     )
-    whole = replace(summaries[0], interval=interval, interval_bound=max(max(least), -(-sum(least) // len(wafers))))
-    wafers = tuple(replace(wafer, placement=summary) for wafer, summary in zip(wafers, summaries, strict=True))
+    whole = replace(
+        summaries[0], interval=interval, interval_bound=max(*least, -(-sum(least) // len(wafers)))
+    )
+    wafers = tuple(
+        replace(wafer, placement=summary) for wafer, summary in zip(wafers, summaries, strict=True)
+    )
     return WaferPlans(wafers, (), whole, graph.nests)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from wsec.compiler.kernels.graph import KernelGraph
-    from wsec.compiler.plan import Kernel, Rectangle
+    from wsec.compiler.plan import CollectiveAlgorithm, Kernel, Rectangle
     from wsec.compiler.schedule.sequential.options import TurnTable
     from wsec.compiler.schedule.sequential.turns import Turn
     from wsec.compiler.sharding import Mesh
@@ -53,7 +53,7 @@ def _collectives(
     """All-reduces of one option, in order."""
     splits, nest, one = table.splits, table.splits.nest, slice(option, option + 1)
     ways = splits.parts[one].astype(np.float64), splits.turns[one], splits.on_rows[one]
-    names = MIDDLE if algorithm == AUTO else (algorithm,)
+    names: tuple[CollectiveAlgorithm, ...] = MIDDLE if algorithm == AUTO else (algorithm,)  # type: ignore[assignment]
     cut = {axis.name: axis.size for axis in mesh.axes}
     found = []
     for use, cost, times in turn_collectives(nest, ways, target, algorithm):

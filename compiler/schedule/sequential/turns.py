@@ -19,7 +19,6 @@ from wsec.compiler.cost.reshardings import LaidTensor
 from wsec.compiler.kernels.loop_nest import LoopRole
 from wsec.compiler.kernels.splits import loop_parts, sharding_of
 from wsec.compiler.plan import Rectangle
-from wsec.compiler.sharding import Mesh
 from wsec.compiler.schedule.sequential.options import (
     Repeats,
     TurnTable,
@@ -33,6 +32,7 @@ from wsec.compiler.schedule.sequential.options import (
     turn_mesh,
     turn_options,
 )
+from wsec.compiler.sharding import Mesh
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from wsec.compiler.kernels.graph import GraphLink, KernelGraph
     from wsec.compiler.kernels.loop_nest import LoopNest, Operand
-    from wsec.compiler.kernels.splits import SplitTable
     from wsec.compiler.target import Target
 
     _Ways = tuple[tuple[TurnTable, ...], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
@@ -125,9 +124,7 @@ def _at_root(laid: LaidTensor, table: TurnTable, option: int) -> LaidTensor:
     return LaidTensor(laid.sharding, mesh, place)
 
 
-def make_turns(
-    graph: KernelGraph, target: Target, algorithm: str, known: dict[object, _Ways]
-) -> list[Turn]:
+def make_turns(graph: KernelGraph, target: Target, algorithm: str, known: dict[object, _Ways]) -> list[Turn]:
     """The turns of a graph in order; equal kernels share their tables, which go into `known`.
 
     Raises:
@@ -152,7 +149,10 @@ def make_turns(
 def _repeats(graph: KernelGraph, target: Target) -> Repeats:
     """How often kernels may be repeated: as many lines as other kernels of the graph lie on, or all."""
     common = Counter(
-        loop for nest in graph.nests for loop in nest.loops if loop.role is LoopRole.REDUCTION and loop.cuttable
+        loop
+        for nest in graph.nests
+        for loop in nest.loops
+        if loop.role is LoopRole.REDUCTION and loop.cuttable
     )
 
     def counts(longest: int) -> tuple[int, ...]:
@@ -198,9 +198,7 @@ def _shared_vector(nest: LoopNest) -> object | None:
     return factors["a"].tensor, reduced[0]
 
 
-def _ways(
-    nests: Sequence[LoopNest], target: Target, algorithm: str, repeats: Repeats
-) -> _Ways:
+def _ways(nests: Sequence[LoopNest], target: Target, algorithm: str, repeats: Repeats) -> _Ways:
     if len(nests) == 1:
         table = turn_options(nests[0], target, algorithm, repeats)
         option = np.arange(len(table.cycles))[:, None]
@@ -225,9 +223,7 @@ def _together(
         for row_sides, side, other in ((True, grid.height, grid.width), (False, grid.width, grid.height))
         for across in parts_of(nests[0].loops[deep[0]], side_lengths(side)).tolist()
         for lines in dict.fromkeys(
-            _lines(nests, free, length, even=even)
-            for even in (False, True)
-            for length in side_lengths(other)
+            _lines(nests, free, length, even=even) for even in (False, True) for length in side_lengths(other)
         )
     ]
     ways = []

@@ -17,7 +17,7 @@ from wsec.cli.summary import summarize, write_summary
 from wsec.compiler.target import parse_region
 
 if TYPE_CHECKING:
-    from wsec.compiler.plan import FabricDepth, StatesChoice
+    from wsec.compiler.plan import FabricDepth, Objective, StatesChoice
     from wsec.driver import Options, StageEvent
     from wsec.loaded_plan import Plan
 
@@ -60,6 +60,7 @@ Examples:
   wsec compile bert.onnx --target wse3 --dim batch=1 --dim sequence=128
   wsec compile small.onnx --region 96x96 --json
   wsec compile large.onnx --wafers auto
+  wsec compile decoder.onnx --mode sequential
   wsec compile large.onnx --phases auto --samples-per-phase 100
   wsec compile model.onnx --pass my_pkg.my_mod:MyPass{limit=8} --after fold-constants
 
@@ -129,6 +130,21 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
     help="Divide the model over so many wafers; auto: over the fewest that it fits on.",
 )
 @click.option(
+    "--mode",
+    default="pipelined",
+    show_default=True,
+    metavar="NAME",
+    help="pipelined: kernels work at once; sequential: they take turns, for latency; streaming: weights come in phase by phase; "
+    "auto: the best that fits.",
+)
+@click.option(
+    "--objective",
+    type=click.Choice(("throughput", "latency")),
+    default="throughput",
+    show_default=True,
+    help="By which --mode auto chooses.",
+)
+@click.option(
     "--phases",
     metavar="N|auto",
     default="1",
@@ -189,6 +205,8 @@ def compile_plan(
     defects: Path | None,
     constraints: Path | None,
     wafers: int | None,
+    mode: str,
+    objective: Objective,
     phases: int | None,
     samples_per_phase: int,
     collective: str,
@@ -220,6 +238,8 @@ def compile_plan(
         defects=defects,
         constraints=() if constraints is None else constraints,
         wafers=wafers,
+        mode=mode,
+        objective=objective,
         phases=phases,
         samples_per_phase=samples_per_phase,
         collective=collective,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from wsec.compiler.layouts import LayoutShare
     from wsec.loaded_plan import Plan
+    from wsec.compiler.plan import Alternative
     from wsec.runtime.estimate import Bottleneck, HostShare, SplitShare
     from wsec.runtime.phase_estimate import PhaseEstimate
     from wsec.runtime.wafer_estimate import WaferEstimate
@@ -79,6 +80,7 @@ class Summary:
         clock_hz: The clock of the target.
         fullest_core: Memory in use where it is most.
         notes: What the compiler assumed or changed.
+        alternatives: What other modes would have cost, where the compiler chose one.
         absent_weights: Files of weights that were not there, without which the plan cannot be run.
         stage_seconds: Time that each stage took on this machine.
     """
@@ -114,6 +116,7 @@ class Summary:
     clock_hz: float
     fullest_core: FullestCore
     notes: tuple[str, ...]
+    alternatives: tuple[Alternative, ...]
     absent_weights: tuple[str, ...]
     stage_seconds: dict[str, float]
 
@@ -159,6 +162,7 @@ def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> S
             estimate.fullest_kernel, estimate.fullest_core_bytes, record.target.core.sram_bytes
         ),
         notes=record.notes,
+        alternatives=record.alternatives,
         absent_weights=record.absent_weights,
         stage_seconds=dict(stage_seconds),
     )
@@ -197,6 +201,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
             "cores",
             f"{count(summary.cores_used)} of {count(summary.cores)}, {percent(summary.cores_used / summary.cores)}",
         ),
+        ("mode", mode_fact(summary.wafers)),
         *wafer_facts(summary.wafers),
         *phase_facts(summary.phases, summary.samples_per_phase),
         (
@@ -220,6 +225,12 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     if summary.interrupted:
         facts.append(("interrupted", "the search was stopped; this is the best legal plan it had found"))
     return [*facts, ("took", f"{seconds(total)}: {stages}"), ("plan", summary.plan)]
+
+
+def mode_fact(wafers: tuple[WaferEstimate, ...]) -> str:
+    """How kernels share the wafers, in a word, or one for each wafer."""
+    modes = [wafer.mode for wafer in wafers]
+    return modes[0] if len(set(modes)) == 1 else ", ".join(modes)
 
 
 def wafer_facts(wafers: tuple[WaferEstimate, ...]) -> list[tuple[str, str]]:
