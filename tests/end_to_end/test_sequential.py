@@ -12,7 +12,8 @@ from small_models import residual_network
 from wsec.compiler.errors import WsecError
 from wsec.compiler.plan import REPLICAS
 from wsec.compiler.plan_checker import check_plan
-from wsec.driver import Options, Plan, compile_model, load_plan
+from wsec.driver import Options, compile_model
+from wsec.loaded_plan import Plan, load_plan
 
 if TYPE_CHECKING:
     from pathlib import Path

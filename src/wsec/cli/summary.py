@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wsec.compiler.layouts import LayoutShare
-    from wsec.loaded_plan import Plan
     from wsec.compiler.plan import Alternative
+    from wsec.loaded_plan import Plan
     from wsec.runtime.estimate import Bottleneck, HostShare, SplitShare
     from wsec.runtime.phase_estimate import PhaseEstimate
     from wsec.runtime.wafer_estimate import WaferEstimate
