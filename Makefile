@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed.stamp
-LINKS := compiler passes runtime
+LINKS := compiler:compiler passes:passes runtime:runtime error_pages:docs/errors
 CHECKED := tests benchmarks examples
 WORKERS ?= 2
 
@@ -83,10 +83,10 @@ $(INSTALLED): pyproject.toml constraints.txt | links
 	$(BIN)/python -m wsec.warm_up
 	@touch $@
 
-# Some checkouts (archives, systems without symbolic links) lose the links that make the folders importable.
+# Some checkouts (archives, systems without symbolic links) lose the links that make the folders importable, and the pages of error codes part of the package.
 links:
-	@for name in $(LINKS); do \
-	  link=src/wsec/$$name; \
+	@for pair in $(LINKS); do \
+	  link=src/wsec/$${pair%%:*}; name=$${pair#*:}; \
 	  if [ "$$(readlink $$link)" = "../../$$name" ]; then continue; fi; \
 	  if [ -d $$link ] && [ ! -L $$link ]; then \
 	    echo "$$link is a folder, and should be a link to ../../$$name: move it away"; exit 1; \

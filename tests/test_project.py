@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("compiler", "passes", "runtime")
+LINKS = {**{name: name for name in FOLDERS}, "error_pages": "docs/errors"}
 NOT_SOURCES = {"build", "dist", "__pycache__"}
 MAKE = shutil.which("make") or "make"
 LONGEST_FILE = 600
@@ -64,8 +65,8 @@ def wheel_members(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         target = copy / source.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)
-    for name in FOLDERS:
-        (copy / "src" / "wsec" / name).symlink_to(Path("..", "..", name))
+    for link, folder in LINKS.items():
+        (copy / "src" / "wsec" / link).symlink_to(Path("..", "..", folder))
     build = "import setuptools.build_meta as backend; backend.build_wheel('dist')"
     subprocess.run([sys.executable, "-c", build], cwd=copy, check=True, stdout=subprocess.PIPE)
     (wheel,) = (copy / "dist").glob("*.whl")
@@ -91,6 +92,8 @@ def test_the_wheel_holds_data_and_licence(wheel_members: list[str]) -> None:
     }
     assert len(targets) >= 5
     assert targets | {"wsec/py.typed"} <= set(wheel_members)
+    pages = {f"wsec/error_pages/{path.name}" for path in (ROOT / "docs" / "errors").glob("WSEC*.md")}
+    assert pages <= set(wheel_members)
     assets = {
         f"wsec/runtime/report/assets/{path.name}" for path in (ROOT / "runtime/report/assets").iterdir()
     }
@@ -100,10 +103,10 @@ def test_the_wheel_holds_data_and_licence(wheel_members: list[str]) -> None:
     assert {name.split("/")[0].partition("-")[0] for name in wheel_members} == {"wsec"}
 
 
-@pytest.mark.parametrize("name", FOLDERS)
-def test_the_links_are_relative(name: str) -> None:
+@pytest.mark.parametrize("link", LINKS)
+def test_the_links_are_relative(link: str) -> None:
     """A checkout works wherever it lies."""
-    assert (ROOT / "src" / "wsec" / name).readlink() == Path("..", "..", name)
+    assert (ROOT / "src" / "wsec" / link).readlink() == Path("..", "..", LINKS[link])
 
 
 def test_make_restores_lost_links(tmp_path: Path) -> None:

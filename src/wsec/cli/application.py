@@ -1,25 +1,17 @@
-"""The program `wsec`: its commands in the order of work, and its entry point."""
+"""The program `wsec`: its commands in the order of work, and its entry point.
+
+A command is imported when it is used: listing them all costs nothing of what they need.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import sys
 
 import click
-
-from wsec.cli.bisect import bisect
-from wsec.cli.check_plan import check_plan
-from wsec.cli.compile import compile_plan
-from wsec.cli.estimate import estimate
-from wsec.cli.fit import fit
-from wsec.cli.kernels import kernels
-from wsec.cli.passes import passes
-from wsec.cli.report import report
-from wsec.cli.run import run
-from wsec.cli.simulate import simulate
-from wsec.cli.targets import targets
 
 _EPILOG = """\b
 Example:
@@ -42,16 +34,58 @@ Exit statuses:
 """
 
 
-class OrderedGroup(click.Group):
-    """Lists its commands in the order in which they are used, not by the alphabet."""
+_COMMANDS = {
+    "compile": ("wsec.cli.compile:compile_plan", "Compile the ONNX file MODEL to a plan."),
+    "fit": ("wsec.cli.fit:fit", "Say in seconds whether the ONNX file MODEL fits."),
+    "run": ("wsec.cli.run:run", "Execute the plan in the folder PLAN, shard by shard."),
+    "simulate": ("wsec.cli.simulate:simulate", "Simulate the plan in the folder PLAN, word by word."),
+    "estimate": ("wsec.cli.estimate:estimate", "Estimate the cycles of the plan in the folder PLAN."),
+    "report": ("wsec.cli.report:report", "Write a page about the plan in the folder PLAN."),
+    "check-plan": ("wsec.cli.check_plan:check_plan", "Check that the plan in the folder PLAN is legal."),
+    "bisect": ("wsec.cli.bisect:bisect", "Find the first pass that changes the numbers of MODEL."),
+    "targets": ("wsec.cli.targets:targets", "List the machines to compile for."),
+    "passes": ("wsec.cli.passes:passes", "List the passes, in the order in which they run."),
+    "kernels": ("wsec.cli.kernels:kernels", "List the kernels and the operators that they compute."),
+    "explain": ("wsec.cli.explain:explain", "Say what an error code means and what to do."),
+    "completion": ("wsec.cli.completion:completion", "Print what completes commands in a shell."),
+}
+"""Name -> where it is, and what the list of commands says of it."""
+
+
+class CommandGroup(click.Group):
+    """The commands in the order in which they are used, each imported when it is."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        """The names of the commands, as they were added."""
-        return list(self.commands)
+        """The names of the commands."""
+        return list(_COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is meant; else an error that suggests near ones, which click knows of imported ones only."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(
+                error.command_name, possibilities=_COMMANDS, ctx=ctx
+            ) from None
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
 
 
 @click.group(
-    cls=OrderedGroup,
+    cls=CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=_EPILOG,
 )
@@ -62,10 +96,6 @@ def application() -> None:
     No hardware is needed: a plan is checked, executed shard by shard with the same numbers as onnxruntime, and its
     cycles are estimated and simulated.
     """
-
-
-for _command in (compile_plan, fit, run, simulate, estimate, report, check_plan, bisect, targets, passes, kernels):
-    application.add_command(_command)
 
 
 def main() -> None:
