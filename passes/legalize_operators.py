@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from wsec.compiler.importer.shapes import static_shape
 from wsec.compiler.operators import UNSPLIT_KEY
 from wsec.passes.base import Pass, PassResult
-from wsec.passes.legalization import attention, experts, grouped_attention, quantized, simple
+from wsec.passes.legalization import attention, cache_updates, experts, grouped_attention, quantized, simple
 from wsec.passes.legalization.emission import CannotRewrite, Emission
 from wsec.passes.rewriting import Rewriter
 
@@ -63,6 +63,12 @@ REWRITES: dict[tuple[str, str], Rewrite] = {
 }
 """Domain and operator -> what stands for it."""
 
+UPDATES: dict[tuple[str, str], Rewrite] = {
+    ("", "ScatterElements"): cache_updates.scatter_elements,
+    ("", "TensorScatter"): cache_updates.tensor_scatter,
+}
+"""Operators with kernels of their own, which are written otherwise where they update a cache of the model."""
+
 
 @dataclass(frozen=True)
 class LegalizeOperators(Pass):
@@ -74,14 +80,15 @@ class LegalizeOperators(Pass):
     )
 
     def run(self, model: ir.Model) -> PassResult:
-        """Each node of the main graph that `REWRITES` lists and whose shapes are known."""
+        """Each node of the main graph that `REWRITES` or `UPDATES` lists and whose shapes are known."""
         rewriter = Rewriter(model)
         if model.opset_imports.get("", 0) < _OPSET:
             return PassResult(modified=False)
         modified = False
         shared: dict[object, ir.Value] = {}
         for node in list(model.graph):
-            rewrite = REWRITES.get((node.domain, node.op_type))
+            known = (node.domain, node.op_type)
+            rewrite = REWRITES.get(known) or UPDATES.get(known)
             if rewrite is None or not _has_shapes(node):
                 continue
             emission = Emission(rewriter, node, shared)
@@ -89,6 +96,8 @@ class LegalizeOperators(Pass):
                 values = rewrite(emission)
             except CannotRewrite as reason:
                 emission.withdraw()
+                if known in UPDATES:
+                    continue
                 modified |= node.metadata_props.get(UNSPLIT_KEY) != str(reason)
                 node.metadata_props[UNSPLIT_KEY] = str(reason)
                 continue

@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from wsec.compiler.importer.shapes import static_shape
+from wsec.passes.legalization.cache_updates import column_of_positions, write_rows
 from wsec.passes.legalization.emission import CannotRewrite, Emission, shape_of
 from wsec.passes.legalization.rotary import rotate
 from wsec.passes.legalization.scores import (
@@ -206,24 +207,16 @@ def _present(emit: Emission, buffer: ir.Value | None, new: Tensor, past: _Past, 
 def _written(emit: Emission, buffer: ir.Value, new: Tensor, past: ir.Value) -> ir.Value:
     """The buffer with new rows behind the past ones, and zeros behind them: an update in place (docs/states.md)."""
     rows, dtype = new.shape[2], new.value.dtype
-    columns = shape_of(buffer)[2]
-    steps = emit.shared(
-        ("column of positions", columns), lambda: np.arange(columns, dtype=np.int64).reshape(1, 1, -1, 1)
-    )
-    start = emit.reshape(past, new.shape[0], 1, 1, 1)
-    earlier = emit("Less", steps, start, dtype=ir.DataType.BOOL)
+    steps = column_of_positions(emit, shape_of(buffer)[2])
+    positions = emit.reshape(past, new.shape[0], 1, 1, 1)
+    earlier = emit("Less", steps, positions, dtype=ir.DataType.BOOL)
     cleared = emit("Where", earlier, buffer, emit.scalar(0, new.value), dtype=dtype)
-    positions = start
     if rows > 1:
-        positions = emit("Add", start, emit.constant(np.arange(rows, dtype=np.int64).reshape(1, 1, 1, -1)))
-    place = emit("Equal", steps, positions, dtype=ir.DataType.BOOL)
-    if rows == 1:
-        return emit("Where", place, new.value, cleared, dtype=dtype)
-    marks = emit.cast(place, ir.DataType.FLOAT if dtype is None else dtype)
-    placed = emit("MatMul", marks, new.value)
-    behind = emit("Less", steps, emit("Add", start, emit.scalar(rows, start)), dtype=ir.DataType.BOOL)
-    from_new = emit("And", behind, emit("Not", earlier), dtype=ir.DataType.BOOL)
-    return emit("Where", from_new, placed, cleared, dtype=dtype)
+        positions = emit(
+            "Add", positions, emit.constant(np.arange(rows, dtype=np.int64).reshape(1, 1, 1, -1))
+        )
+    marks = emit("Equal", steps, positions, dtype=ir.DataType.BOOL)
+    return write_rows(emit, cleared, new.value, rows, marks)
 
 
 def _zeros(emit: Emission, shape: tuple[int, ...], like: ir.Value) -> ir.Value:
