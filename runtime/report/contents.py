@@ -70,6 +70,7 @@ def _parts(places: Sequence[Place], plan: Plan, estimate: Estimate) -> Iterator[
             "wafer": place.wafer,
             "phase": place.number,
             "mode": wafer.mode,
+            "takes_turns": place.turn is not None,
             "interval": cost.interval_cycles,
             "placed": placed.interval,
             "bound": placed.interval_bound,

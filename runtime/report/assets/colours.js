@@ -29,7 +29,11 @@ const partOf = (() => {
   const found = new Map(parts.map((part, number) => [`${part.wafer},${part.phase}`, number]));
   return (wafer, phase) => found.get(`${wafer},${phase}`);
 })();
-const intervalOf = (k) => Math.max(parts[partOf(kernels.wafer[k], kernels.phase[k])].interval, 1);
+// Cycles between two samples while a kernel is on its wafer: of the whole pipeline, or of its phase where phases take turns.
+const intervalOf = (k) => {
+  const part = parts[partOf(kernels.wafer[k], kernels.phase[k])];
+  return Math.max(part.takes_turns ? part.interval : report.interval, 1);
+};
 
 // Kinds by how many kernels they have: the first seven have a colour of their own.
 const kindColours = (() => {
