@@ -4,7 +4,7 @@ const figures = [];
 function themeColours() {
   const style = getComputedStyle(document.documentElement);
   const of = (name) => style.getPropertyValue(name).trim();
-  return {text: of("--text"), dim: of("--dim"), page: of("--page"), panel: of("--panel"), line: of("--line"), mark: of("--mark"), accent: of("--accent")};
+  return {text: of("--text"), dim: of("--dim"), page: of("--page"), panel: of("--panel"), line: of("--line"), outline: of("--outline"), mark: of("--mark"), accent: of("--accent")};
 }
 
 function paint(figure) {
@@ -54,7 +54,7 @@ function selectOnTap(figure, find) {
   });
 }
 
-const cycleTicks = () => new Bokeh.NumeralTickFormatter({format: "0,0"});
+const cycleTicks = () => new Bokeh.CustomJSTickFormatter({code: "return new Intl.NumberFormat('en-US', {notation: 'compact', maximumSignificantDigits: 4}).format(tick)"});
 
 function drawStages() {
   const box = document.getElementById("stages");

@@ -52,7 +52,7 @@ function showLimits() {
     const text = brief(limit.name, 60);
     const name = k === undefined ? briefly(limit.name, 60) : element("button", {type: "button", class: "link", title: limit.name, onclick: () => select(k)}, text);
     list.append(element("li", {}, element("div", {class: "name"}, limit.kind === limit.name ? "" : `${limit.kind} `, name),
-      element("div", {class: "number"}, limit.cycles ? `${whole.format(limit.cycles)} cycles` : ""), element("div", {}, limit.reason), element("div", {}, limit.advice)));
+      element("div", {class: "number"}, limit.cycles ? `${whole.format(limit.cycles)} cycle${limit.cycles === 1 ? "" : "s"}` : ""), element("div", {}, limit.reason), element("div", {}, limit.advice)));
   }
 }
 

@@ -21,15 +21,14 @@ function makeFloorplan() {
   const edges = {left: {field: "left"}, right: {field: "right"}, top: {field: "top"}, bottom: {field: "bottom"}};
   const rectangles = figure.quad({...edges, fill_color: {field: "colour"}, fill_alpha: {field: "alpha"}, line_alpha: {field: "line"}, line_width: 0.7, source: data});
   const outline = figure.quad({...edges, fill_color: null, line_width: 3, source: chosen});
-  const casing = figure.multi_line({xs: {field: "xs"}, ys: {field: "ys"}, line_width: 4.5, line_alpha: 0.8, source: flows});
+  figure.multi_line({xs: {field: "xs"}, ys: {field: "ys"}, line_width: 4.5, line_color: "#ffffff", line_alpha: 0.85, source: flows});
   figure.multi_line({xs: {field: "xs"}, ys: {field: "ys"}, line_color: {field: "colour"}, line_width: 2.2, source: flows});
   figure.scatter({x: {field: "x"}, y: {field: "y"}, marker: "circle", size: 8, fill_color: {field: "colour"}, line_color: "#ffffff", source: heads});
   figure.text({x: {field: "x"}, y: {field: "y"}, text: {field: "text"}, angle: {field: "angle"}, text_color: {field: "colour"}, background_fill_color: {field: "back"}, text_font_size: "11px",
     text_align: "center", text_baseline: "middle", source: labels});
   figure.repaints.push((colours) => {
-    rectangles.glyph.line_color = {value: colours.page};
+    rectangles.glyph.line_color = {value: colours.outline};
     outline.glyph.line_color = {value: colours.mark};
-    casing.glyph.line_color = {value: colours.page};
   });
   addHover(figure, [rectangles], [["kernel", "@name"], ["kind", "@kind"], ["operators", "@operators"], ["shape", "@shape"], ["split", "@split"], ["memory", "@memory"], ["cycles", "@cycles"], ["bound by", "@bound"]],
     {attachment: "horizontal"});
