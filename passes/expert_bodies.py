@@ -7,6 +7,7 @@ operator. Gate and linear part come from a product each, or are parts of one.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,12 +54,16 @@ class Body:
     activation: Activation
 
 
-def read_body(result: ir.Value) -> Body | None:
+Reader = Callable[["ir.Value | None"], "Product | None"]
+"""Reads a product; `read_product`, or for weights that stand elsewhere another."""
+
+
+def read_body(result: ir.Value, read: Reader) -> Body | None:
     """The expert whose result this is; None where it is none."""
-    second = read_product(result)
+    second = read(result)
     if second is None:
         return None
-    found = _gated(second.x) or _plain(second.x)
+    found = _gated(second.x, read) or _plain(second.x, read)
     if found is None:
         return None
     first, third, activation = found
@@ -96,17 +101,17 @@ def _gemm(node: ir.Node) -> Product | None:
     return Product(node.inputs[0], node.inputs[1], turned=bool(numbers.get("transB", 0)), bias=bias)
 
 
-def _plain(value: ir.Value) -> tuple[Product, Product | None, Activation] | None:
+def _plain(value: ir.Value, read: Reader) -> tuple[Product, Product | None, Activation] | None:
     """An activation of one product."""
     relu, gelu = producer_of(value, "Relu"), producer_of(value, "Gelu")
     name, node = ("relu", relu) if relu is not None else ("gelu", gelu)
     if node is None or (name == "gelu" and _text(node, "approximate") != "tanh"):
         return None
-    product = read_product(node.inputs[0])
+    product = read(node.inputs[0])
     return None if product is None else (product, None, Activation(name))
 
 
-def _gated(value: ir.Value) -> tuple[Product, Product | None, Activation] | None:
+def _gated(value: ir.Value, read: Reader) -> tuple[Product, Product | None, Activation] | None:
     """Gate, sigmoid of alpha times the gate, and perhaps a linear part plus beta, multiplied."""
     factors = _factors(value)
     for factor in factors:
@@ -120,7 +125,7 @@ def _gated(value: ir.Value) -> tuple[Product, Product | None, Activation] | None
         rest = rest if own else [other for other in rest if other is not gate]
         if len(rest) > 1 or len(factors) != len(rest) + (1 if own else 2):
             return None
-        return _with_parts(gate, rest[0] if rest else None, alpha)
+        return _with_parts(gate, rest[0] if rest else None, alpha, read)
     return None
 
 
@@ -158,11 +163,11 @@ def _sigmoid_of(value: ir.Value) -> tuple[ir.Value, float, bool] | None:
 
 
 def _with_parts(
-    gate: ir.Value, linear: ir.Value | None, alpha: float
+    gate: ir.Value, linear: ir.Value | None, alpha: float, read: Reader
 ) -> tuple[Product, Product | None, Activation] | None:
     """Where gate and linear part come from, and which numbers bound and move them."""
     if linear is None:
-        product = read_product(gate)
+        product = read(gate)
         return None if product is None or alpha != 1.0 else (product, None, Activation("silu"))
     beta, bounded = _moved(linear)
     top, gate = _bounded(gate, symmetric=False)
@@ -172,12 +177,12 @@ def _with_parts(
     bound = None if math.isinf(top) else top
     whole, parts = _parts(gate, linear)
     if whole is not None:
-        product = read_product(whole)
+        product = read(whole)
         fusion = {"pairs": 1, "halves": 2}.get(parts, 0)
         if product is None or not fusion:
             return None
         return product, None, Activation("swiglu", fusion, alpha, beta, bound)
-    first, third = read_product(gate), read_product(linear)
+    first, third = read(gate), read(linear)
     if first is None or third is None:
         return None
     return first, third, Activation("swiglu", 0, alpha, beta, bound)

@@ -49,6 +49,15 @@ def stack_matrices(emit: Emission, products: Sequence[Product]) -> ir.Value | No
     return _stack(emit, [product.weights for product in products], "weights", _turn(turned=turned))
 
 
+def stacked_matrix(emit: Emission, product: Product) -> ir.Value | None:
+    """The weights of a product that are those of all experts already, as [experts, N, K]."""
+    shape, kind = static_shape(product.weights), product.weights.dtype
+    if shape is None or kind is None or product.turned:
+        return product.weights if product.turned else None
+    turn = _turn(turned=False)
+    return emit.derive("weights", kind, [product.weights], (shape[0], shape[2], shape[1]), turn)
+
+
 def stack_biases(emit: Emission, products: Sequence[Product]) -> tuple[bool, ir.Value | None]:
     """The biases as [experts, N], and whether these are what MoE takes; none where no product has one."""
     given = [product.bias for product in products]

@@ -2,7 +2,8 @@
 
 Anchored at the TopK of the router's logits. Its shares, a softmax of the best or the best of a softmax, are scattered into a
 table [rows, experts], of which each expert's result is multiplied with a column. Where all experts are alike and their
-results, nothing else, are added, the sum becomes one MoE of com.microsoft; dead code goes. A table that other operators read as
+results, nothing else, are added, the sum becomes one MoE of com.microsoft; dead code goes. So does the form that picks weights by
+the indices of TopK (`indexed_experts`). A table that other operators read as
 well stays beside it. Linear in the nodes: of each expert a bounded number is looked at.
 """
 
@@ -16,9 +17,10 @@ import numpy as np
 from wsec.compiler.importer.shapes import static_shape
 from wsec.passes.base import Pass, PassResult
 from wsec.passes.dead_code import EliminateDeadCode
-from wsec.passes.expert_bodies import Body, read_body
-from wsec.passes.expert_weights import stack_biases, stack_matrices
+from wsec.passes.expert_bodies import Body, read_body, read_product
+from wsec.passes.expert_weights import stack_biases, stack_matrices, stacked_matrix
 from wsec.passes.formulas import producer_of, reads_weights_cheaply
+from wsec.passes.indexed_experts import read_indexed
 from wsec.passes.legalization.emission import Emission
 from wsec.passes.rewriting import Rewriter, constant_of, integers_of, only_user
 
@@ -38,8 +40,7 @@ class RecognizeExperts(Pass):
         """Each TopK of the main graph whose shares weight the results of experts."""
         rewriter = Rewriter(model)
         for node in rewriter.nodes("TopK"):
-            router = _read_router(node)
-            if router is not None:
+            for router in _read_routers(node):
                 _recognize(rewriter, router)
         if rewriter.modified:
             model.graph.opset_imports.setdefault(_DOMAIN, 1)
@@ -49,32 +50,47 @@ class RecognizeExperts(Pass):
 
 @dataclass(frozen=True, slots=True)
 class _Router:
-    """The logits [rows, experts], how many are chosen, whether their shares add up to one, and the table of shares."""
+    """The logits [rows, experts], how many are chosen, whether their shares add up to one, the shares, and their table, if any."""
 
     logits: ir.Value
     chosen: int
     normalized: bool
-    table: ir.Value
+    shares: ir.Value
+    which: ir.Value
+    table: ir.Value | None
 
 
-def _read_router(topk: ir.Node) -> _Router | None:
+def _read_routers(topk: ir.Node) -> list[_Router]:
+    """What the indices of a TopK may be used for: a table of shares, or to pick weights."""
     logits, count = topk.inputs[0], integers_of(topk.inputs[1])
     shape = None if logits is None else static_shape(logits)
     if logits is None or shape is None or len(shape) != 2 or count is None:
-        return None
+        return []
     axis = topk.attributes["axis"].as_int() if "axis" in topk.attributes else -1
     largest = topk.attributes["largest"].as_int() if "largest" in topk.attributes else 1
     if axis not in {-1, 1} or not largest:
-        return None
-    for use in topk.outputs[1].uses():
-        scatter = use.node
-        if scatter.domain or scatter.op_type != "ScatterElements" or not _fills_zeros(scatter, shape):
-            continue
-        found = _shares(scatter.inputs[2], topk)
-        if found is not None:
-            source, normalized = found
-            return _Router(source, count[0], normalized, scatter.outputs[0])
-    return None
+        return []
+    which, found = topk.outputs[1], []
+    tables: dict[ir.Value, ir.Value] = {
+        scatter.inputs[2]: scatter.outputs[0]
+        for scatter in (use.node for use in which.uses())
+        if not scatter.domain
+        and scatter.op_type == "ScatterElements"
+        and scatter.inputs[2] is not None
+        and _fills_zeros(scatter, shape)
+    }
+    picks = any(use.node.op_type == "Gather" and not use.node.domain for use in which.uses())
+    for shares in dict.fromkeys((*tables, *(_candidates(topk) if picks else ()))):
+        known = _shares(shares, topk)
+        if known is not None:
+            found.append(_Router(known[0], count[0], known[1], shares, which, tables.get(shares)))
+    return found
+
+
+def _candidates(topk: ir.Node) -> list[ir.Value]:
+    """The best logits or shares themselves, and what is computed from them in one step."""
+    best = topk.outputs[0]
+    return [best, *(use.node.outputs[0] for use in best.uses() if use.node.op_type in {"Div", "Softmax"})]
 
 
 def _fills_zeros(node: ir.Node, shape: tuple[int, ...]) -> bool:
@@ -114,6 +130,9 @@ def _is_last(softmax: ir.Node) -> bool:
 
 def _recognize(rewriter: Rewriter, router: _Router) -> None:
     """Replace the sum of all experts' weighted results by MoE."""
+    if router.table is None:
+        _recognize_indexed(rewriter, router)
+        return
     columns = _columns(router.table)
     shape = static_shape(router.table)
     if shape is None or sorted(columns) != list(range(shape[1])):
@@ -122,7 +141,7 @@ def _recognize(rewriter: Rewriter, router: _Router) -> None:
     for expert in range(shape[1]):
         product = only_user(columns[expert])
         result = None if product is None else _other_factor(product, columns[expert])
-        body = None if result is None else read_body(result)
+        body = None if result is None else read_body(result, read_product)
         if product is None or body is None:
             return
         weighted.append(product.outputs[0])
@@ -131,7 +150,26 @@ def _recognize(rewriter: Rewriter, router: _Router) -> None:
     if root is None or not _alike(bodies):
         return
     emit = Emission(rewriter, root, {})
-    mixture = _emit(emit, router, bodies)
+    _replace(rewriter, root, emit, _emit(emit, router, bodies))
+
+
+def _recognize_indexed(rewriter: Rewriter, router: _Router) -> None:
+    """The same where weights are picked by index."""
+    found = read_indexed(router.which, router.shares)
+    if found is None:
+        return
+    emit, body = Emission(rewriter, found.root, {}), found.body
+    inputs: list[ir.Value | None] = []
+    for product in (body.first, body.second, *([body.third] if body.third is not None else [])):
+        inputs += [stacked_matrix(emit, product), product.bias]
+    mixture = _mixture(emit, router, body, inputs) if None not in inputs[::2] else None
+    shape = static_shape(found.root.outputs[0])
+    if mixture is not None and shape != static_shape(body.x) and shape is not None:
+        mixture = emit.reshape(mixture, *shape)
+    _replace(rewriter, found.root, emit, mixture)
+
+
+def _replace(rewriter: Rewriter, root: ir.Node, emit: Emission, mixture: ir.Value | None) -> None:
     if mixture is None:
         emit.withdraw()
     else:
@@ -209,10 +247,9 @@ def _alike(bodies: list[Body]) -> bool:
 
 
 def _emit(emit: Emission, router: _Router, bodies: list[Body]) -> ir.Value | None:
-    activation, x = bodies[0].activation, bodies[0].x
-    if len(static_shape(x) or ()) != 2:
+    if len(static_shape(bodies[0].x) or ()) != 2:
         return None
-    inputs: list[ir.Value | None] = [x, router.logits]
+    inputs: list[ir.Value | None] = []
     groups = [[body.first for body in bodies], [body.second for body in bodies]]
     thirds = [body.third for body in bodies if body.third is not None]
     for products in (*groups, *([thirds] if thirds else [])):
@@ -221,6 +258,11 @@ def _emit(emit: Emission, router: _Router, bodies: list[Body]) -> ir.Value | Non
         if matrix is None or not fits:
             return None
         inputs += [matrix, biases]
+    return _mixture(emit, router, bodies[0], inputs)
+
+
+def _mixture(emit: Emission, router: _Router, body: Body, weights: list[ir.Value | None]) -> ir.Value:
+    activation = body.activation
     attributes: dict[str, Any] = {
         "activation_type": activation.name,
         "k": router.chosen,
@@ -231,4 +273,4 @@ def _emit(emit: Emission, router: _Router, bodies: list[Body]) -> ir.Value | Non
         attributes |= {"activation_alpha": activation.alpha, "activation_beta": activation.beta}
         if activation.limit is not None:
             attributes["swiglu_limit"] = activation.limit
-    return emit("MoE", *inputs, domain=_DOMAIN, dtype=x.dtype, **attributes)
+    return emit("MoE", body.x, router.logits, *weights, domain=_DOMAIN, dtype=body.x.dtype, **attributes)

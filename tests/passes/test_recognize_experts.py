@@ -63,12 +63,14 @@ def _constants() -> str:
     found = [
         f"float[{ROWS}, {EXPERTS}] zeros = {{{', '.join(['0'] * ROWS * EXPERTS)}}}",
         "int64[1] zero = {0}, int64[1] one = {1}, int64[1] two = {2}, int64[1] four = {4}, int64[1] big = {99}",
+        "int64[1] three = {3}, int64[2] one_two = {1, 2}, int64[2] one_three = {1, 3}",
         "int64[1] last = {-1}, float limit = {0.7}, float minus = {-0.7}, float slope = {1.702}, float unit = {1.0}",
     ]
     up = RNG.standard_normal((EXPERTS, HIDDEN, 2 * INNER))
     bias = RNG.standard_normal((EXPERTS, 2 * INNER))
     down = RNG.standard_normal((EXPERTS, INNER, HIDDEN))
-    found += [_tensor("us", up), _tensor("bus", bias)]
+    found += [_tensor("us", up), _tensor("bus", bias), _tensor("ust", up.swapaxes(1, 2))]
+    found += [_tensor("ds", down), _tensor("dst", down.swapaxes(1, 2)), _tensor("bds", bias[:, :HIDDEN])]
     for e in range(EXPERTS):
         found += [_tensor(f"u{e}", up[e]), _tensor(f"ut{e}", up[e].T), _tensor(f"bu{e}", bias[e])]
         found += [
@@ -245,3 +247,55 @@ def _quantize(model: ir.Model, node: ir.Node) -> None:
     output.name, output.shape, output.dtype = f"{weights.name}_wide", weights.shape, ir.DataType.FLOAT
     node.prepend(created)
     node.replace_input_with(1, output)
+
+
+INDEXED_FIRST = {
+    "rows": "xr = Unsqueeze(x, one_two) u = Gather(us, which) p = MatMul(xr, u) ps = Squeeze(p, two) ",
+    "columns": "xr = Unsqueeze(x, one_three) u = Gather(ust, which) p = MatMul(u, xr) ps = Squeeze(p, three) ",
+}
+INDEXED_SECOND = {
+    "rows": "vr = Unsqueeze(v, two) w = Gather(ds, which) q = MatMul(vr, w) qs = Squeeze(q, two) ",
+    "columns": "vr = Unsqueeze(v, three) w = Gather(dst, which) q = MatMul(w, vr) qs = Squeeze(q, three) ",
+}
+INDEXED_BIAS = ("b1 = Gather(bus, which) h = Add(ps, b1) ", "b2 = Gather(bds, which) r = Add(b2, qs) ")
+INDEXED_SUM = {
+    "Mul": "sm = Unsqueeze(shares, two) t = Mul(r, sm) y = ReduceSum<keepdims=0>(t, one)",
+    "MatMul": "sm = Unsqueeze(shares, one) t = MatMul(sm, r) y = Squeeze(t, one)",
+}
+
+
+def _indexed(form: str = "rows", end: str = "Mul", activation: str = "pairs, bounded") -> str:
+    body = INDEXED_FIRST[form] + INDEXED_BIAS[0] + ACTIVATIONS[activation].replace("{e}", "")
+    body += INDEXED_SECOND[form] + INDEXED_BIAS[1] + INDEXED_SUM[end]
+    return (
+        f"g (float[{ROWS}, {HIDDEN}] x, float[{ROWS}, {EXPERTS}] logits) => (float[{ROWS}, {HIDDEN}] y) "
+        f"<{CONSTANTS}> {{ {BEST} shares = Softmax<axis=-1>(best) {body} }}"
+    )
+
+
+@pytest.mark.parametrize("end", INDEXED_SUM, ids=str)
+@pytest.mark.parametrize("form", INDEXED_FIRST, ids=str)
+def test_weights_that_are_picked_by_index(form: str, end: str, build: Build) -> None:
+    """Gathered matrices times rows or columns, added by a product with the shares or by a sum."""
+    model = _recognized(build, _indexed(form, end))
+    assert [node.op_type for node in model.graph if node.op_type not in {"Squeeze", "Reshape"}] == ["MoE"]
+
+
+INDEXED_STAYS = {
+    "other indices": _indexed().replace("w = Gather(ds, which)", "other = Neg(which) w = Gather(ds, other)"),
+    "another axis": _indexed()
+    .replace("ReduceSum<keepdims=0>(t, one)", "ReduceSum<keepdims=0>(t, two)")
+    .replace(f"float[{ROWS}, {HIDDEN}] y", f"float[{ROWS}, 2] y"),
+    "shares of something else": _indexed().replace("Softmax<axis=-1>(best)", "Sigmoid(best)"),
+    "a bias for every expert alike": _indexed().replace(
+        "b1 = Gather(bus, which) h = Add(ps, b1)", "h = Add(ps, bu0)"
+    ),
+}
+
+
+@pytest.mark.parametrize("case", INDEXED_STAYS, ids=str)
+def test_what_is_picked_otherwise_stays(case: str, build: Build) -> None:
+    """Forms that differ from one in a single place."""
+    assert INDEXED_STAYS[case] != _indexed()
+    model = build(INDEXED_STAYS[case])
+    assert not RecognizeExperts().run(model).modified
