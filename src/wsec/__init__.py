@@ -3,162 +3,42 @@
 plan = wsec.compile("model.onnx", target="wse2")
 plan.verify().passed
 plan.estimate().interval_cycles
+
+Names are imported when they are used, so that programs which need little of wsec start at once.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import importlib
 from typing import TYPE_CHECKING
 
-from wsec.compiler.errors import WsecError
-from wsec.driver import DEFAULT_PASS_TIMEOUT, Options, StageEvent, compile_model, fit_model
-from wsec.loaded_plan import Plan, load_plan
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from wsec.compiler.ledger import Fit
-    from wsec.compiler.placement import Constraint
-    from wsec.compiler.plan import FabricDepth, StatesChoice
-    from wsec.compiler.target import Target
-    from wsec.passes import Pass, PlacedPass
+    from wsec.compiler.errors import WsecError
+    from wsec.driver import StageEvent
+    from wsec.interface import compile, fit, report  # noqa: A004 - the name users expect; the builtin is not used here
+    from wsec.loaded_plan import Plan, load_plan
 
 __all__ = ["Plan", "StageEvent", "WsecError", "compile", "fit", "load_plan", "report"]
 
-
-def compile(  # noqa: A001 - the name users expect; the builtin is not used here
-    model: str | Path,
-    *,
-    target: str | Path | Target = "wse2",
-    region: tuple[int, int] | None = None,
-    dims: Mapping[str, int] | None = None,
-    output: str | Path | None = None,
-    effort: float = 1.0,
-    seed: int = 0,
-    passes: Sequence[Pass | PlacedPass] = (),
-    pipeline: Sequence[Pass] | None = None,
-    verify_passes: bool = False,
-    dump_passes: str | Path | None = None,
-    pass_timeout: float | None = DEFAULT_PASS_TIMEOUT,
-    host: bool = True,
-    defects: str | Path | None = None,
-    constraints: str | Path | Sequence[Constraint] = (),
-    wafers: int | None = 1,
-    phases: int | None = 1,
-    samples_per_phase: int = 1,
-    collective: str = "auto",
-    fabric: FabricDepth = "lanes",
-    states: StatesChoice = "auto",
-    observer: Callable[[StageEvent], None] | None = None,
-) -> Plan:
-    """Compile an ONNX file onto the grid of a wafer-scale engine.
-
-    Args:
-        model: Path of the ONNX file.
-        target: Name of a shipped target, path of a target file, or a loaded target.
-        region: Columns and rows of the grid to use; all of it by default.
-        dims: Sizes of the model's open dimensions, by name or `input:axis`.
-        output: Folder of the plan; by default a temporary one that lives as long as the plan object.
-        effort: How hard placement searches; the same effort gives the same plan on any machine.
-        seed: Of that search.
-        passes: Passes of your own, run beside those of the pipeline; `wsec.api.passes.PlacedPass` gives one a place.
-        pipeline: The lowering pipeline; the default one if None.
-        verify_passes: Compare the numbers with the original model after each pass.
-        dump_passes: Folder for the model before the first pass and after each.
-        pass_timeout: Seconds that one pass may take; None for any time.
-        host: Operators that cores cannot run may run on the host; False makes them an error.
-        defects: A TOML file that lists dead cores of the wafer.
-        constraints: What must hold of the placement: a TOML file, or records of `wsec.compiler.placement` that name
-            operators.
-        wafers: How many to divide the model over; None for the fewest that it fits on.
-        phases: How many parts of the model take turns on the wafer; None for the fewest with which it fits.
-        samples_per_phase: On how many samples a phase works before the next one's weights are loaded.
-        collective: How cores combine partial results, docs/collectives.md.
-        fabric: `lanes` routes words between the rectangles of kernels; `full` from core to core, which can be simulated.
-        states: `auto` keeps the KV cache of a decoder on the wafer between two runs; `none` does not (docs/states.md).
-        observer: Called with a `StageEvent` as stages begin, progress and end.
-
-    Raises:
-        WsecError: The model, the target or the fit is at fault; `code`, `where`, `expected`, `found`, `hint` say how.
-    """
-    options = Options(
-        target=target,
-        region=region,
-        dims=dims,
-        effort=effort,
-        seed=seed,
-        passes=passes,
-        pipeline=pipeline,
-        verify_passes=verify_passes,
-        dump_passes=None if dump_passes is None else Path(dump_passes),
-        pass_timeout=pass_timeout,
-        host=host,
-        defects=None if defects is None else Path(defects),
-        constraints=constraints,
-        wafers=wafers,
-        phases=phases,
-        samples_per_phase=samples_per_phase,
-        collective=collective,
-        fabric=fabric,
-        states=states,
-    )
-    folder = None if output is None else Path(output)
-    if observer is None:
-        return compile_model(model, options, folder)
-    return compile_model(model, options, folder, observer)
+_HOMES = {
+    "Plan": "wsec.loaded_plan",
+    "StageEvent": "wsec.driver",
+    "WsecError": "wsec.compiler.errors",
+    "compile": "wsec.interface",
+    "fit": "wsec.interface",
+    "load_plan": "wsec.loaded_plan",
+    "report": "wsec.interface",
+}
 
 
-def fit(
-    model: str | Path,
-    *,
-    target: str | Path | Target = "wse2",
-    region: tuple[int, int] | None = None,
-    wafers: int | None = 1,
-    dims: Mapping[str, int] | None = None,
-    context: int | None = None,
-    batch: int | None = None,
-) -> Fit:
-    """Say what a model needs of the memory of the wafers, without compiling it and without reading its weights.
-
-    Args:
-        model: Path of the ONNX file.
-        target: Name of a shipped target, path of a target file, or a loaded target.
-        region: Columns and rows of each wafer to use; all of it by default.
-        wafers: How many there are; None for the fewest.
-        dims: Sizes of the model's open dimensions, by name or `input:axis`.
-        context: Positions of the KV cache; those of the model by default.
-        batch: Sequences of the KV cache; likewise.
-
-    Returns:
-        The ledger; its `unmet` is the error to raise where `fits` is false.
-
-    Raises:
-        WsecError: The model or the target cannot be read, or the question makes no sense (WSEC363, WSEC372, WSEC373).
-    """
-    return fit_model(model, Options(target=target, region=region, dims=dims, wafers=wafers), batch, context)
+def __getattr__(name: str) -> object:
+    """What `import wsec` offers, from the module that has it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'wsec' has no attribute {name!r}")
+    found: object = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
 
 
-def report(
-    plan: Plan | str | Path,
-    output: str | Path = "report.html",
-    *,
-    png: str | Path | None = None,
-    svg: str | Path | None = None,
-) -> Path:
-    """Write a plan, or the one in a folder, as one HTML page that needs nothing beside it.
-
-    Args:
-        plan: A plan, or its folder.
-        output: The page.
-        png: A picture of the floorplan, in pixels.
-        svg: The same, in lines.
-
-    Returns:
-        Where the page is.
-
-    Raises:
-        WsecError: WSEC5xx where it is no plan, or a file cannot be written.
-    """
-    loaded = plan if isinstance(plan, Plan) else load_plan(plan)
-    loaded.report(output, png=png, svg=svg)
-    return Path(output)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -63,3 +63,12 @@ def test_the_shell_is_told_what_may_come_next(words: str, expected: str) -> None
         text=True,
     )
     assert f"plain,{expected}" in done.stdout.splitlines()
+
+
+def test_listing_the_commands_imports_none() -> None:
+    """`wsec --help` answers at once, whatever commands need."""
+    code = (
+        "import sys, wsec.cli.application; print(*(name for name in sys.modules if name.startswith('wsec.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
+    assert {*done.stdout.split()} == {"wsec.cli", "wsec.cli.application"}
