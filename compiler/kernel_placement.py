@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wsec.compiler.kernels.graph import HOST_INDEX
+from wsec.compiler.kernels.loop_nest import LoopRole
 from wsec.compiler.placement import (
     Net,
     Placement,
@@ -100,7 +101,16 @@ def place_on_shelves(graph: KernelGraph, tables: Sequence[SplitTable], target: T
     problem = _problem(graph, tables, [table.shapes for table in tables], target, ())
     coming = [table.nest.words_in for table in tables]
     leaving = [table.nest.words_out for table in tables]
-    return shelves.place_on_shelves(problem, shelves.Loads(coming, leaving))
+    return shelves.place_on_shelves(
+        problem, shelves.Loads(coming, leaving, [_holding(table) for table in tables])
+    )
+
+
+def _holding(table: SplitTable) -> NDArray[np.int64]:
+    """Columns of each option that hold a part of the result: not those of partial results that are added up elsewhere."""
+    reduced = [at for at, loop in enumerate(table.nest.loops) if loop.role is LoopRole.REDUCTION]
+    added = np.where(table.on_rows[:, reduced], 1, table.parts[:, reduced]).prod(axis=1)
+    return np.asarray(table.shapes.widths // added)
 
 
 def kernels_bound(

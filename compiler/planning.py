@@ -59,16 +59,18 @@ KernelSource = Callable[[int, frozenset[str]], KernelGraph]
 """The kernels of a model or of a part of it, given the most samples of a link and the nodes that are not cut."""
 _WORTH_ANOTHER_PLACEMENT = 1.02  # cycles of the plan over those of its slowest kernel or host
 _MOST_PLACEMENTS = 8  # until links find colours
+_SHELVES_FAIL = 2  # times the interval of the kernels that the plan takes: then a free placement is tried too
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided about a model: its kernels, where they are, the phase that they make up, and what room links needed."""
+    """What was decided about a model: its kernels, where they are, the phase that they make up, what room links needed; on shelves?"""
 
     graph: KernelGraph
     placement: Placement
     phase: Phase
     relief: Relief = NO_RELIEF
+    shelves: bool = False
 
     @property
     def scarce(self) -> bool:
@@ -130,6 +132,8 @@ class Planner:
         """Split, place and route the kernels of `source`; as `plan` for a part of a model."""
         graph, tables, placed = self._fit(source)
         decision = self._routable(graph, tables, placed, on_host)
+        if decision.shelves:
+            return self._or_freely(decision, tables, on_host)
         return self._faster(decision, tables, on_host)
 
     def _routable(
@@ -151,6 +155,11 @@ class Planner:
                 return self._realise(graph, placed, on_host, relief)
             except ColouringError as failure:
                 failures.append(failure)
+            except WsecError as error:
+                if not placed.ordered or error.exit_status is not ExitStatus.DOES_NOT_FIT:
+                    raise
+                placed = self._place_freely(graph, tables, self.limits)
+                continue
             if placed.placement.interrupted or len(failures) == _MOST_PLACEMENTS:
                 break
             relief = relief.after(failures[-1].crowded)
@@ -161,6 +170,22 @@ class Planner:
         least = min(failures, key=lambda failure: len(failure.uncoloured))
         tried = f"{len(failures)} placement{'s' if len(failures) > 1 else ''} tried"
         raise replace(least, found=f"{least.found}; {tried}")
+
+    def _or_freely(
+        self, decision: Decision, tables: Sequence[SplitTable], on_host: Sequence[HostOperator]
+    ) -> Decision:
+        """The decision on shelves; where links take far longer than its kernels, that of a free placement if it is faster."""
+        interval = self._interval(decision, on_host)
+        if interval <= _SHELVES_FAIL * decision.placement.interval or self.limits.stopped():
+            return decision
+        try:
+            placed = self._place_freely(decision.graph, tables, self.limits)
+            other = self._realise(decision.graph, placed, on_host, decision.relief)
+        except WsecError as error:
+            if error.exit_status is not ExitStatus.DOES_NOT_FIT and not isinstance(error, ColouringError):
+                raise
+            return decision
+        return other if self._interval(other, on_host) < interval else decision
 
     def _faster(
         self, decision: Decision, tables: Sequence[SplitTable], on_host: Sequence[HostOperator]
@@ -286,12 +311,18 @@ class Planner:
     def _place(
         self, graph: KernelGraph, tables: Sequence[SplitTable], limits: Limits, relief: Relief = NO_RELIEF
     ) -> _Placed:
+        if self.fabric == "full" and not self.constraints and not relief.crowded:
+            with self.stage("placement"):
+                on_shelves = self._place_on_shelves(graph, tables)
+            if on_shelves is not None:
+                return on_shelves
+        return self._place_freely(graph, tables, limits, relief)
+
+    def _place_freely(
+        self, graph: KernelGraph, tables: Sequence[SplitTable], limits: Limits, relief: Relief = NO_RELIEF
+    ) -> _Placed:
         constraints = on_kernels(self.constraints, graph.nests)
         with self.stage("placement"):
-            if self.fabric == "full" and not constraints and not relief.crowded:
-                on_shelves = self._place_on_shelves(graph, tables)
-                if on_shelves is not None:
-                    return on_shelves
             placement = place_kernels(
                 graph,
                 tables,
@@ -352,7 +383,7 @@ class Planner:
             clock = self._clock(on_host, links)
             sized = size_buffers(home.kernels, links, self.target, home.slot_bytes, clock)
             phase = Phase(*sized, circuits=phase_circuits(*sized, home.fans, self.target.fabric))
-            return Decision(graph, placement, phase, relief)
+            return Decision(graph, placement, phase, relief, shelves=bool(placed.ordered))
 
     def splits(self, graph: KernelGraph) -> list[SplitTable]:
         """The splits of every kernel, as the fabric counts them."""

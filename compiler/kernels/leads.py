@@ -44,6 +44,8 @@ _OUT_OF_ORDER: Final = 2.0
 """How often words in another order count: they cross all columns, and lanes gather them as unevenly as they lie."""
 _DISORDER: Final = 0.05
 """What an input in another order is worth, as a part of the kernel's cores: lanes then go any way they find."""
+_GATHERED_UNEVENLY: Final = 1.5
+"""How often words count that lie on some rows alone: lanes of others pass these too."""
 _MOST_SWEEPS: Final = 6
 
 
@@ -241,7 +243,8 @@ def _expected(table: SplitTable, lead: int, in_order: tuple[bool, ...], word_byt
     )  # rows that hold no result
     coming = [_words(item, word_bytes) for item in nest.inputs if not item.constant]
     words = sum(coming)
-    along_rows = (np.maximum(nest.words_out * copies, words) + words) / shapes.heights
+    leaving = nest.words_out * np.where(copies > 1, _GATHERED_UNEVENLY * copies, 1.0)
+    along_rows = (np.maximum(leaving, words) + words) / shapes.heights
     crossing = np.zeros(len(table.turns))
     for operand, count, ordered in zip(
         (item for item in nest.inputs if not item.constant), coming, in_order, strict=True

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.int64]
 
 _NEVER: Final = 1 << 30
+_TOO_WIDE: Final = 1 << 18  # sums of many stay small
+_OPTIONS: Final = 1 << 32  # more than a kernel has
 _SHORT: Final = 0.15
 """The part of the interval that words may take which pass the columns, as lanes are fewer than rows of a rectangle."""
 _TURNED: Final = 0.4
@@ -38,10 +40,12 @@ class Loads:
     Attributes:
         coming: Over all links to it.
         leaving: Over all links from it.
+        holding: Columns that hold a part of what leaves, of each option.
     """
 
     coming: Sequence[int]
     leaving: Sequence[int]
+    holding: Sequence[Numbers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +78,11 @@ def place_on_shelves(problem: PlacementProblem, loads: Loads) -> Placement | Non
 def _stack(problem: PlacementProblem, loads: Loads, cycles: int) -> list[_Shelf] | None:
     """The shelves for kernels that take so many cycles at most, with the least height in sum; None if that is too high."""
     count, height = len(problem.kernels), problem.height
-    widths = _widths(problem, loads, cycles)
+    widths, options = _narrowest(problem, loads, cycles)
+    holding = np.array([held[chosen] for held, chosen in zip(loads.holding, options, strict=True)])
     before = np.concatenate([np.zeros((1, height + 1), np.int64), np.cumsum(widths, axis=0)])
     needed = -(-_wires(problem, loads) // max(cycles, 1))
-    leaving, arriving = (_crossing(problem, widths, end) for end in ("source", "target"))
+    leaving, arriving = _crossing(problem, holding, "source"), _crossing(problem, widths, "target")
     heights = np.arange(height + 1)
     sums = np.full((count + 1, height + 1), _NEVER, np.int64)
     back = np.zeros((count + 1, height + 1, 2), np.int64)
@@ -130,40 +135,67 @@ def _meeting(sums: Numbers, leave: NDArray[np.bool_], arrive: NDArray[np.bool_])
     return found, last
 
 
-def _widths(problem: PlacementProblem, loads: Loads, cycles: int) -> Numbers:
-    """The least width of each kernel on a shelf of each height, [kernels, heights]."""
-    known: dict[tuple[int, int], Numbers] = {}
+def _narrowest(problem: PlacementProblem, loads: Loads, cycles: int) -> tuple[Numbers, Numbers]:
+    """The least width of each kernel on a shelf of each height, and the option that has it: both [kernels, heights]."""
+    known: dict[tuple[int, int, int], Numbers] = {}
     found = []
-    for number, kernel in enumerate(problem.kernels):
+    for number, (kernel, most) in enumerate(
+        zip(problem.kernels, _slack_of_others(problem, cycles), strict=True)
+    ):
         words = loads.coming[number] + loads.leaving[number]
-        key = id(kernel.shapes), words
+        key = id(kernel.shapes), words, most
         if key not in known:
-            known[key] = _widths_of(kernel.shapes, words, cycles, problem.height)
+            known[key] = _narrowest_of(kernel.shapes, words, most, cycles, problem.height)
         found.append(known[key])
-    return np.array(found)
+    widths, options = np.divmod(np.array(found), _OPTIONS)
+    return widths, options
 
 
-def _widths_of(shapes: ShapeOptions, words: int, cycles: int, height: int) -> Numbers:
-    """The least width on a shelf of each height: of options that are as high, or lower by no more than words bear."""
+def _narrowest_of(shapes: ShapeOptions, words: int, most: int, cycles: int, height: int) -> Numbers:
+    """The narrowest option for a shelf of each height, of those as high, or lower by no more than words bear.
+
+    Returns:
+        Width times `_OPTIONS` plus the option, [heights].
+    """
     fast = np.flatnonzero((shapes.cycles <= cycles) & (shapes.heights <= height))
+    # Of two as narrow ones the higher comes first.
+    fast = fast[np.lexsort((shapes.cycles[fast], -shapes.heights[fast], shapes.widths[fast]))]
     widths, heights = shapes.widths[fast], shapes.heights[fast]
-    spans = np.minimum(heights + _slack(widths, heights, words, cycles), height) - heights + 1
+    slack = np.minimum(_slack(widths, heights, words, cycles), most)
+    spans = np.minimum(heights + slack, height) - heights + 1
     ranks = np.floor(np.log2(spans)).astype(np.int64)
     # Minima over spans, each of them two spans of a power of two: the longer ones are handed down to the shorter.
-    least = np.full((int(ranks.max(initial=0)) + 1, height + 1), _NEVER, np.int64)
-    np.minimum.at(least, (ranks, heights), widths)
-    np.minimum.at(least, (ranks, heights + spans - (1 << ranks)), widths)
+    least = np.full((int(ranks.max(initial=0)) + 1, height + 1), len(fast), np.int64)
+    places = np.arange(len(fast))
+    np.minimum.at(least, (ranks, heights), places)
+    np.minimum.at(least, (ranks, heights + spans - (1 << ranks)), places)
     for rank in range(len(least) - 1, 0, -1):
         half = 1 << (rank - 1)
         np.minimum(least[rank - 1], least[rank], out=least[rank - 1])
         np.minimum(least[rank - 1, half:], least[rank, : height + 1 - half], out=least[rank - 1, half:])
-    return np.asarray(np.minimum(least[0], _NEVER >> 12))  # sums of many stay small
+    keys = np.append(widths * _OPTIONS + fast, _TOO_WIDE * _OPTIONS)
+    return np.asarray(keys[least[0]])
+
+
+def _slack_of_others(problem: PlacementProblem, cycles: int) -> list[int]:
+    """Rows by which each kernel may be lower than those that it talks to: the words pass their columns."""
+    known: dict[int, int] = {}
+    for kernel in problem.kernels:
+        if id(kernel.shapes) not in known:
+            cores = kernel.shapes.widths * kernel.shapes.heights
+            known[id(kernel.shapes)] = int(cores[kernel.shapes.cycles <= cycles].min(initial=_NEVER))
+    least = [known[id(kernel.shapes)] for kernel in problem.kernels]
+    most = [_TOO_WIDE] * len(least)
+    for net in problem.nets:
+        for here, there in ((net.source, net.target), (net.target, net.source)):
+            most[here] = min(most[here], int(_SHORT * cycles * least[there] / max(net.weight, 1.0)))
+    return most
 
 
 def _slack(widths: Numbers, heights: Numbers, words: int, cycles: int) -> Numbers:
     """Rows by which a rectangle may be lower than its shelf: the words of so many pass its columns."""
     rows = _SHORT * cycles * widths * heights / max(words, 1)
-    return np.asarray(np.minimum(rows, _NEVER >> 12), np.int64)
+    return np.asarray(np.minimum(rows, _TOO_WIDE), np.int64)
 
 
 def _wires(problem: PlacementProblem, loads: Loads) -> Numbers:
@@ -178,11 +210,14 @@ def _wires(problem: PlacementProblem, loads: Loads) -> Numbers:
     return np.asarray(np.cumsum(passing)[:-1] + own)
 
 
-def _crossing(problem: PlacementProblem, widths: Numbers, end: str) -> NDArray[np.float64]:
-    """Cycles of lanes over a border between shelves that turn at one end, by first kernel behind it and height there."""
-    cycles = np.zeros((len(problem.kernels) + 1, widths.shape[1]))
+def _crossing(problem: PlacementProblem, columns: Numbers, end: str) -> NDArray[np.float64]:
+    """Cycles of lanes over a border between shelves that turn at one end, by first kernel behind it and height there.
+
+    Half of the rows lie on one side of the lanes, and a lane that turns passes all that its column holds there.
+    """
+    cycles = np.zeros((len(problem.kernels) + 1, columns.shape[1]))
     for net in problem.nets:
-        own = net.weight / (2 * widths[getattr(net, end)])
+        own = net.weight / (2 * columns[getattr(net, end)])
         cycles[net.source + 1] += own
         cycles[net.target + 1] -= own
     return np.asarray(np.cumsum(cycles, axis=0))
@@ -190,21 +225,15 @@ def _crossing(problem: PlacementProblem, widths: Numbers, end: str) -> NDArray[n
 
 def _placed(problem: PlacementProblem, loads: Loads, shelves: Sequence[_Shelf], cycles: int) -> Placement:
     options, columns, rows = [], [], []
-    widths = _widths(problem, loads, cycles)
+    widths, narrowest = _narrowest(problem, loads, cycles)
     y = 0
     for shelf in shelves:
         x = 0
         for number in range(shelf.first, shelf.stop):
-            shapes = problem.kernels[number].shapes
-            words = loads.coming[number] + loads.leaving[number]
-            room = shapes.heights + _slack(shapes.widths, shapes.heights, words, cycles)
-            fits = (shapes.cycles <= cycles) & (shapes.heights <= shelf.height) & (room >= shelf.height)
-            fits &= shapes.widths == widths[number, shelf.height]
-            among = np.flatnonzero(fits)
-            options.append(int(among[np.lexsort((shapes.cycles[among], -shapes.heights[among]))[0]]))
+            options.append(int(narrowest[number, shelf.height]))
             columns.append(x)
             rows.append(y)
-            x += int(shapes.widths[options[-1]])
+            x += int(widths[number, shelf.height])
         y += shelf.height
     interval = max(
         int(kernel.shapes.cycles[option]) for kernel, option in zip(problem.kernels, options, strict=True)

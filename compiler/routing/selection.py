@@ -182,9 +182,11 @@ class Selection:
         """Sets of routes for the link: first those at the best places, then what fits beside others."""
         ways = self._passages[number]
         narrowness = self.narrowness[number]
-        if self._ordered[number] and narrowness == 0:
+        if self._ordered[number]:
             every = (*ways, *self._detours[number])
-            yield [(route,) for way in every for route in in_order(way, self._links[number])]
+            if narrowness == 0:
+                yield [(route,) for way in every for route in in_order(way, self._links[number])]
+            yield single_passages(every, self._demand(number, narrowness))
         best = first_bundles(ways, self._demand(number, narrowness))
         yield best
         yield all_bundles(ways, self._demand(number, narrowness))  # some may pass crowded kernels by

@@ -26,7 +26,7 @@ def _chain(works: list[int], words: int, width: int, height: int) -> tuple[Place
     )
     nets = tuple(Net(at, at + 1, float(words)) for at in range(len(works) - 1))
     count = len(works)
-    loads = Loads([words] * count, [words] * count)
+    loads = Loads([words] * count, [words] * count, [kernel.shapes.widths for kernel in kernels])
     return PlacementProblem(width=width, height=height, kernels=kernels, nets=nets), loads
 
 
@@ -63,7 +63,9 @@ def test_kernels_without_words_may_be_lower() -> None:
     high, low = _shapes(400, range(1, 21)), ShapeOptions(np.array([2]), np.array([3]), np.array([5]))
     kernels = (PlacementKernel("high", high), PlacementKernel("low", low), PlacementKernel("too", low))
     problem = PlacementProblem(width=20, height=20, kernels=kernels)
-    placement = place_on_shelves(problem, Loads([0, 0, 0], [0, 0, 0]))
+    placement = place_on_shelves(
+        problem, Loads([0] * 3, [0] * 3, [kernel.shapes.widths for kernel in kernels])
+    )
     assert placement is not None
     assert placement.interval == 5
 
@@ -75,7 +77,8 @@ def test_words_between_shelves_of_different_height_bound_it() -> None:
 
     def placed(words: float) -> bool:
         problem = PlacementProblem(width=12, height=20, kernels=kernels, nets=(Net(0, 1, words),))
-        return place_on_shelves(problem, Loads([0, int(words)], [int(words), 0])) is not None
+        loads = Loads([0, int(words)], [int(words), 0], [first.widths, second.widths])
+        return place_on_shelves(problem, loads) is not None
 
     assert placed(100)
     assert not placed(200)
