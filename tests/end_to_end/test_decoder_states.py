@@ -217,6 +217,34 @@ def _with_the_value_as_key(kernel: Kernel) -> Kernel:
     return replace(kernel, arguments={**kernel.arguments, "states": states[::-1]})
 
 
+def _twice(kernel: Kernel) -> Kernel:
+    first, key, value = kernel.outputs
+    return replace(kernel, outputs=(first, replace(key, slots=2), value))
+
+
+def _in_copies(kernel: Kernel) -> Kernel:
+    """Keys whole on every core along the positions, before and behind."""
+    first, key, value = kernel.outputs
+    whole = tuple(
+        replace(dimension, axes=(), block=dimension.extent, step=0) if "t" in dimension.axes else dimension
+        for dimension in key.sharding.dimensions
+    )
+    sharding = replace(key.sharding, dimensions=whole)
+    inputs = tuple(
+        replace(entry, sharding=sharding) if entry.role == "k" else entry for entry in kernel.inputs
+    )
+    return replace(kernel, inputs=inputs, outputs=(first, replace(key, sharding=sharding), value))
+
+
+def _without_its_update(kernel: Kernel) -> Kernel:
+    return replace(kernel, operators=kernel.operators[1:])
+
+
+def _with_outputs_swapped(kernel: Kernel) -> Kernel:
+    first, key, value = kernel.outputs
+    return replace(kernel, outputs=(first, value, key))
+
+
 def _without_bytes(kernel: Kernel) -> Kernel:
     return replace(kernel, memory=replace(kernel.memory, states=0))
 
@@ -247,6 +275,10 @@ CORRUPTIONS: dict[str, tuple[Callable[[Kernel], Kernel], str, str]] = {
     "written elsewhere": (_elsewhere, "WSEC543", "a state lies after a run as it lay before"),
     "steps swapped": (_with_steps_swapped, "WSEC545", "a step is wired as its node"),
     "states swapped": (_with_the_value_as_key, "WSEC545", "a state is what the last of its updates gives"),
+    "held twice": (_twice, "WSEC543", "a state is there once"),
+    "in copies": (_in_copies, "WSEC543", "every element of a state lies on one core"),
+    "without its update": (_without_its_update, "WSEC545", "the nodes of an attention are one"),
+    "outputs swapped": (_with_outputs_swapped, "WSEC545", "a kernel gives the states that it has written"),
     "no bytes": (_without_bytes, "WSEC546", "the ledger says no less than the blocks take"),
     "as an activation": (_as_an_activation, "WSEC547", "one kernel reads a state and writes it"),
     "places misread": (_misplaced, "WSEC544", ""),
@@ -267,6 +299,28 @@ def test_corrupted_states_are_found(
     assert any("t" in kernel.split and kernel.split["t"] > 1 for kernel in _caching(cached_plan.record))
     found = check_plan(_changed(cached_plan.record, change), cached_plan.folder)
     assert any(item.code == code and rule in item.rule for item in found), found
+
+
+def test_nothing_carries_or_reads_a_state(cached_plan: wsec.Plan) -> None:
+    """A link with a state, or a second kernel that reads it, is found."""
+    plan = cached_plan.record
+    wafer = plan.wafers[0]
+    phase = wafer.phases[0]
+    link = replace(phase.links[0], tensor="past_key_values.0.key")
+    carried = replace(wafer, phases=(replace(phase, links=(link, *phase.links[1:])),))
+    found = check_plan(replace(plan, wafers=(carried,)), cached_plan.folder)
+    assert any(
+        item.rule == "a state stays where it is" and f"link {link.name}" in item.found for item in found
+    )
+    kernels = tuple(
+        replace(kernel, inputs=(replace(kernel.inputs[0], tensor="present.0.key"), *kernel.inputs[1:]))
+        if kernel.kind == "matmul"
+        else kernel
+        for kernel in phase.kernels
+    )
+    read = replace(wafer, phases=(replace(phase, kernels=kernels),))
+    found = check_plan(replace(plan, wafers=(read,)), cached_plan.folder)
+    assert any(item.rule == "a state stays where it is" for item in found)
 
 
 def test_states_of_the_plan_are_those_of_kernels(cached_plan: wsec.Plan) -> None:
