@@ -11,7 +11,7 @@ from wsec.compiler.kernels.loop_nest import LoopRole
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wsec.compiler.kernels.loop_nest import LoopNest, Operand, Work
+    from wsec.compiler.kernels.loop_nest import DimensionMap, LoopNest, Operand, Work
 
     Array = NDArray[np.float64]
 
@@ -23,25 +23,33 @@ def block_elements(operand: Operand, nest: LoopNest, blocks: Array) -> Array:
         if not dimension.loop:
             elements = elements * dimension.extent
             continue
-        positions = blocks[:, nest.position(dimension.loop)]
-        span = (positions - 1) * abs(dimension.stride) + dimension.reach - 1
-        if dimension.shares_elements:
-            begun = dimension.divisor - np.gcd(positions.astype(np.int64), dimension.divisor)
-            shared = np.floor((begun + span) / dimension.divisor) + 1
-            elements = elements * np.minimum(dimension.extent, shared)
-        else:
-            elements = elements * (np.ceil(span / dimension.divisor) + 1)
+        elements = elements * _read(dimension, blocks[:, nest.position(dimension.loop)])
     return elements
 
 
+def _read(dimension: DimensionMap, positions: Array) -> Array:
+    """Elements of a dimension that so many consecutive positions read, as `DimensionMap.block_elements`."""
+    span = (positions - 1) * abs(dimension.stride) + dimension.reach - 1
+    if dimension.shares_elements:
+        begun = dimension.divisor - np.gcd(positions.astype(np.int64), dimension.divisor)
+        return np.minimum(dimension.extent, np.floor((begun + span) / dimension.divisor) + 1)
+    return np.asarray(np.ceil(span / dimension.divisor) + 1)
+
+
 def computed_blocks(work: Work, nest: LoopNest, blocks: Array) -> Array:
-    """Positions of each loop, [splits, loops], that the busiest core computes: those that are chosen, at most its block."""
-    if not work.chosen:
+    """Positions of each loop, [splits, loops], that the busiest core computes: those that are chosen, at most its block.
+
+    Of loops that are walked as they lie in an operand, all elements that the block reads.
+    """
+    if not (work.chosen or work.unread):
         return blocks
     computed = blocks.copy()
     for name, most in work.chosen:
         at = nest.position(name)
         computed[:, at] = np.minimum(computed[:, at], most)
+    for dimension in work.unread:
+        at = nest.position(dimension.loop)
+        computed[:, at] = _read(dimension, computed[:, at])
     return computed
 
 

@@ -16,10 +16,11 @@ import numpy as np
 from wsec.compiler.cost.collectives import exchange
 from wsec.compiler.fabric.delivery_loops import (
     blocks_of_words,
+    count_landed,
     count_pairs,
+    count_sent_not_kept,
     gather_by_line,
     land,
-    most_landed,
     order_streams,
     reach,
     segment_words,
@@ -28,6 +29,7 @@ from wsec.compiler.fabric.delivery_loops import (
 from wsec.compiler.fabric.direct import group_needs, in_own_streams
 from wsec.compiler.fabric.needs import side_needs
 from wsec.compiler.plan import Exchange
+from wsec.compiler.sharding import block_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -88,7 +90,8 @@ class Delivery:
         early: Exchanges of the link, as soon as a sample has arrived.
         late: Exchanges of the kernel, when the sample's turn comes.
         lanes: In the stream of each lane, [lanes].
-        landed: Dealt to the busiest core; of a direct link, what it takes.
+        taken: Dealt to each core, or of a direct link what it takes, [cores].
+        across: What each core sends and takes in exchanges of the link, [cores].
         waiting: At the fullest core of a sample that waits.
         farthest: Along each side, how far a word goes from where it is, in cores.
         loads: What other tilings of a side would take, for sides along which words go.
@@ -98,7 +101,8 @@ class Delivery:
     early: tuple[ExchangeLoad, ...]
     late: tuple[ExchangeLoad, ...]
     lanes: Indices
-    landed: int
+    taken: Indices
+    across: Indices
     waiting: int
     farthest: dict[Side, int] = field(default_factory=dict)
     loads: dict[Side, Callable[[Tiling], Loads]] = field(default_factory=dict, repr=False)
@@ -114,6 +118,11 @@ class Delivery:
             for loads in (self.early, self.late)
         )
         return replace(self, early=early, late=late)
+
+    @property
+    def landed(self) -> int:
+        """What the busiest core takes."""
+        return int(self.taken.max())
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -149,29 +158,37 @@ def deliveries(
     needs: dict[Side, SideNeeds] = {side: side_needs(*needed, side) for side in OTHER}
     lanes = 1 + int(max(spread.lane.max(), 0 if gather is None else gather.lane.max()))
     if produced is None or gather is None:
-        yield from _from_host(needs, needed[0], lanes, spread)
+        yield from _from_host(needs, needed, lanes, spread)
         return
     streams = _gathered(produced, gather, needs, lanes)
     words = np.diff(streams.begins)
     if in_own_streams(streams.classes, streams.begins, needs, spread.lane):
-        yield _direct(words, needed[0])
+        yield _direct(words, *needed)
     blocks = streams.blocks(needs)
     for final in OTHER:
         landed = _land(streams.begins, blocks, needs, _groups(spread.lane, lanes), final)
         yield from _dealt(streams, landed, needs, words, final)
 
 
-def _direct(words: Indices, needed: Sharding) -> Delivery:
-    block = needed.block_elements
-    return Delivery(direct=True, early=(), late=(), lanes=words, landed=block, waiting=block)
+def _direct(words: Indices, needed: Sharding, mesh: Mesh) -> Delivery:
+    """Each core takes what lies inside the extents, and has room for whole blocks."""
+    taken = np.ones((mesh.height, mesh.width), np.int64)
+    for start, stop in block_bounds(needed, mesh):
+        taken = taken * (stop - start)
+    waiting = needed.block_elements
+    none = np.zeros(taken.size, np.int64)
+    flat = taken.reshape(-1)
+    return Delivery(direct=True, early=(), late=(), lanes=words, taken=flat, across=none, waiting=waiting)
 
 
-def _from_host(needs: dict[Side, SideNeeds], needed: Sharding, lanes: int, spread: Fan) -> Iterator[Delivery]:
+def _from_host(
+    needs: dict[Side, SideNeeds], needed: tuple[Sharding, Mesh], lanes: int, spread: Fan
+) -> Iterator[Delivery]:
     """The host sends each word where it belongs, or, directly, wherever it is needed."""
     elements = len(needs["rows"].classes)
     everything = _Streams(np.array([0, elements]), {side: needs[side].classes for side in OTHER})
     whole = np.zeros_like(spread.lane)
-    yield _direct(group_needs(needs, spread.lane, lanes), needed)
+    yield _direct(group_needs(needs, spread.lane, lanes), *needed)
     blocks = everything.blocks(needs)
     for final in OTHER:
         landed = _land(everything.begins, blocks, needs, _groups(whole, 1), final)
@@ -275,15 +292,20 @@ def _dealt(
         late = _best_tiling(within, within_far, loads[within.side])
     elif not across_far:
         late = ()
-    dealt = most_landed(landed, width * needs["rows"].count)
+    taken = count_landed(landed, width * needs["rows"].count)
+    passed, waiting = np.zeros_like(taken), int(taken.max())
+    if early:
+        held = _held(within, across)
+        passed, waiting = _passed(landed, within, across, held), int(held.max())
     return [
         Delivery(
             direct=False,
             early=early,
             late=late,
             lanes=words,
-            landed=dealt,
-            waiting=_most_held(within, across) if early else dealt,
+            taken=taken,
+            across=passed,
+            waiting=waiting,
             farthest={across.side: across_far.cores, within.side: within_far.cores},
             loads=loads,
         )
@@ -308,11 +330,19 @@ def _farthest(moves: _Moves) -> _Reach:
     return _Reach(farthest, np.cumsum(crossings))
 
 
-def _most_held(within: _Moves, across: _Moves) -> int:
-    """Words at the fullest core when all lines have what they need, each where it landed across."""
+def _held(within: _Moves, across: _Moves) -> Indices:
+    """Words at each core when all lines have what they need, each where it landed across: [lines, cores of one]."""
     lines, count = across.needs, within.needs.count
     held = count_pairs(across.places, across.classes, within.places, len(lines.owner), count)
-    return int(gather_by_line(held, lines.line_starts, lines.line_classes).max())
+    return gather_by_line(held, lines.line_starts, lines.line_classes)
+
+
+def _passed(landed: Numbers, within: _Moves, across: _Moves, held: Indices) -> Indices:
+    """Words that each core sends and takes when lines get what they need, [cores]: it takes those that it did not have."""
+    needs = across.needs
+    own = count_sent_not_kept(landed, across.places, across.classes, needs.starts, needs.lines, held.size)
+    by_core = held if within.side == "rows" else held.T
+    return np.asarray(own + by_core.reshape(-1))
 
 
 def _best_tiling(moves: _Moves, far: _Reach, loads: Callable[[Tiling], Loads]) -> Loads:

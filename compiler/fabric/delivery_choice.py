@@ -12,11 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from wsec.compiler.fabric.delivery import deliveries, two_tilings
 from wsec.compiler.fabric.delivery_cost import measure, more_bytes
 from wsec.compiler.fabric.delivery_memory import fits, fitted
 from wsec.compiler.fabric.holdings import held_words, item_bytes
-from wsec.compiler.fabric.kernel_circuits import kernel_circuits
+from wsec.compiler.fabric.kernel_circuits import count_kernel_circuits
 from wsec.compiler.fabric.link_fans import link_fans
 from wsec.compiler.plan import Exchange
 from wsec.compiler.routing.geometry import some_lanes
@@ -79,8 +81,14 @@ def deliver(
     by_name = {kernel.name: kernel for kernel in kernels}
     routed = {link.name: (link, fans) for link, fans in arrivals}
     coming: dict[str, list[Arrival]] = {}
+    sent = {
+        kernel.name: np.zeros(kernel.rectangle.width * kernel.rectangle.height, np.int64)
+        for kernel in kernels
+    }
     for link, fans in arrivals:
         coming.setdefault(link.target, []).append((link, fans))
+        if link.source in sent and fans.held is not None:
+            sent[link.source] += fans.held.reshape(-1)
     ways: dict[str, Way] = {}
     found = []
     slot_bytes: dict[tuple[str, str], int] = {}
@@ -88,7 +96,7 @@ def deliver(
         communication = kernel.cycles.communication - passing.get(kernel.name, 0)
         own = replace(kernel, cycles=replace(kernel.cycles, communication=communication))
         inputs, best = _Choice(own, by_name, target, interval).of_inputs(coming.get(kernel.name, []))
-        found.append(fitted(own, best, target))
+        found.append(fitted(own, best, sent[kernel.name], target))
         slot_bytes |= {(kernel.name, role): way.slot_bytes for role, way in best.items()}
         slot_bytes |= {
             (kernel.name, item.tensor): item.sharding.block_elements * item_bytes(item.dtype)
@@ -201,7 +209,7 @@ def _more(way: Way) -> int:
 def _on_few_colours(kernel: Kernel, ways: dict[str, Way], target: Target) -> dict[str, Way]:
     """The same ways, with equal tilings of all inputs where the kernel has not colours enough for different ones."""
     exchanges = {each for way in ways.values() for each in way.delivery.exchanges if each.segment > 1}
-    left = target.fabric.kernel_colours - len(kernel_circuits(kernel, (), target.fabric))
+    left = target.fabric.kernel_colours - count_kernel_circuits(kernel)
     if len(exchanges) <= left:
         return ways
     tilings: dict[Side, Tiling] = {}

@@ -64,7 +64,7 @@ def measure(delivery: Delivery, kernel: Kernel, entry: KernelInput, target: Targ
     block, share = entry.sharding.block_elements, share_elements(entry.sharding, kernel.mesh)
     turns = math.prod(kernel.turns.values())
     passed = math.ceil(block * per_element) if share < block else 0
-    brought = delivery.landed + (delivery.waiting if delivery.early else 0)
+    brought = int((delivery.taken + delivery.across).max())
     late_words = sum(_words(load, per_element, target) for load in delivery.late)
     late_way = sum(load.cycles(per_element, fabric) for load in delivery.late) - late_words
     block_at_work = -(-block // turns) * size if delivery.exchanges and share == block else 0

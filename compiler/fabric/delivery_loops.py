@@ -273,14 +273,37 @@ def _clear(met: Numbers, group: Numbers, core_blocks: Numbers, own: Indices, dea
 
 
 @compiled
-def most_landed(landed: Numbers, cores: int) -> int:
-    """Words on the core on which most land."""
+def count_landed(landed: Numbers, cores: int) -> Indices:
+    """Words that land on each core."""
     counts = np.zeros(cores, np.int64)
     for core in landed:
         if core >= 0:
             counts[core] += 1
-    most: int = counts.max()
-    return most
+    return counts
+
+
+@compiled
+def count_sent_not_kept(
+    landed: Numbers, places: Numbers, classes: Numbers, starts: Indices, members: Numbers, cores: int
+) -> Indices:
+    """Words that each core sends along a side, as others there need them, less those that its own line needs, [cores].
+
+    Args:
+        landed: The core that each word is on; negative for words that landed nowhere.
+        places: Where that is, along the side.
+        classes: Of each word, on that side.
+        starts: Where the members of a class begin.
+        members: Who needs it, rising.
+        cores: Of the rectangle.
+    """
+    counts = np.zeros(cores, np.int64)
+    for word in range(len(landed)):
+        if landed[word] < 0:
+            continue
+        begin, end, place = starts[classes[word]], starts[classes[word] + 1], places[word]
+        kept = int(_anyone(members, begin, end, place, place + 1, NOWHERE))
+        counts[landed[word]] += int(end - begin > kept) - kept
+    return counts
 
 
 @compiled

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from wsec.compiler.errors import WsecError
 from wsec.compiler.fabric.delivery_cost import more_bytes
@@ -11,13 +13,17 @@ from wsec.compiler.fabric.delivery_cost import more_bytes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from wsec.compiler.fabric.delivery_cost import Way
     from wsec.compiler.plan import Kernel
     from wsec.compiler.target import Target
 
+UNSPLIT: Final = "unsplit"
 
-def fitted(kernel: Kernel, ways: Mapping[str, Way], target: Target) -> Kernel:
-    """The kernel's slots, ledger and cycles with these ways of its inputs.
+
+def fitted(kernel: Kernel, ways: Mapping[str, Way], sent: NDArray[np.int64], target: Target) -> Kernel:
+    """The kernel's slots, ledger and cycles with these ways of its inputs; `sent`, [cores], are words that links take from it.
 
     Where memory is short, inputs wait in fewer slots, those of the most bytes first, down to one each.
 
@@ -40,7 +46,7 @@ def fitted(kernel: Kernel, ways: Mapping[str, Way], target: Target) -> Kernel:
     cycles = replace(
         kernel.cycles,
         communication=kernel.cycles.communication + sum(way.late for way in ways.values()),
-        transfer=kernel.cycles.transfer + sum(way.transfer for way in ways.values()),
+        transfer=_transfer(kernel, ways, sent),
     )
     return replace(
         kernel,
@@ -48,6 +54,22 @@ def fitted(kernel: Kernel, ways: Mapping[str, Way], target: Target) -> Kernel:
         memory=memory,
         cycles=cycles,
     )
+
+
+def _transfer(kernel: Kernel, ways: Mapping[str, Way], sent: NDArray[np.int64]) -> int:
+    """Words through the ramp of the busiest core, all links together: what it takes of them and sends into them.
+
+    Those that it sends and takes in exchanges of the links are among them.
+
+    A kernel that is not split counts these among the words that one core gathers.
+    """
+    if kernel.kind == UNSPLIT:
+        return kernel.cycles.transfer + sum(way.transfer for way in ways.values())
+    words = sent.copy()
+    for way in ways.values():
+        passed = way.delivery.taken + way.delivery.across
+        words += np.ceil(passed * way.words_of_element).astype(np.int64)
+    return int(words.max())
 
 
 def fits(kernel: Kernel, ways: Mapping[str, Way], target: Target) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wsec.compiler.cost.collectives import flight_cycles
+from wsec.compiler.cost.collectives import all_reduce_ring, broadcast, flight_cycles, reduction
 from wsec.compiler.routing.fan_traffic import FanTraffic, LoadedLink, loaded, longest_way
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from wsec.compiler.fabric.delivery_choice import Delivered
     from wsec.compiler.fabric.delivery_cost import Way
     from wsec.compiler.fabric.link_fans import LinkFans
-    from wsec.compiler.plan import Link, Rectangle
+    from wsec.compiler.plan import Kernel, Link, Rectangle
     from wsec.compiler.routing.problem import RoutingLink
     from wsec.compiler.sharding import Side
     from wsec.compiler.target import Target
@@ -30,7 +31,9 @@ def timed(home: Delivered, links: Sequence[RoutingLink], target: Target) -> tupl
     A sample that meets no other takes the words of its busiest lane and its way, where it comes from the host with those of
     other inputs that come at once; between two samples all words on a port count.
     Exchanges of a link happen as soon as a sample is there: they add to its cycles. Those of the kernel are in the kernel's
-    cycles; their words are on the same wires.
+    cycles; their words are on the same wires. So are those of collectives, which are not followed port by port: the words
+    through the busiest port of each are added to every link at the kernel, as if all of them and its lanes shared one. Where
+    they do not, the interval is an upper bound.
 
     Args:
         home: Links and how their words come home.
@@ -48,10 +51,7 @@ def timed(home: Delivered, links: Sequence[RoutingLink], target: Target) -> tupl
             traffic.exchange(rectangle, along, words)
     from_host = [each for each in carried if each.link.source is None]
     host = FanTraffic(from_host, width=grid.width, height=grid.height)
-    inside = {
-        kernel.name: sum(2 * each.words * each.times for each in kernel.collectives)  # there and back
-        for kernel in home.kernels
-    }
+    inside = {kernel.name: _words_of_collectives(kernel) for kernel in home.kernels}
     found = []
     for link, those in zip(home.links, carried, strict=True):
         way = home.ways.get(link.name)
@@ -65,6 +65,20 @@ def timed(home: Delivered, links: Sequence[RoutingLink], target: Target) -> tupl
         early = 0 if way is None else way.early
         found.append(replace(link, cycles=flight + early, interval=interval))
     return tuple(found)
+
+
+def _words_of_collectives(kernel: Kernel) -> int:
+    """Words through the busiest port of each collective, together: those that the contention of its algorithm counts."""
+    words = 0.0
+    for each in kernel.collectives:
+        cores = kernel.mesh.size(each.axis)
+        if each.algorithm == "ring":
+            words += each.times * float(all_reduce_ring(each.words, cores).contention)
+            continue
+        words += each.times * float(reduction(each.algorithm, each.words, cores, group=each.group).contention)
+        if each.kind == "all_reduce":
+            words += each.times * float(broadcast(each.words, cores).contention)
+    return math.ceil(words)
 
 
 def _loaded(link: Link, each: RoutingLink, fans: LinkFans, way: Way | None) -> LoadedLink:

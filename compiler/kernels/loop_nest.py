@@ -132,6 +132,7 @@ class Work:
         taps: Extents of loops over a window, which are not cut.
         taps_over: For each tap the loop whose positions the window slides over, where taps lie dense under one position; else empty.
         every: Loops of which an operation takes only each so-manieth position, and how many.
+        unread: Loops that it walks through as they lie in an operand, not in the result: all elements that the part of a core reads.
         row: Whether the last of `walks` is a row that one look-up copies, however long it is.
         scalar: Whether each element is an instruction of its own.
         serial: True where one core does all of it.
@@ -163,6 +164,7 @@ class Work:
     taps: tuple[int, ...] = ()
     taps_over: tuple[str, ...] = ()
     every: tuple[tuple[str, int], ...] = ()
+    unread: tuple[DimensionMap, ...] = ()
     row: bool = False
     scalar: bool = False
     serial: bool = False

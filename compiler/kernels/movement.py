@@ -20,6 +20,8 @@ from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, oper
 from wsec.compiler.kernels.rearrangement import make_depth_and_space, make_tile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from wsec.compiler.plan import Argument
 
 _ROUNDING = 1e-5
@@ -31,11 +33,9 @@ def _nest(
     loops: tuple[Loop, ...],
     inputs: tuple[Operand, ...],
     arguments: dict[str, Argument],
-    *,
-    operations: float = 1,
 ) -> LoopNest:
     result = operand("result", operator.output, tuple(map(follows, loops)))
-    work = Work(tuple(loop.name for loop in loops), operations=operations, dtype=result.dtype)
+    work = Work(tuple(loop.name for loop in loops), operations=1, dtype=result.dtype)
     return LoopNest(kind, (operator.name,), loops, inputs, (result,), arguments, work)
 
 
@@ -233,11 +233,26 @@ def make_resize(operator: OperatorView) -> LoopNest:
         "input_shape": x,
         "output_shape": output,
     }
-    # of a linear one each dimension: two copies, two products and a sum
-    cost = 5 * sum(1 for i in range(len(x)) if x[i] != output[i]) if mode == "linear" else 1
-    return _nest(
-        operator, "resize", loops, (operator.operand("x", 0, tuple(maps)),), arguments, operations=cost
-    )
+    nest = _nest(operator, "resize", loops, (operator.operand("x", 0, tuple(maps)),), arguments)
+    if mode == "nearest":
+        return nest
+    resized = [i for i in range(len(x)) if x[i] != output[i]]
+    return replace(nest, further_work=tuple(_blends(loops, maps, resized, nest.work.dtype)))
+
+
+def _blends(
+    loops: Sequence[Loop], maps: Sequence[DimensionMap], resized: Sequence[int], dtype: str
+) -> Iterator[Work]:
+    """One resized dimension after the other: two copies of neighbours, their products with shares along it, and their sum.
+
+    Dimensions that are resized later are as long as they lie in the input.
+    """
+    names = tuple(loop.name for loop in loops)
+    for i in resized:
+        unread = tuple(maps[later] for later in resized if later > i)
+        yield Work(names, operations=3, dtype=dtype, unread=unread)
+        walks = tuple(walk for walk in (names[:i], names[i : i + 1], names[i + 1 :]) if walk)
+        yield Work(names, operations=2, dtype=dtype, unread=unread, walks=walks)
 
 
 def _refuse_resize(operator: OperatorView, mode: str, coordinates: str) -> None:

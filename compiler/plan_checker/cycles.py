@@ -15,6 +15,8 @@ from wsec.compiler.sharding import block_bounds
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from wsec.compiler.plan import Kernel
     from wsec.compiler.sharding import Mesh, Sharding
     from wsec.compiler.target import Target
@@ -45,19 +47,20 @@ def check_cycles(kernel: Kernel, target: Target, *, in_turns: bool = False) -> I
 
 def _words_received(kernel: Kernel, target: Target) -> int:
     """Words of one core's blocks of all activations, whether links bring them or other cores pass them on."""
-    return sum(
-        -(-_most_needed(entry.sharding, kernel.mesh) * item_bytes(entry.dtype) // target.fabric.word_bytes)
-        for entry in kernel.inputs
-        if not entry.resident
-    )
+    words = np.zeros((1, 1), np.int64)
+    for entry in kernel.inputs:
+        if not entry.resident:
+            needed = _needed(entry.sharding, kernel.mesh)
+            words = words + -(-needed * item_bytes(entry.dtype) // target.fabric.word_bytes)
+    return int(words.max())
 
 
-def _most_needed(sharding: Sharding, mesh: Mesh) -> int:
-    """Elements of the largest block inside the extents."""
+def _needed(sharding: Sharding, mesh: Mesh) -> NDArray[np.int64]:
+    """Elements of every core's block inside the extents."""
     needed = np.ones((1, 1), np.int64)
     for start, stop in block_bounds(sharding, mesh):
         needed = needed * (stop - start)
-    return int(needed.max())
+    return needed
 
 
 def _multiply_adds(kernel: Kernel) -> int:

@@ -152,6 +152,7 @@ def kernel_programs(
     *,
     wide: int,
     samples: int,
+    hold: int,
     transfers: Transfers,
     fills: dict[str, NDArray[np.float32]],
 ) -> KernelPrograms:
@@ -164,13 +165,14 @@ def kernel_programs(
         compute: From filled input blocks to the filled output blocks.
         wide: Columns of the simulated grid.
         samples: One after the other.
+        hold: A cycle before which no core begins with the first sample.
         transfers: Takes the turns and filters of its colours.
         fills: Block of each input before a sample comes, float32 [cores, elements of a block], 1 core where all are equal.
 
     Raises:
         WsecError: WSEC591 its circuits do not fit what they are for, WSEC596 it cannot be simulated.
     """
-    builder = _Builder(kernel, circuits, compute, wide, samples, transfers)
+    builder = _Builder(kernel, circuits, compute, wide, samples, hold, transfers)
     builder.lay_out(links[0], links[1])
     builder.write()
     return builder.finish(fills)
@@ -183,6 +185,7 @@ class _Builder:
     compute: Compute
     wide: int
     samples: int
+    hold: int
     transfers: Transfers
     context: KernelContext = field(init=False)
     incoming: list[_Incoming] = field(default_factory=list)
@@ -254,7 +257,7 @@ class _Builder:
             self.main += [
                 Join(task) for task in ([ready[sample][1]] if ready[sample][1] else ready[sample][0])
             ]
-            self.main.append(Mark(4 * sample))
+            self.main.append(Mark(4 * sample, 0 if sample else self.hold))
             for item in self.incoming:
                 self._take_turn(item, sample)
             self.main.append(Mark(4 * sample + 1))

@@ -66,8 +66,10 @@ class PhasePrograms:
     samples: int
 
 
-def phase_programs(plan: Plan, phase: Phase, model: LoweredModel, *, samples: int) -> PhasePrograms:
-    """Routes and programs of a phase.
+def phase_programs(
+    plan: Plan, phase: Phase, model: LoweredModel, *, samples: int, holds: Mapping[str, int] | None = None
+) -> PhasePrograms:
+    """Routes and programs of a phase; `holds` as of `simulate_plan`.
 
     Raises:
         WsecError: WSEC591, WSEC597 the plan is broken, WSEC596 a part of it cannot be simulated.
@@ -101,6 +103,7 @@ def phase_programs(plan: Plan, phase: Phase, model: LoweredModel, *, samples: in
                 COMPUTE[kernel.kind],
                 wide=wide,
                 samples=samples,
+                hold=(holds or {}).get(kernel.name, 0),
                 transfers=transfers,
                 fills={item.role: _before(kernel, item, model) for item in kernel.inputs},
             )

@@ -46,6 +46,7 @@ def simulate_plan(
     threads: int = 1,
     limit_bytes: int = MEMORY_LIMIT_BYTES,
     progress: Callable[[str], None] | None = None,
+    holds: Mapping[str, int] | None = None,
 ) -> PlanSimulation:
     """What a plan takes and gives, by simulation.
 
@@ -57,6 +58,8 @@ def simulate_plan(
         threads: Of the simulator.
         limit_bytes: Memory that a phase's simulation may take.
         progress: Is told what is being done.
+        holds: By kernel, a cycle before which its cores do not begin with the first sample, though they have its words: so that
+            all of them begin at once.
 
     Raises:
         WsecError: WSEC350 it is too large, WSEC560, WSEC561 the inputs do not fit, WSEC571 there are no weights, WSEC590 to WSEC597; WSEC596 also where the
@@ -84,7 +87,7 @@ def simulate_plan(
         if isinstance(step, tuple):
             wafer, number, phase = step
             tell(f"phase {number} of wafer {wafer}: following its words")
-            programs = phase_programs(plan, phase, model, samples=len(held))
+            programs = phase_programs(plan, phase, model, samples=len(held), holds=holds)
             simulation = load(programs, plan, held, threads=threads, limit_bytes=limit_bytes)
             tell(f"phase {number} of wafer {wafer}: simulating")
             results.append(phase_result(programs, _run(simulation, programs, max_cycles), wafer, number))

@@ -233,8 +233,8 @@ def _add_step(step: Instruction, lines: _Lines) -> None:  # noqa: C901, PLR0912 
         case Start(task) | Join(task):
             opcode = Opcode.START if isinstance(step, Start) else Opcode.JOIN
             lines.add(_row(opcode, LEFT=task, RIGHT=lines.starts[_checked_task(task, lines.starts)]))
-        case Mark(number):
-            lines.add(_row(Opcode.MARK, LEFT=_checked(number, step)))
+        case Mark(number, until):
+            lines.add(_row(Opcode.MARK, LEFT=_checked(number, step), COUNT=_checked(until, step)))
         case Loop():  # has lines of its own
             _add_loop(step, lines)
 

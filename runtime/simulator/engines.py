@@ -227,7 +227,7 @@ def _step(routers: Routers, engines: Engines, engine: int, task: int, cycle: int
     if opcode == _MARK:
         engines.marks[engine, row[_LEFT]] = cycle
         engines.line[engine, task] += 1
-        return 0
+        return max(0, row[_COUNT] - cycle) * TICKS  # type: ignore[no-any-return]
     if opcode == _HALT or opcode >= _LOOP:
         return _control(engines, engine, task, row)
     if engines.element[engine, task] == _NOT_ISSUED:

@@ -199,9 +199,10 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Note the cycle in which the task comes here; takes no time."""
+    """Note the cycle in which the task comes here, which takes no time; nothing else happens on the core before cycle `until`."""
 
     number: int
+    until: int = 0
 
 
 Instruction: TypeAlias = (

@@ -85,10 +85,12 @@ class Plan:
         seed: int = 0,
         max_cycles: int | None = None,
         threads: int = 1,
+        holds: Mapping[str, int] | None = None,
     ) -> PlanSimulation:
         """Run the plan cycle by cycle on the simulated fabric.
 
-        Every sample has the same `inputs`; where none are given each has random ones of its own, from `seed` on.
+        Every sample has the same `inputs`; where none are given each has random ones of its own, from `seed` on. `holds` are
+        cycles before which the cores of a kernel do not begin with the first sample, by its name.
 
         Raises:
             WsecError: WSEC350 it is too large, WSEC590 to WSEC597 it cannot be simulated, or does not come to its end.
@@ -100,7 +102,9 @@ class Plan:
         drawn = [make_inputs(self.record, seed + number) for number in range(samples)]
         given = drawn if inputs is None else inputs
         end = MAX_CYCLES if max_cycles is None else max_cycles
-        return simulate_plan(self._loaded, given, samples=samples, max_cycles=end, threads=threads)
+        return simulate_plan(
+            self._loaded, given, samples=samples, max_cycles=end, threads=threads, holds=holds
+        )
 
     def estimate(self) -> Estimate:
         """Cycles by kernel and link, interval and latency of the pipeline, time at the target's clock."""
