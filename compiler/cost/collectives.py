@@ -249,9 +249,11 @@ def exchange(words: Values, cores: Values, spacing: Values = 1.0) -> CollectiveC
 def halo_exchange_cycles(words: Values, reach: Values, fabric: Fabric, spacing: Values = 1.0) -> Array:
     """Every core's `words` to all cores that are at most `reach` away: two tilings of segments of 2 * reach, after each other.
 
-    Each of two neighbours so near lie in one segment of one of the tilings or of the other.
+    Each of two neighbours so near lie in one segment of one of the tilings or of the other. The second exchange begins at the
+    cores in the middle of the segments of the first, where the last word comes by `reach` cores before it is at the beginning.
     """
-    return 2 * all_gather(words, 2 * np.asarray(reach), spacing).cycles(fabric)
+    reach = np.asarray(reach)
+    return 2 * all_gather(words, 2 * reach, spacing).cycles(fabric) - fabric.hop_cycles * spacing * reach
 
 
 def shift(words: Values, cores: Values) -> CollectiveCost:
