@@ -17,7 +17,7 @@ from wsec.compiler.kernels.loop_nest import (
     follows,
 )
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, operand, shape_of
-from wsec.compiler.kernels.rearrangement import make_depth_and_space, make_tile
+from wsec.compiler.kernels.rearrangement import make_depth_and_space, make_tile, walks_of_transpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,11 +89,7 @@ def make_transpose(operator: OperatorView) -> LoopNest:
     loops = _output_loops(operator)
     maps = tuple(follows(loops[perm.index(i)]) for i in range(rank))
     nest = _nest(operator, "transpose", loops, (operator.operand("x", 0, maps),), {"perm": perm})
-    walks: list[tuple[str, ...]] = []
-    for index, loop in enumerate(loops):  # dimensions that stay neighbours lie dense in both
-        together = index > 0 and perm[index] == perm[index - 1] + 1
-        walks = [*walks[:-1], (*walks[-1], loop.name)] if together else [*walks, (loop.name,)]
-    return replace(nest, work=replace(nest.work, walks=tuple(walks)))
+    return replace(nest, work=replace(nest.work, walks=walks_of_transpose(loops, perm)))
 
 
 def make_reshape(operator: OperatorView) -> LoopNest:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wsec.compiler.kernels.loop_nest import Loop, LoopNest, Work, fixed, follows
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, operand, shape_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wsec.compiler.kernels.loop_nest import DimensionMap
     from wsec.compiler.plan import Argument
 
@@ -34,7 +37,17 @@ def _transposed(
 ) -> LoopNest:
     loops = tuple(Loop(f"d{i}", view[axis]) for i, axis in enumerate(perm))
     maps = tuple(follows(loops[perm.index(axis)]) for axis in range(len(view)))
-    return _nest(operator, "transpose", loops, maps, groups=groups, arguments={"perm": perm})
+    nest = _nest(operator, "transpose", loops, maps, groups=groups, arguments={"perm": perm})
+    return replace(nest, work=replace(nest.work, walks=walks_of_transpose(loops, perm)))
+
+
+def walks_of_transpose(loops: Sequence[Loop], perm: Sequence[int]) -> tuple[tuple[str, ...], ...]:
+    """Loops over the dimensions of the output, those together that stay neighbours: they lie dense in input and output."""
+    walks: list[tuple[str, ...]] = []
+    for index, loop in enumerate(loops):
+        together = index > 0 and perm[index] == perm[index - 1] + 1
+        walks = [*walks[:-1], (*walks[-1], loop.name)] if together else [*walks, (loop.name,)]
+    return tuple(walks)
 
 
 def make_tile(operator: OperatorView) -> LoopNest:
