@@ -32,7 +32,7 @@ def _read(dimension: DimensionMap, positions: Array) -> Array:
     span = (positions - 1) * abs(dimension.stride) + dimension.reach - 1
     if dimension.shares_elements:
         begun = dimension.divisor - np.gcd(positions.astype(np.int64), dimension.divisor)
-        return np.minimum(dimension.extent, np.floor((begun + span) / dimension.divisor) + 1)
+        return np.asarray(np.minimum(dimension.extent, np.floor((begun + span) / dimension.divisor) + 1))
     return np.asarray(np.ceil(span / dimension.divisor) + 1)
 
 
