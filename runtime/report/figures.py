@@ -49,7 +49,8 @@ def key_figures(estimate: Estimate) -> list[KeyFigure]:
 def _bottleneck(found: Bottleneck) -> KeyFigure:
     if len(found.name) > _SHORT_NAME:
         return KeyFigure("Bottleneck", found.kind, f"{found.name}: {found.reason}")
-    return KeyFigure("Bottleneck", f"{found.kind} {found.name}", found.reason)
+    said = found.name if found.kind in found.name else f"{found.kind} {found.name}"
+    return KeyFigure("Bottleneck", said, found.reason)
 
 
 def _bound(estimate: Estimate) -> KeyFigure:

@@ -121,6 +121,10 @@ def _of_kernel(costs: KernelEstimate, kernel: Kernel, plan: Plan) -> Limit:
 
 def _of_link(link: Link) -> Limit:
     lanes = sum(route.lanes for route in link.routes)
+    if not lanes:
+        reason = f"{link.words:,} words take {link.interval:,} cycles from one layout to the next"
+        advice = "Where its consumer reads the tensor in the layout of its producer nothing moves: another split of either may gain."
+        return Limit("link", link.name, link.interval, reason, advice)
     reason = f"{link.words:,} words over {lanes:,} lane{'s' * (lanes != 1)} take {link.interval:,} cycles"
     advice = (
         "Links whose words pass the same routers share their cycles. A split of its kernels that needs fewer words, longer edges "
@@ -184,6 +188,8 @@ def _advice(kind: str, plan: Plan, estimate: Estimate) -> str:
         "host": f"The host's link carries {rate:,.0f} GB/s. Inputs of fewer bytes, or work on them moved behind the wafer's "
         "first kernel, would help.",
         "wafers": "Fewer words cross where the model is cut elsewhere: another number of --wafers moves the cuts.",
+        "turns": "Kernels take turns on the whole region, one sample at a time: more cores shorten each turn. Where all kernels fit beside "
+        "each other, --mode pipelined works on many samples at once, for more samples a second, mostly with a longer latency.",
         "load": f"Larger batches share the load: with --samples-per-phase {2 * samples} a sample's share is half.",
         "crossings": "Fewer phases, or cuts where less is alive, move fewer words: try another number of --phases.",
     }.get(kind, "")

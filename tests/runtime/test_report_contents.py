@@ -178,7 +178,8 @@ def test_limits_begin_with_the_bottleneck(tmp_path: Path) -> None:
     )
     assert all(limit.reason and limit.advice for limit in limits)
     assert len({(limit.kind, limit.name) for limit in limits}) == len(limits)
-    assert room_of(plan, result).startswith("246 cores of the region are in no kernel")
+    free = 16 * 16 - result.wafers[0].cores_used
+    assert room_of(plan, result).startswith(f"{free} cores of the region are in no kernel")
 
 
 def test_limits_of_phases_name_their_loads(tmp_path: Path) -> None:
@@ -187,6 +188,20 @@ def test_limits_of_phases_name_their_loads(tmp_path: Path) -> None:
     loads = [limit for limit in limits_of(plan, estimate(plan)) if limit.kind == "load"]
     assert [(limit.name, limit.cycles) for limit in loads] == [("phase 0", 334)]
     assert "--samples-per-phase 6" in loads[0].advice
+
+
+def test_links_without_lanes_are_reshardings(tmp_path: Path) -> None:
+    """Of kernels that take turns on the same cores no route is drawn, and no advice is given on lanes."""
+    plan = plan_of(tmp_path)
+    (phase,) = plan.wafers[0].phases
+    links = tuple(replace(link, routes=()) for link in phase.links)
+    plan = replace(plan, wafers=(Wafer((replace(phase, links=links),)),))
+    result = estimate(plan)
+    found = {limit.name: limit for limit in limits_of(plan, result) if limit.kind == "link"}
+    assert found["first.a"].reason == "40 words take 25 cycles from one layout to the next"
+    assert "lanes" not in found["first.a"].advice
+    assert contents_of(plan, result)["links"]["paths"] == [[], [], []]
+    assert not traffic_of(plan.wafers[0].phases[0], plan).any()
 
 
 def test_pictures_of_the_fabric(tmp_path: Path) -> None:

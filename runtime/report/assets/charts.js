@@ -80,6 +80,17 @@ function drawStages() {
 const lastCycle = greatest([...kernels.end, ...report.stages.map((stage) => stage.end)], 1);
 const partName = (part) => `wafer ${part.wafer}, phase ${part.phase}`;
 
+function timelineWords(last) {
+  if (report.stages.some((stage) => stage.what !== "sample")) {
+    return "One round of the phases, each with its batch: weights come in, the phase works on its samples, words for later phases leave. Below, the first sample of each.";
+  }
+  if (parts.some((part) => part.mode === "sequential")) {
+    return `One sample at a time: kernels take turns on the region. The next sample follows ${whole.format(report.interval)} cycles later.`;
+  }
+  const underWay = whole.format(Math.max(1, Math.round(last / Math.max(report.interval, 1))));
+  return `One sample through the empty pipeline, ${whole.format(last)} cycles from kernel to kernel. The next sample follows ${whole.format(report.interval)} cycles later, so that about ${underWay} are under way at once.`;
+}
+
 function drawTimeline() {
   const last = greatest(kernels.end, 1);
   const kindsLegend = document.getElementById("timeline-legend");
@@ -98,10 +109,7 @@ function drawTimeline() {
     (k) => ({y: [rankOf[k]]}));
   selectOnTap(figure, (_, y) => byStart[Math.round(y)] ?? -1);
   figure.draw();
-  const intervals = report.stages.length === 1 || report.stages.every((stage) => stage.what === "sample");
-  document.getElementById("timeline-says").textContent = intervals
-    ? `One sample through the empty pipeline, ${whole.format(last)} cycles from kernel to kernel. The next sample follows ${whole.format(report.interval)} cycles later, so that about ${whole.format(Math.max(1, Math.round(last / Math.max(report.interval, 1))))} samples are under way at once. Ctrl and scroll zoom; a click selects.`
-    : "One round of the phases, each with its batch: weights come in, the phase works on its samples, words for later phases leave. Below, the first sample of each. Ctrl and scroll zoom; a click selects.";
+  document.getElementById("timeline-says").textContent = `${timelineWords(last)} Ctrl and scroll zoom; a click selects.`;
 }
 
 // A mark that shows the selected kernel on a chart.

@@ -37,7 +37,7 @@ function linkList(found, end, word) {
     const name = other < 0 ? "host" : element("button", {type: "button", class: "link", title: kernels.name[other], onclick: () => select(other)}, brief(kernels.name[other], 44));
     const colours = [...new Set(links.paths[link].map(([colour]) => colour))];
     return element("li", {}, briefly(links.tensor[link], 44), ` ${word} `, name,
-      `: ${whole.format(links.words[link])} words, ${whole.format(links.lanes[link])} lane${links.lanes[link] === 1 ? "" : "s"}${colours.length ? `, colour ${colours.join(", ")}` : ""}, ${whole.format(links.cycles[link])} cycles`);
+      `: ${whole.format(links.words[link])} words${links.lanes[link] ? `, ${whole.format(links.lanes[link])} lane${links.lanes[link] === 1 ? "" : "s"}` : ""}${colours.length ? `, colour ${colours.join(", ")}` : ""}, ${whole.format(links.cycles[link])} cycles`);
   });
   if (found.length > 40) items.push(element("li", {}, `and ${found.length - 40} more`));
   return element("ul", {}, ...items);
@@ -51,7 +51,7 @@ function showLimits() {
     const k = limit.kind === "kernel" || limit.kind === "buffers" ? numbers.get(limit.name) : undefined;
     const text = brief(limit.name, 60);
     const name = k === undefined ? briefly(limit.name, 60) : element("button", {type: "button", class: "link", title: limit.name, onclick: () => select(k)}, text);
-    list.append(element("li", {}, element("div", {class: "name"}, limit.kind === limit.name ? "" : `${limit.kind} `, name),
+    list.append(element("li", {}, element("div", {class: "name"}, limit.name.includes(limit.kind) ? "" : `${limit.kind} `, name),
       element("div", {class: "number"}, limit.cycles ? `${whole.format(limit.cycles)} cycle${limit.cycles === 1 ? "" : "s"}` : ""), element("div", {}, limit.reason), element("div", {}, limit.advice)));
   }
 }
