@@ -28,7 +28,7 @@ from wsec.runtime.decoder_interface import (
 )
 from wsec.runtime.element_types import element_type
 from wsec.runtime.executor import Executor
-from wsec.runtime.oracle import cannot_run, check_digest, narrowest_of, original_runner
+from wsec.runtime.oracle import cannot_run, check_digest, lenient_runner, narrowest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -152,7 +152,7 @@ class _Side:
         path = self.loaded.original_path
         check_digest(self.loaded.plan, path)
         try:
-            self._original = original_runner(path, [value.name for value in self.loaded.plan.outputs])
+            self._original = lenient_runner(path, [value.name for value in self.loaded.plan.outputs])
         except SESSION_ERRORS as error:
             raise cannot_run(str(path), str(error)) from error
 

@@ -52,7 +52,12 @@ def test_every_form_is_one_kernel(form: str, tmp_path: Path) -> None:
     assert kernel.chain, "the sum behind is computed where the result lies"
     assert max(kernel.split.values()) > 1
     assert plan.check() == ()
-    assert plan.verify().passed
+    verification = plan.verify()
+    assert verification.passed
+    if form == "mxfp4":
+        assert verification.deviations == (
+            "onnxruntime has no mixture of experts with weights of MXFP4 on the CPU",
+        )
 
 
 @pytest.mark.parametrize(
