@@ -13,6 +13,7 @@ import wsec
 from wsec.compiler.errors import WsecError
 from wsec.compiler.plan_checker import check_plan
 from wsec.compiler.plan_checker.fabric.collectives import check_collectives
+from wsec.runtime.oracle import lenient_runner
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +89,18 @@ def test_every_loop_may_be_cut(
     assert found == {loops[extent]: count for extent, count in parts.items()}
     assert plan.check() == ()
     assert plan.verify().passed
+
+
+@pytest.mark.parametrize("form", ["floats", "halves", "mxfp4"])
+def test_what_onnxruntime_refuses_runs_node_by_node(form: str, tmp_path: Path) -> None:
+    """A model that it takes, one that it cannot load and one that it cannot run: each gives the plan's numbers."""
+    path = save_mixture(tmp_path / "model.onnx", FORMS[form])
+    x = np.random.default_rng(3).standard_normal((3, 64)).astype(np.float32)
+    (expected,) = lenient_runner(path, ["y"])({"x": x})
+    found = wsec.compile(path, target="mesh16", region=(4, 4), effort=0).run({"x": x})["y"]
+    np.testing.assert_allclose(
+        found.astype(np.float64), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max()
+    )
 
 
 def test_only_chosen_experts_count(tmp_path: Path) -> None:
