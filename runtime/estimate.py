@@ -9,10 +9,11 @@ each on a batch of samples: what a round of turns takes, divided by these sample
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wsec.compiler.cost.host_clock import host_link_cycles, host_words
+from wsec.compiler.cost.phases import exposed_loads
 from wsec.compiler.cost.pipeline import buffered_interval, lifetime, result_interval
 from wsec.compiler.cost.turns import turns_of
 from wsec.compiler.layouts import LayoutShare, layout_share, straight_links
@@ -391,7 +392,18 @@ def _turns(wafer: Wafer, plan: Plan, in_order: Sequence[Kernel]) -> list[tuple[P
             )
             bottleneck = Bottleneck("host", HOST, reason)
         found.append((turn, bottleneck))
-    return found
+    waited = exposed_loads(
+        [turn.load_cycles for turn, _ in found],
+        [turn.fill_cycles + plan.samples_per_phase * turn.interval_cycles for turn, _ in found],
+        overlapped=wafer.overlapped,
+    )
+    return [
+        (
+            replace(turn, load_cycles=load, batch_cycles=turn.batch_cycles - turn.load_cycles + load),
+            bottleneck,
+        )
+        for (turn, bottleneck), load in zip(found, waited, strict=True)
+    ]
 
 
 def _bottleneck_of_turns(

@@ -28,7 +28,8 @@ class PhaseEstimate:
         fill_cycles: What a sample takes beyond an interval, once the pipeline has its rhythm: kernels fill and drain.
         outside_cycles: In which the words of a sample come in from the host, or go out where that takes longer.
         weight_bytes: Weights of its kernels, each tensor once.
-        load_cycles: In which these come in, once for all samples of a batch.
+        load_cycles: For which it waits for these, once for all samples of a batch: all the time in which they come in, or what
+            the phase before does not hide.
         words_in: Words of a sample that it reads of earlier phases.
         words_out: Words of a sample that later phases read.
         crossing_cycles: In which these pass, for one sample.

@@ -60,6 +60,19 @@ def memory_cycles(size: int, target: Target) -> int:
     return math.ceil(size * cycles_per_byte(target))
 
 
+def exposed_loads(loads: Sequence[int], work: Sequence[int], *, overlapped: bool) -> tuple[int, ...]:
+    """Cycles for which each phase of a round waits for its weights: all of the load, or what the phase before does not hide.
+
+    Args:
+        loads: Cycles of each phase's weights.
+        work: Cycles of a batch in each phase that leave the memory outside free.
+        overlapped: Whether weights come in while the phase before works; before the first, the last of the round before.
+    """
+    if not overlapped:
+        return tuple(loads)
+    return tuple(max(0, load - work[at - 1]) for at, load in enumerate(loads))
+
+
 def _element_bytes(dtype: str) -> float:
     digits = "".join(character for character in dtype if character.isdigit())
     return max(4, int(digits)) / 8 if digits else 1.0

@@ -7,6 +7,8 @@ import re
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from wsec.compiler.plan import HOST
 from wsec.compiler.plan_checker.findings import PHASES, Finding
 from wsec.compiler.plan_checker.model_facts import item_bytes
@@ -14,7 +16,7 @@ from wsec.compiler.plan_checker.model_facts import item_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wsec.compiler.plan import KernelInput, Phase, PhaseSummary, Plan
+    from wsec.compiler.plan import KernelInput, Phase, PhaseSummary, Plan, Wafer
     from wsec.compiler.target import Target
 
 
@@ -26,9 +28,10 @@ def check_phases(plan: Plan) -> list[Finding]:
             findings += _check_wafers(plan)
             for number, phase in enumerate(wafer.phases):
                 findings += _check_phase(phase, f"phase {number}", plan)
-            findings += _check_sum(
-                [phase.summary for phase in wafer.phases if phase.summary is not None], plan
-            )
+            summaries = [phase.summary for phase in wafer.phases if phase.summary is not None]
+            findings += _check_sum(summaries, plan, overlapped=wafer.overlapped)
+            if wafer.overlapped:
+                findings += _check_room(wafer, plan)
     return findings
 
 
@@ -73,10 +76,34 @@ def _check_phase(phase: Phase, where: str, plan: Plan) -> Iterator[Finding]:
         yield Finding(PHASES, rule, f"{where}, placement", f"at least {least} cycles", found)
 
 
-def _check_sum(summaries: list[PhaseSummary], plan: Plan) -> Iterator[Finding]:
-    """The interval of the plan has room for all phases: work and crossings of a sample, and its share of the loads."""
+def _check_room(wafer: Wafer, plan: Plan) -> Iterator[Finding]:
+    """Weights that come in while a phase works lie beside all that it has on a core."""
+    shape = plan.region_height, plan.region_width
+    here, coming = (np.zeros((len(wafer.phases), *shape), dtype=np.int64) for _ in range(2))
+    for number, phase in enumerate(wafer.phases):
+        for kernel in phase.kernels:
+            place = kernel.rectangle
+            cores = np.s_[number, place.y : place.y + place.height, place.x : place.x + place.width]
+            here[cores] += kernel.memory.total
+            coming[cores] += kernel.memory.weights
+    fullest = (here + np.roll(coming, -1, axis=0)).max(axis=(1, 2), initial=0)
+    for number in np.flatnonzero(fullest > plan.target.core.sram_bytes).tolist():
+        rule = "the weights of the next phase have room while one works"
+        expected = f"at most {plan.target.core.sram_bytes} bytes on a core"
+        yield Finding(PHASES, rule, f"phase {number}", expected, f"{int(fullest[number])} bytes")
+
+
+def _check_sum(summaries: list[PhaseSummary], plan: Plan, *, overlapped: bool) -> Iterator[Finding]:
+    """The interval of the plan has room for all phases: work and crossings of a sample, and its share of the loads.
+
+    Of loads that overlap, what the phase before does not hide: crossings pass the same memory.
+    """
     least = sum(summary.placement.interval + summary.crossing_cycles for summary in summaries)
-    least += math.ceil(Fraction(sum(summary.load_cycles for summary in summaries), plan.samples_per_phase))
+    loads = [summary.load_cycles for summary in summaries]
+    if overlapped:
+        hidden = [plan.samples_per_phase * summary.placement.interval for summary in summaries]
+        loads = [max(0, load - hidden[at - 1]) for at, load in enumerate(loads)]
+    least += math.ceil(Fraction(sum(loads), plan.samples_per_phase))
     if plan.placement.interval < least:
         rule = "the interval is not below what all phases take of a sample"
         found = f"{plan.placement.interval} cycles"
