@@ -9,6 +9,7 @@ import pytest
 from independent_examples import INDEPENDENT
 from kind_examples import EXAMPLES as KIND_EXAMPLES
 from kind_examples import Example
+from mixture_examples import MIXTURES
 
 from wsec.compiler.plan_checker.model_facts import read_model
 from wsec.compiler.plan_checker.operators import check_operators
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from wsec.compiler.plan import Kernel
     from wsec.compiler.plan_checker import Finding
 
-EXAMPLES = (*INDEPENDENT, *KIND_EXAMPLES)
+EXAMPLES = (*INDEPENDENT, *KIND_EXAMPLES, *MIXTURES)
 NAMES = [item.name for item in EXAMPLES]
 
 
