@@ -64,7 +64,15 @@ _SHELVES_FAIL = 2  # times the interval of the kernels that the plan takes: then
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided about a model: its kernels, where they are, the phase that they make up, what room links needed; on shelves?"""
+    """What was decided about a model.
+
+    Attributes:
+        graph: Its kernels.
+        placement: Where they are.
+        phase: What they make up.
+        relief: What room links needed.
+        shelves: Whether kernels stand side by side in rows.
+    """
 
     graph: KernelGraph
     placement: Placement
