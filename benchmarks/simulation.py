@@ -38,6 +38,7 @@ from wsec.runtime.known_errors import KERNELS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from wsec.compiler.plan import Kernel
     from wsec.loaded_plan import Plan
     from wsec.runtime.programs.results import KernelResult, PhaseResult, PlanSimulation
 
@@ -162,9 +163,13 @@ def _kernel_rows(name: str, plan: Plan, result: PlanSimulation, held: PlanSimula
             kernel.cycles,
             record.cycles.transfer,
             kernel.ramp_words,
-            alike={np.dtype(item.dtype).itemsize for item in (*record.inputs, *record.outputs)} <= {4},
+            alike={np.dtype(dtype).itemsize for dtype in _types(record)} <= {4},
             equal=not {f"kernel {kernel.name}, {item.tensor}" for item in record.outputs} & wrong,
         )
+
+
+def _types(kernel: Kernel) -> list[str]:
+    return [item.dtype for item in kernel.inputs] + [item.dtype for item in kernel.outputs]
 
 
 def _cases(only: str) -> Iterator[tuple[str, onnx.ModelProto, Mapping[str, Any], tuple[int, int], str]]:
