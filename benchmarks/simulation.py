@@ -194,6 +194,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the rows there too")
     parser.add_argument("--check", action="store_true", help="fail where the known errors are others")
     arguments = parser.parse_args()
+    if arguments.check and (arguments.only or arguments.samples > 1):
+        parser.error("--check compares all kernels, with one sample each")
     rows: list[Row] = []
     print(
         f"{'model':28} {'kernel':24} {'kind':14} {'cores':>5} {'plan':>7} {'simulated':>9} {'came':>7} {'error':>7} "
