@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from wsec.compiler.cost.collective_uses import AUTO
 from wsec.compiler.cost.crossings import crossings_of, wafer_link_cycles, words_between
 from wsec.compiler.cost.turns import sequential_cycles
 from wsec.compiler.errors import ExitStatus, WsecError
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from wsec.compiler.schedule.sequential.memory import TurnMemory
     from wsec.compiler.schedule.sequential.turns import Turn
 
+_ALONG_SIDES: Final = "two_level"
 _PRICES: Final = (0.0, *(0.01 * 4.0**step for step in range(9)))
 """Cycles for each byte of weights on a core, tried in this order until all fits."""
 
@@ -58,6 +60,15 @@ def plan_sequential(planner: Planner, lowered: ir.Model, wafers: int | None) -> 
     """
     if wafers is not None and wafers > 1 and planner.target.wafer_link is None:
         raise no_wafer_link(planner.target)
+    found = _planned(planner, lowered, wafers)
+    if planner.collective != AUTO:
+        return found
+    # few ways of each kernel are weighed together: those along whole sides, which fit each other, may be faster
+    along_sides = _planned(replace(planner, collective=_ALONG_SIDES), lowered, wafers)
+    return min(found, along_sides, key=lambda plans: (len(plans.wafers), plans.placement.interval))
+
+
+def _planned(planner: Planner, lowered: ir.Model, wafers: int | None) -> WaferPlans:
     with planner.stage("kernels"):
         graph, turns = _turns(planner, lowered)
     with planner.stage("turns"):
