@@ -219,7 +219,8 @@ def turn_communication(
     ):  # a core has room for a part of its blocks only: these are passed around, as in a pipeline
         passed = costs.communication + _passing(nest, parts, turns, on_rows, target)
         cycles = cycles + np.where(several, passed, 0)
-    return np.ceil(cycles)
+    found: Array = np.ceil(cycles)
+    return found
 
 
 def _shared_chain(nest: LoopNest, parts: Array, target: Target) -> tuple[Array, Array]:
