@@ -5,7 +5,6 @@ Models come from examples/models. Those of full size have no weights: they are c
 
 from __future__ import annotations
 
-import inspect
 import resource
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import wsec
 from wsec.compiler.ledger import read_structure
+from wsec.driver import Options, compile_model
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "models"
 sys.path.insert(0, str(EXAMPLES))
@@ -82,8 +82,7 @@ def compile_in(mode: str, path: Path, seconds: dict[str, float] | None = None, *
     Raises:
         NotBuilt: There are no modes.
     """
-    known = inspect.signature(wsec.compile).parameters
-    if "mode" in known:
+    if "mode" in Options.__dataclass_fields__:
         options["mode"] = mode
     elif mode != "pipelined":
         raise NotBuilt(f"mode {mode}")
@@ -92,7 +91,7 @@ def compile_in(mode: str, path: Path, seconds: dict[str, float] | None = None, *
         if event.seconds is not None and seconds is not None:
             seconds[event.stage] = seconds.get(event.stage, 0.0) + event.seconds
 
-    return wsec.compile(path, observer=observe, **options)
+    return compile_model(path, Options(**options), observer=observe)
 
 
 def peak_gigabytes() -> float:
