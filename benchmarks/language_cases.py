@@ -47,6 +47,7 @@ def write_decoder(
     entry: str = "decode",
     context: int = 4096,
     layers: int | None = None,
+    vocabulary: int | None = None,
     sequence: int = 1,
     weights: str = "none",
     precision: str = "fp16",
@@ -70,7 +71,9 @@ def write_decoder(
         opset = gpt_oss.opset_of(export, precision)
     else:
         of_llama = llama.CONFIGS["tiny" if tiny else config]
-        maker = llama.make_llama(of_llama if layers is None else replace(of_llama, layers=layers), export)
+        of_llama = of_llama if layers is None else replace(of_llama, layers=layers)
+        of_llama = of_llama if vocabulary is None else replace(of_llama, vocabulary=vocabulary)
+        maker = llama.make_llama(of_llama, export)
         opset = export.opset
     write_model(maker, path, weights=weights, opset=opset)
     return path
@@ -146,14 +149,18 @@ def tiny(
 def layer(
     *, target: str, side: int, entry: str, collective: str, context: int, measured: float, limit: float
 ) -> Figures:
-    """A layer of LLaMA3-8B: cycles that a model of two layers takes more than one of one, which leaves out its ends."""
+    """A layer of LLaMA3-8B: cycles that a model of two layers takes more than one of one, which leaves out its ends.
+
+    These have few words in their vocabulary, so that embedding and logits take no memory from the layer.
+    """
     cycles = []
     with tempfile.TemporaryDirectory() as name:
         for layers in (1, 2):
             folder = Path(name) / str(layers)
             folder.mkdir()
             sequence = context if entry == "prefill" else 1
-            path = write_decoder(folder, "8b", entry=entry, context=context, layers=layers, sequence=sequence)
+            lengths = {"context": context, "sequence": sequence, "layers": layers, "vocabulary": 256}
+            path = write_decoder(folder, "8b", entry=entry, **lengths)
             plan = compile_in(
                 "sequential", path, target=target, region=(side, side), collective=collective, effort=0.0
             )

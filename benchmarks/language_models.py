@@ -226,6 +226,14 @@ def _value(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value).partition("\n")[0]
 
 
+def _write(path: Path, rows: Sequence[Row]) -> None:
+    """After each case, so that nothing is lost where the rest is interrupted."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    draft.replace(path)
+
+
 def main() -> int:
     """Run the sections; exit status 1 where something that is built was missed."""
     parser = argparse.ArgumentParser(
@@ -247,12 +255,9 @@ def main() -> int:
             continue
         rows.append(run(case, options.limit))
         told = f"{case.section} {case.name}: {rows[-1].outcome}, {rows[-1].seconds:.0f} s"
-        print(told, file=sys.stderr, flush=True)
+        print(told, shown(rows[-1].figures), file=sys.stderr, flush=True)
+        _write(options.json, rows)
     Console(width=220, soft_wrap=True).print(as_table(rows))
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    draft = options.json.with_name(f".{options.json.name}.draft")
-    draft.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-    draft.replace(options.json)
     return 1 if any(row.outcome == "missed" or row.outcome.startswith("WSEC") for row in rows) else 0
 
 
