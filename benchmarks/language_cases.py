@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Figures = dict[str, Any]
 
 PROMPT, STEPS = (5, 17, 3), 8
-SMALL_MESH = Path(__file__).with_name("data") / "small_mesh.toml"
+SMALL_MESH = EXAMPLES.with_name("targets") / "mesh_npu.toml"
 RESNET = Path("build/models/resnet50.onnx")
 
 
@@ -210,11 +210,15 @@ def multiply_adds(path: Path) -> int:
     return total
 
 
-def small_mesh(*, side: int) -> Figures:
-    """ResNet-50 on a mesh of few cores, through phases; the ideal is all multiply-adds on all lanes."""
+def small_mesh(*, side: int, samples: int) -> Figures:
+    """ResNet-50 on a mesh of few cores, through phases that work on batches; the ideal is all multiply-adds on all lanes."""
     started = time.perf_counter()
-    options: dict[str, Any] = {"target": str(SMALL_MESH), "region": (side, side)}
-    plan = wsec.compile(RESNET, phases=None, effort=0.3, **options)
+    options: dict[str, Any] = {
+        "target": str(SMALL_MESH),
+        "region": (side, side),
+        "samples_per_phase": samples,
+    }
+    plan = compile_in("streaming", RESNET, phases=None, effort=0.3, **options)
     result = plan.estimate()
     return {
         "cycles": result.interval_cycles,
