@@ -159,7 +159,7 @@ def layer(
             folder = Path(name) / str(layers)
             folder.mkdir()
             sequence = context if entry == "prefill" else 1
-            lengths = {"context": context, "sequence": sequence, "layers": layers, "vocabulary": 256}
+            lengths: Figures = {"context": context, "sequence": sequence, "layers": layers, "vocabulary": 256}
             path = write_decoder(folder, "8b", entry=entry, **lengths)
             plan = compile_in(
                 "sequential", path, target=target, region=(side, side), collective=collective, effort=0.0
