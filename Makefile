@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed.stamp
+SITE_TOOLS := $(VENV)/site.stamp
 LINKS := compiler:compiler passes:passes runtime:runtime error_pages:docs/errors
 CHECKED := tests benchmarks examples
 WORKERS ?= 2
@@ -19,7 +20,7 @@ export PIP_NO_INPUT := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install links demo test check lint types format models bench backend-suite operators-page browser clean
+.PHONY: help install links demo test check lint types docs format models bench backend-suite operators-page browser clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -34,7 +35,7 @@ demo: $(INSTALLED) $(DEMO_MODEL) ## compile ResNet-50 for wse2, run its shards, 
 test: $(INSTALLED) ## run the tests (PYTEST_ARGS="-k placement" chooses some)
 	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
-check: lint types models browser test backend-suite ## everything that must pass before a change goes in
+check: lint types docs models browser test backend-suite ## everything that must pass before a change goes in
 
 lint: $(INSTALLED) ## style, formatting and import contracts
 	$(BIN)/ruff check .
@@ -44,6 +45,10 @@ lint: $(INSTALLED) ## style, formatting and import contracts
 types: $(INSTALLED) ## strict types of the package, the tests and the scripts
 	$(BIN)/mypy -p wsec
 	$(BIN)/mypy --explicit-package-bases $(CHECKED)
+
+docs: $(SITE_TOOLS) ## the documentation as a site, in build/site; a dead link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo build/site/index.html
 
 format: $(INSTALLED) ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .
@@ -81,6 +86,10 @@ $(INSTALLED): pyproject.toml constraints.txt | links
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	$(BIN)/python -m wsec.warm_up
+	@touch $@
+
+$(SITE_TOOLS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[docs]'
 	@touch $@
 
 # Some checkouts (archives, systems without symbolic links) lose the links that make the folders importable, and the pages of error codes part of the package.

@@ -203,7 +203,11 @@ def test_every_dependency_is_pinned() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
     assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
     pinned = {canonicalize_name(line.partition("==")[0]) for line in lines}
-    waiting = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    waiting = [
+        *project["dependencies"],
+        *project["optional-dependencies"]["dev"],
+        *project["optional-dependencies"]["docs"],
+    ]
     needed: set[str] = set()
     while waiting:
         requirement = Requirement(waiting.pop())
