@@ -30,6 +30,7 @@ CITED_HOSTS = {
     "git-lfs.github.com",
     "github.com",
     "json-schema.org",
+    "json.schemastore.org",
     "keepachangelog.com",
     "onnx.ai",
     "protobuf.dev",

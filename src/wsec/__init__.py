@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from wsec.compiler.errors import WsecError
     from wsec.driver import StageEvent
-    from wsec.interface import compile, fit, report  # noqa: A004 - the name users expect; the builtin is not used here
+    from wsec.interface import check, compile, fit, report  # noqa: A004 - the name users expect; the builtin is not used here
     from wsec.loaded_plan import Plan, load_plan
 
-__all__ = ["Plan", "StageEvent", "WsecError", "compile", "fit", "load_plan", "report"]
+__all__ = ["Plan", "StageEvent", "WsecError", "check", "compile", "fit", "load_plan", "report"]
 
 _HOMES = {
     "Plan": "wsec.loaded_plan",
     "StageEvent": "wsec.driver",
     "WsecError": "wsec.compiler.errors",
+    "check": "wsec.interface",
     "compile": "wsec.interface",
     "fit": "wsec.interface",
     "load_plan": "wsec.loaded_plan",

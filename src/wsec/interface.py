@@ -1,16 +1,19 @@
-"""The functions of `import wsec`: compile a model, ask whether it fits, report on a plan."""
+"""The functions of `import wsec`: compile a model, ask whether it fits, check models, report on a plan."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wsec.checking.check import CheckRequest, check_models
+from wsec.checking.limits import Limits, parse_cycles, parse_share
 from wsec.driver import DEFAULT_PASS_TIMEOUT, Options, compile_model, fit_model
 from wsec.loaded_plan import Plan, load_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from wsec.checking.records import CheckResult
     from wsec.compiler.ledger import Fit
     from wsec.compiler.placement import Constraint
     from wsec.compiler.plan import FabricDepth, StatesChoice
@@ -129,6 +132,61 @@ def fit(
         WsecError: The model or the target cannot be read, or the question makes no sense (WSEC363, WSEC372, WSEC373).
     """
     return fit_model(model, Options(target=target, region=region, dims=dims, wafers=wafers), batch, context)
+
+
+def check(
+    models: str | Path | Sequence[str | Path],
+    *,
+    baseline: str | Path | None = None,
+    update_baseline: bool = False,
+    max_cycles: str | None = None,
+    max_memory: str = "100%",
+    require: Mapping[str, str] | None = None,
+    verify: bool = True,
+    cache_dir: str | Path | None = None,
+    options: Options | None = None,
+) -> CheckResult:
+    """Compile and verify models, and compare their figures with limits and a baseline, as `wsec check` does.
+
+    Args:
+        models: ONNX files, or one.
+        baseline: A file of figures to compare with.
+        update_baseline: Write the figures into that file instead.
+        max_cycles: `+2%` over the baseline, or the most cycles of the interval.
+        max_memory: How full the fullest core may be, such as `90%`.
+        require: The least shares by name, such as `{"split": "95%"}`; also `wafer` and `utilisation`.
+        verify: Execute plans and compare with onnxruntime.
+        cache_dir: Where plans are kept between calls; none are kept by default.
+        options: How to compile (`wsec.driver.Options`).
+
+    Returns:
+        What was found of each model; its `passed` says whether all is well. Nothing that is wrong with a model is raised.
+
+    Raises:
+        ValueError: A limit is none.
+    """
+    from wsec.checking.cache import Cache
+    from wsec.checking.limits import parse_requirement
+
+    most = None if max_cycles is None else parse_cycles(max_cycles)
+    limits = Limits(
+        growth=most if isinstance(most, float) else 0.0,
+        cycles=most if isinstance(most, int) else None,
+        memory_share=parse_share(max_memory),
+        shares=tuple(parse_requirement(f"{name}={share}") for name, share in (require or {}).items()),
+    )
+    if baseline is None and (update_baseline or isinstance(most, float)):
+        raise ValueError("update_baseline and a growth as max_cycles need a baseline")
+    request = CheckRequest(
+        options=Options() if options is None else options,
+        limits=limits,
+        verify=verify,
+        baseline=None if baseline is None else Path(baseline),
+        update=update_baseline,
+        cache=None if cache_dir is None else Cache(Path(cache_dir)),
+    )
+    given = (models,) if isinstance(models, str | Path) else models
+    return check_models([Path(model) for model in given], request)
 
 
 def report(

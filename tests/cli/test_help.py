@@ -25,6 +25,7 @@ COMMANDS = (
     "simulate",
     "estimate",
     "report",
+    "check",
     "check-plan",
     "bisect",
     "targets",

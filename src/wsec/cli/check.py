@@ -1,0 +1,287 @@
+"""`wsec check`: models compiled, verified and held against limits and a baseline, for pipelines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from wsec.checking.limits import Limits, parse_cycles, parse_requirement, parse_share
+from wsec.checking.records import CheckStatus
+from wsec.cli.command import WsecCommand
+from wsec.cli.compile import dimensions, part_count
+from wsec.cli.progress import show_progress
+from wsec.compiler.target import parse_region
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wsec.checking.cache import Cache
+    from wsec.checking.records import CheckResult
+    from wsec.compiler.plan import FabricDepth, Objective, StatesChoice
+
+FORMATS = ("text", "json", "junit", "sarif", "github", "markdown")
+_BASELINE = Path("wsec-baseline.json")
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+Parsed = TypeVar("Parsed")
+
+
+def _parser(
+    parse: Callable[[str], Parsed],
+) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[Parsed, ...]]:
+    def callback(
+        _ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]
+    ) -> tuple[Parsed, ...]:
+        try:
+            return tuple(map(parse, texts))
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return callback
+
+
+def _bytes(_ctx: click.Context, _parameter: click.Parameter, text: str) -> int:
+    number = text.rstrip("KMGiB ")
+    unit = text[len(number) :].strip()
+    if not number.isascii() or not number.isdigit() or len(number) > 15 or unit not in _UNITS:
+        raise click.BadParameter(f"{text!r} is no size such as 4GiB, 500MB or a number of bytes")
+    return int(number) * _UNITS[unit]
+
+
+@click.command(
+    cls=WsecCommand,
+    epilog="""\b
+Examples:
+  wsec check model.onnx --baseline wsec-baseline.json --update-baseline
+  wsec check model.onnx --baseline wsec-baseline.json --max-cycles +2%
+  wsec check first.onnx second.onnx --max-memory 90% --require split=95% --format github
+
+Exit status 0 where all is well, 1 for a regression, 2 for an error: a model that cannot be compiled, a baseline that is
+missing or stale. docs/check.md has the formats and a pipeline of five lines.""",
+)
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--baseline",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Compare with the figures in this file.",
+)
+@click.option(
+    "--update-baseline", is_flag=True, help=f"Write the figures into it instead.  [default: {_BASELINE}]"
+)
+@click.option(
+    "--max-cycles",
+    metavar="+N%|N",
+    multiple=True,
+    callback=_parser(parse_cycles),
+    help="How far interval and latency may be above the baseline, or the most cycles of the interval.  [default: +0%]",
+)
+@click.option(
+    "--max-memory",
+    metavar="N%",
+    multiple=True,
+    callback=_parser(parse_share),
+    help="How full the fullest core may be.",
+)
+@click.option(
+    "--require",
+    metavar="NAME=N%",
+    multiple=True,
+    callback=_parser(parse_requirement),
+    help="The least share: split (of the arithmetic, over cores), wafer (of operators), utilisation.",
+)
+@click.option(
+    "--verify/--no-verify",
+    default=True,
+    help="Execute plans and compare with onnxruntime.  [default: verify]",
+)
+@click.option(
+    "--target",
+    default="wse2",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="A machine of `wsec targets`, or a TOML file.",
+)
+@click.option("--region", metavar="COLUMNSxROWS", help="Use only so many cores, such as 96x96.")
+@click.option(
+    "--dim",
+    "dims",
+    multiple=True,
+    metavar="NAME=SIZE",
+    callback=dimensions,
+    help="Size of an open dimension; again for each.",
+)
+@click.option(
+    "--effort",
+    type=click.FloatRange(min=0, max=1e6),
+    default=1.0,
+    show_default=True,
+    help="How hard placement searches.",
+)
+@click.option(
+    "--wafers", metavar="N|auto", default="1", show_default=True, callback=part_count, help="As in compile."
+)
+@click.option(
+    "--phases", metavar="N|auto", default="1", show_default=True, callback=part_count, help="As in compile."
+)
+@click.option("--mode", default="pipelined", show_default=True, metavar="NAME", help="As in compile.")
+@click.option(
+    "--objective",
+    type=click.Choice(("throughput", "latency")),
+    default="throughput",
+    show_default=True,
+    help="As in compile.",
+)
+@click.option(
+    "--fabric",
+    type=click.Choice(("lanes", "full")),
+    default="lanes",
+    show_default=True,
+    help="As in compile.",
+)
+@click.option(
+    "--states", type=click.Choice(("auto", "none")), default="auto", show_default=True, help="As in compile."
+)
+@click.option("--defects", metavar="FILE", type=click.Path(path_type=Path), help="As in compile.")
+@click.option("--constraints", metavar="FILE", type=click.Path(path_type=Path), help="As in compile.")
+@click.option("--no-host", is_flag=True, help="As in compile.")
+@click.option(
+    "--cache-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where plans are kept.  [default: WSEC_CACHE_DIR, or wsec in the user's cache folder]",
+)
+@click.option(
+    "--cache-size",
+    metavar="SIZE",
+    default="4GiB",
+    show_default=True,
+    callback=_bytes,
+    help="What they may take.",
+)
+@click.option("--no-cache", is_flag=True, help="Compile every model.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="For people, programs, or the pages of a pipeline.",
+)
+@click.option(
+    "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write the result to a file."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing of progress.")
+@click.option("-v", "--verbose", is_flag=True, help="Say what each stage does, also where nobody watches.")
+@click.pass_context
+def check(
+    ctx: click.Context,
+    *,
+    models: tuple[Path, ...],
+    baseline: Path | None,
+    update_baseline: bool,
+    max_cycles: tuple[float | int, ...],
+    max_memory: tuple[float, ...],
+    require: tuple[tuple[str, float], ...],
+    verify: bool,
+    target: str,
+    region: str | None,
+    dims: dict[str, int],
+    effort: float,
+    wafers: int | None,
+    phases: int | None,
+    mode: str,
+    objective: Objective,
+    fabric: FabricDepth,
+    states: StatesChoice,
+    defects: Path | None,
+    constraints: Path | None,
+    no_host: bool,
+    cache_dir: Path | None,
+    cache_size: int,
+    no_cache: bool,
+    form: str,
+    output: Path | None,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Compile each MODEL, compare its numbers with onnxruntime, and its cycles, memory and split with limits and a baseline.
+
+    A plan is kept by the contents of all that it depends on: a model that has not changed costs next to nothing.
+    """
+    from wsec.checking.check import CheckRequest, check_models
+    from wsec.checking.files import check_file_place
+    from wsec.compiler.errors import WsecError
+    from wsec.driver import Options
+
+    if baseline is None and any(isinstance(limit, float) for limit in max_cycles):
+        raise click.UsageError("--max-cycles +N% compares with --baseline", ctx)
+    if update_baseline and baseline is None:
+        baseline = _BASELINE
+    try:
+        if output is not None:
+            check_file_place(output, "the result")
+        options = Options(
+            target=target,
+            region=None if region is None else parse_region(region),
+            dims=dims,
+            effort=effort,
+            host=not no_host,
+            defects=defects,
+            constraints=() if constraints is None else constraints,
+            wafers=wafers,
+            phases=phases,
+            mode=mode,
+            objective=objective,
+            fabric=fabric,
+            states=states,
+        )
+        with show_progress(quiet=quiet, verbose=verbose) as observe:
+            request = CheckRequest(
+                options=options,
+                limits=_limits(max_cycles, max_memory, require),
+                verify=verify,
+                baseline=baseline,
+                update=update_baseline,
+                cache=None if no_cache else _cache(cache_dir, cache_size),
+                observer=observe,
+            )
+            result = check_models(models, request)
+        _write(result, form, output)
+    except WsecError as error:
+        from wsec.cli.command import report_error
+
+        report_error(error, as_json=form == "json")
+        ctx.exit(CheckStatus.ERROR)
+    ctx.exit(result.status)
+
+
+def _limits(
+    max_cycles: tuple[float | int, ...], max_memory: tuple[float, ...], require: tuple[tuple[str, float], ...]
+) -> Limits:
+    """Of several of a kind the strictest counts."""
+    return Limits(
+        growth=min((limit for limit in max_cycles if isinstance(limit, float)), default=0.0),
+        cycles=min((limit for limit in max_cycles if isinstance(limit, int)), default=None),
+        memory_share=min(max_memory, default=1.0),
+        shares=require,
+    )
+
+
+def _cache(folder: Path | None, size: int) -> Cache:
+    from wsec.checking.cache import Cache, default_folder
+
+    return Cache(default_folder() if folder is None else folder, size)
+
+
+def _write(result: CheckResult, form: str, output: Path | None) -> None:
+    from wsec.checking.files import write_whole
+    from wsec.checking.formats import render
+
+    text = render(result, form)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_whole(output, text, "the result")
