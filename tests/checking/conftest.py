@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
 
 from wsec.checking.cache import Cache
 from wsec.checking.check import CheckRequest, check_models
+from wsec.cli.application import application
 from wsec.driver import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.cli.conftest import Wsec
 
     from wsec.checking.records import CheckResult
 
@@ -52,6 +56,17 @@ def write_model(path: Path, width: int = 8, seed: int = 0, external: str = "") -
     else:
         onnx.save(model, path)
     return path
+
+
+@pytest.fixture
+def wsec() -> Wsec:
+    """The command line."""
+
+    def call(*arguments: object, columns: int = 80) -> Result:
+        runner = CliRunner(env={"COLUMNS": str(columns), "FORCE_COLOR": None})
+        return runner.invoke(application, [str(argument) for argument in arguments], prog_name="wsec")
+
+    return call
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ def test_other_numbers_are_a_regression(
     run = Executor.run
 
     def run_wrongly(executor: Executor, inputs: object, *observe: object) -> dict[str, object]:
-        return {name: value + 1 for name, value in run(executor, inputs, *observe).items()}  # type: ignore[arg-type,operator]
+        return {name: value + 1 for name, value in run(executor, inputs, *observe).items()}  # type: ignore[arg-type]
 
     monkeypatch.setattr(Executor, "run", run_wrongly)
     baseline = tmp_path / "wsec-baseline.json"
