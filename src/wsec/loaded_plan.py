@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wsec.runtime.decoding import DecodeEstimate
     from wsec.runtime.estimate import Estimate
     from wsec.runtime.generation import Generation, Step
+    from wsec.runtime.onnx_export import Devices, Export
     from wsec.runtime.oracle import Verification
     from wsec.runtime.programs.results import PlanSimulation
 
@@ -146,6 +147,20 @@ class Plan:
             write_picture(Path(png), estimate, "png")
         if svg is not None:
             write_picture(Path(svg), estimate, "svg")
+
+    def export_onnx(self, path: str | Path, *, devices: Devices = "cores") -> Export:
+        """Write the lowered model with device configurations of ONNX (docs/export.md).
+
+        Args:
+            path: The file; weights of more than 1 GiB go to a file beside it.
+            devices: A device for each of the `cores`, with shardings, or one for each of the `kernels`.
+
+        Raises:
+            WsecError: WSEC567 the lowered model cannot be read, WSEC589 the file cannot be written.
+        """
+        from wsec.runtime.onnx_export import export_onnx
+
+        return export_onnx(self._loaded, Path(path), devices)
 
     def to_dataframe(self) -> DataFrame:
         """One row for each kernel: where it sits, its split, cycles and bytes.

@@ -26,6 +26,7 @@ COMMANDS = (
     "estimate",
     "report",
     "check",
+    "export",
     "check-plan",
     "bisect",
     "targets",

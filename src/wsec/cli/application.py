@@ -42,6 +42,7 @@ _COMMANDS = {
     "estimate": ("wsec.cli.estimate:estimate", "Estimate the cycles of the plan in the folder PLAN."),
     "report": ("wsec.cli.report:report", "Write a page about the plan in the folder PLAN."),
     "check": ("wsec.cli.check:check", "Compile models and compare them with limits and a baseline."),
+    "export": ("wsec.cli.export:export", "Write the plan in the folder PLAN as an ONNX model."),
     "check-plan": ("wsec.cli.check_plan:check_plan", "Check that the plan in the folder PLAN is legal."),
     "bisect": ("wsec.cli.bisect:bisect", "Find the first pass that changes the numbers of MODEL."),
     "targets": ("wsec.cli.targets:targets", "List the machines to compile for."),
