@@ -164,7 +164,8 @@ def _annotate_node(
     configuration = node.device_configurations.add(
         configuration_id=CONFIGURATION, pipeline_stage=place.number
     )
-    shardings = {tensor.tensor: tensor.sharding for tensor in (*kernel.inputs, *kernel.outputs)}
+    shardings = {tensor.tensor: tensor.sharding for tensor in kernel.inputs}
+    shardings |= {tensor.tensor: tensor.sharding for tensor in kernel.outputs}
     given = left_out = 0
     for name in dict.fromkeys((*node.input, *node.output)):
         if not name or name not in shardings:
