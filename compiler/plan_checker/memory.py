@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING
 
 from wsec.compiler.plan_checker.cycles import score_block
 from wsec.compiler.plan_checker.findings import MEMORY, Finding
 from wsec.compiler.plan_checker.kinds.experts import bytes_of_inner_products
-from wsec.compiler.plan_checker.model_facts import item_bytes
+from wsec.compiler.plan_checker.model_facts import item_bytes, packed_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,9 +65,7 @@ def _block_bytes(entry: KernelInput | KernelOutput) -> int:
 
 def _packed_bytes(entry: KernelInput) -> int:
     """Bytes of a block of weights: two of four bits share a byte."""
-    if re.fullmatch(r"u?int4|float4_\w+", entry.dtype):
-        return -(-entry.sharding.block_elements // 2)
-    return _block_bytes(entry)
+    return packed_bytes(entry.sharding.block_elements, entry.dtype)
 
 
 def _copies(entry: KernelInput | KernelOutput, kernel: Kernel) -> int:

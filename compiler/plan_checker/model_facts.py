@@ -135,6 +135,11 @@ def item_bytes(dtype: str) -> int:
     return max(1, int(bits[1]) // 8) if bits else 1
 
 
+def packed_bytes(elements: int, dtype: str) -> int:
+    """Bytes of so many weights; two of four bits share a byte."""
+    return -(-elements // 2) if re.fullmatch(r"u?int4|float4_\w+", dtype) else elements * item_bytes(dtype)
+
+
 def _values(graph: onnx_ir.Graph) -> Iterator[onnx_ir.Value]:
     yield from graph.inputs
     yield from graph.initializers.values()

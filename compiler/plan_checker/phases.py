@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from wsec.compiler.plan import HOST
 from wsec.compiler.plan_checker.findings import PHASES, Finding
-from wsec.compiler.plan_checker.model_facts import item_bytes
+from wsec.compiler.plan_checker.model_facts import packed_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +138,7 @@ def _state_bytes(phase: Phase) -> int:
 def _bytes_of(entry: KernelInput) -> int:
     """Of a whole tensor of weights; two of four bits share a byte."""
     elements = math.prod(dimension.extent for dimension in entry.sharding.dimensions)
-    return -(-elements // 2) if re.fullmatch(r"u?int4", entry.dtype) else elements * item_bytes(entry.dtype)
+    return packed_bytes(elements, entry.dtype)
 
 
 def _cycles(size: int, target: Target) -> int:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wsec.compiler.plan import HOST
 from wsec.compiler.plan_checker.findings import PHASES, Finding, count
-from wsec.compiler.plan_checker.model_facts import item_bytes
+from wsec.compiler.plan_checker.model_facts import item_bytes, packed_bytes
 from wsec.compiler.sharding import block_bounds
 
 if TYPE_CHECKING:
@@ -113,9 +112,7 @@ def _lifetimes(wafer: Wafer) -> dict[tuple[str, str], int]:
 def _resident_bytes(entry: KernelInput) -> int:
     if not (entry.constant or entry.state):
         return 0
-    if re.fullmatch(r"u?int4", entry.dtype):
-        return -(-entry.sharding.block_elements // 2)
-    return _block_bytes(entry)
+    return packed_bytes(entry.sharding.block_elements, entry.dtype)
 
 
 def _working_bytes(kernel: Kernel) -> int:

@@ -132,9 +132,9 @@ def choose_ways(
     Args:
         turns: In order.
         edges: Between them.
-        price: Cycles for each byte of weights on a core, so that less memory is taken.
+        price: Cycles for each byte of weights and states on a core, so that less memory is taken.
     """
-    own = [turn.cycles + price * turn.weights for turn in turns]
+    own = [turn.cycles + price * turn.resident for turn in turns]
     best = _over_frontiers(own, edges)
     if best is None:
         best = _nearly_best(own, edges)

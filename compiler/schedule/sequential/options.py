@@ -335,7 +335,7 @@ def steps_of(nest: LoopNest) -> int:
 
 
 def _worth_keeping(table: SplitTable, target: Target, algorithm: str) -> NDArray[np.int64]:
-    """The fastest options, and the fastest of each arrangement; of a demanded algorithm those along whole sides."""
+    """The fastest options, of each arrangement too, and within less and less memory; of a demanded algorithm those along whole sides."""
     parts, on_rows, cycles = table.parts, table.on_rows, table.shapes.cycles
     possible = np.arange(len(cycles))
     if algorithm != AUTO:
@@ -343,7 +343,17 @@ def _worth_keeping(table: SplitTable, target: Target, algorithm: str) -> NDArray
     cut = parts > 1
     size = np.round(2 * np.log2(np.maximum(table.shapes.widths, table.shapes.heights)))
     kinds = np.column_stack([cut, on_rows & cut, size])
-    return fastest_of_kinds(cycles, kinds, possible)
+    resident = table.costs.weights + table.costs.states
+    return np.union1d(fastest_of_kinds(cycles, kinds, possible), _leaner(cycles, resident, possible))
+
+
+def _leaner(cycles: NDArray[np.int64], resident: Array, possible: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The fastest option for every halving of what stays on a core, and the one with least: many layers share its memory."""
+    order = possible[np.lexsort((resident[possible], cycles[possible]))]
+    halvings = np.floor(np.log2(np.maximum(resident[order], 1)))
+    first = np.flatnonzero(np.diff(np.minimum.accumulate(halvings), prepend=np.inf) < 0)
+    leanest = possible[np.lexsort((cycles[possible], resident[possible]))[:1]]
+    return np.concatenate([order[first], leanest])
 
 
 def fastest_of_kinds(

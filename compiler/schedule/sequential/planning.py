@@ -42,6 +42,8 @@ _ALONG_SIDES: Final = "two_level"
 _PRICES: Final = (0.0, *(0.01 * 4.0**step for step in range(9)))
 """Cycles for each byte of weights on a core, tried in this order until all fits."""
 
+_HALVINGS: Final = 5  # of the step between two prices
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Chosen:
@@ -102,18 +104,26 @@ def _fitting(
 ) -> _Chosen:
     """The fastest ways that fit, memory dearer and dearer; without a number of wafers, on the fewest."""
     room = planner.target.core.data_bytes
-    found = []
-    for price in _PRICES:
+    found: dict[float, tuple[int, NDArray[np.int64], TurnMemory]] = {}
+
+    def wafers_at(price: float) -> float:
         ways, _ = choose_ways(turns, edges, price)
         memory = memory_of(turns, ways.tolist(), graph)
-        parts = _fewest(memory, room)
-        found.append((len(parts), ways, memory))
-        if parts and len(parts) <= (wafers or 1):
+        found[price] = len(_fewest(memory, room)), ways, memory
+        return found[price][0] or math.inf
+
+    for price in _PRICES:
+        if wafers_at(price) <= (wafers or 1):
             break
-    possible = [item for item in found if item[0]]
-    if not possible:
-        raise _does_not_fit(found[-1][2], planner, None)
-    count, ways, memory = min(possible, key=lambda item: item[0])  # of equals the fastest
+    count = min((count for count, *_ in found.values() if count), default=0)
+    if not count:
+        raise _does_not_fit(found[_PRICES[-1]][2], planner, None)
+    dear = min(price for price, (needed, *_) in found.items() if needed == count)
+    cheap = max((price for price in found if price < dear), default=dear)
+    for _ in range(_HALVINGS if cheap < dear else 0):  # the lowest price that does
+        middle = math.sqrt(cheap * dear) if cheap else dear / 2
+        cheap, dear = (cheap, middle) if wafers_at(middle) <= count else (middle, dear)
+    count, ways, memory = found[dear]
     if wafers is not None and count > wafers:
         raise _does_not_fit(memory, planner, count)
     if (wafers or 1) > len(turns):

@@ -78,9 +78,10 @@ class Turn:
         return total
 
     @cached_property
-    def weights(self) -> NDArray[np.float64]:
-        """Bytes of weights on the fullest core, [ways]."""
-        each = [table.splits.costs.weights[self.option[:, at]] for at, table in enumerate(self.tables)]
+    def resident(self) -> NDArray[np.float64]:
+        """Bytes of weights and states on the fullest core, [ways]."""
+        every = [table.splits.costs for table in self.tables]
+        each = [(costs.weights + costs.states)[self.option[:, at]] for at, costs in enumerate(every)]
         total: NDArray[np.float64] = np.sum(each, axis=0)
         return total
 
