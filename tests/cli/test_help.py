@@ -25,6 +25,7 @@ COMMANDS = (
     "simulate",
     "estimate",
     "report",
+    "diff",
     "check",
     "export",
     "check-plan",

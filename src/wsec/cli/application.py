@@ -41,6 +41,7 @@ _COMMANDS = {
     "simulate": ("wsec.cli.simulate:simulate", "Simulate the plan in the folder PLAN, word by word."),
     "estimate": ("wsec.cli.estimate:estimate", "Estimate the cycles of the plan in the folder PLAN."),
     "report": ("wsec.cli.report:report", "Write a page about the plan in the folder PLAN."),
+    "diff": ("wsec.cli.diff:diff", "Say what is different between two plans."),
     "check": ("wsec.cli.check:check", "Compile models and compare them with limits and a baseline."),
     "export": ("wsec.cli.export:export", "Write the plan in the folder PLAN as an ONNX model."),
     "check-plan": ("wsec.cli.check_plan:check_plan", "Check that the plan in the folder PLAN is legal."),
