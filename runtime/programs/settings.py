@@ -85,24 +85,37 @@ class Settings:
         return f"{self.name}, core ({x - 1}, {y}), colour {self.colour}"
 
 
+def check_routers(circuits: Sequence[Circuit], *, width: int, height: int, colours: int) -> None:
+    """Nothing, where all routers lie inside the region and have the colours that they are given.
+
+    Raises:
+        WsecError: WSEC590 an area is empty or reaches out of the region, or a colour is none of 0 to `colours` - 1.
+    """
+    for circuit in circuits:
+        if not 0 <= circuit.colour < colours:
+            raise _outside(_name(circuit), f"a colour from 0 to {colours - 1}", f"colour {circuit.colour}")
+        for area in circuit.areas:
+            _check_rectangle(f"{_name(circuit)}, colour {circuit.colour}", area, width, height)
+
+
+def _name(circuit: Circuit) -> str:
+    if circuit.purpose == "link":
+        return circuit.name
+    return f"{circuit.purpose} along {circuit.axis} of {circuit.name}"
+
+
 def expand(circuit: Circuit, *, width: int, height: int, edges: bool) -> Settings:
     """The entries of a circuit of a region of `width` x `height` cores.
 
-    With `edges`, words that come over the west edge of the region start at the ramps of the host's column there, and those
+    Its areas lie inside the region (`check_routers`). With `edges`, words that come over the west edge of the region start at the ramps of the host's column there, and those
     that leave over the east edge end in the other.
 
     Raises:
-        WsecError: WSEC590 an area is empty or reaches out of the region, WSEC591 two areas set one core, or a position is
-            none.
+        WsecError: WSEC591 two areas set one core, or a position is none.
     """
     wide = width + 2
-    name = (
-        circuit.name
-        if circuit.purpose == "link"
-        else f"{circuit.purpose} along {circuit.axis} of {circuit.name}"
-    )
+    name = _name(circuit)
     for area in circuit.areas:
-        _check_rectangle(f"{name}, colour {circuit.colour}", area, width, height)
         _check_positions(name, area)
     pieces = [(_cores(area, wide), *_positions(area.positions)) for area in circuit.areas]
     core = np.concatenate([cores for cores, _, _ in pieces] or [np.zeros(0, np.int64)])
@@ -133,14 +146,22 @@ def _check_rectangle(where: str, area: RouterArea, width: int, height: int) -> N
     """Routers outside of the region would be taken for others: a core is a single number here."""
     inside = area.x >= 0 and area.y >= 0 and area.x + area.width <= width and area.y + area.height <= height
     if not inside or min(area.width, area.height) < 1:
-        raise WsecError(
-            code="WSEC590",
-            what="a route lies outside the machine",
-            where=where,
-            expected=f"a rectangle inside the region of {width} x {height} cores",
-            found=f"{area.width} x {area.height} cores from ({area.x}, {area.y})",
-            hint=_HINT,
+        raise _outside(
+            where,
+            f"a rectangle inside the region of {width} x {height} cores",
+            f"{area.width} x {area.height} cores from ({area.x}, {area.y})",
         )
+
+
+def _outside(where: str, expected: str, found: str) -> WsecError:
+    return WsecError(
+        code="WSEC590",
+        what="a route lies outside the machine",
+        where=where,
+        expected=expected,
+        found=found,
+        hint=_HINT,
+    )
 
 
 def _check_positions(name: str, area: RouterArea) -> None:

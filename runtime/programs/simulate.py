@@ -18,6 +18,7 @@ from wsec.runtime.lowered_model import LoweredModel
 from wsec.runtime.programs.naming import in_words_of_the_plan
 from wsec.runtime.programs.phase import as_tensor, load, made_by_kernel, phase_programs, taken_by_host
 from wsec.runtime.programs.results import PlanSimulation, compare, phase_result
+from wsec.runtime.programs.settings import check_routers
 from wsec.runtime.programs.size import check_plan_size
 from wsec.runtime.programs.unsupported import check_no_states
 from wsec.runtime.simulator.simulation import MAX_CYCLES
@@ -72,6 +73,13 @@ def simulate_plan(
         check_inputs(plan.inputs, each)
     check_no_states(plan)
     _check_depth(plan)
+    for phase in (phase for wafer in plan.wafers for phase in wafer.phases):
+        check_routers(
+            phase.circuits,
+            width=plan.region_width,
+            height=plan.region_height,
+            colours=plan.target.fabric.colours,
+        )
     check_plan_size(plan, limit_bytes)
     tell = progress or (lambda _: None)
     tell("computing what is expected")

@@ -233,8 +233,9 @@ def test_a_position_that_is_none_is_told(positions: tuple[str, ...], tmp_path: P
         ((0, 0, 1, 0), "1 x 0 cores from (0, 0)"),
         ((2, 0, -1, 1), "-1 x 1 cores from (2, 0)"),
         ((10**9, 0, 1, 1), "1 x 1 cores from (1000000000, 0)"),
+        ((0, 0, 2**40, 1), "1099511627776 x 1 cores from (0, 0)"),
     ],
-    ids=["left", "right", "over", "under", "no columns", "no rows", "negative", "far away"],
+    ids=["left", "right", "over", "under", "no columns", "no rows", "negative", "far away", "huge"],
 )
 def test_routers_outside_of_the_region_are_told(
     place: tuple[int, int, int, int], found: str, tmp_path: Path
@@ -249,5 +250,26 @@ def test_routers_outside_of_the_region_are_told(
         f"  where:    {loaded.plan.wafers[0].phases[0].links[1].name}, colour 1\n"
         "  expected: a rectangle inside the region of 4 x 2 cores\n"
         f"  found:    {found}\n"
+        "  try:      `wsec check-plan` lists what is wrong with the plan; compile the model again"
+    )
+
+
+@pytest.mark.parametrize("colour", [-1, 24, 2**40])
+def test_colours_that_routers_do_not_have_are_told(colour: int, tmp_path: Path) -> None:
+    """A colour over the fabric's is refused with the circuit, before the size of the simulation is looked at."""
+    loaded, inputs = _relu(tmp_path, (_area(0, 0, 1, 2, "R>E"), _area(1, 0, 3, 2, "R>E", "W>E")))
+    phase = loaded.plan.wafers[0].phases[0]
+    circuits = (phase.circuits[0], dataclasses.replace(phase.circuits[1], colour=colour))
+    wafer = dataclasses.replace(
+        loaded.plan.wafers[0], phases=(dataclasses.replace(phase, circuits=circuits),)
+    )
+    broken = dataclasses.replace(loaded, plan=dataclasses.replace(loaded.plan, wafers=(wafer,)))
+    with pytest.raises(WsecError) as caught:
+        simulate_plan(broken, inputs, limit_bytes=1)
+    assert str(caught.value) == (
+        "error[WSEC590]: a route lies outside the machine\n"
+        f"  where:    {phase.links[1].name}\n"
+        f"  expected: a colour from 0 to {broken.plan.target.fabric.colours - 1}\n"
+        f"  found:    colour {colour}\n"
         "  try:      `wsec check-plan` lists what is wrong with the plan; compile the model again"
     )
