@@ -1,4 +1,4 @@
-"""What every command has in common: `--json`, and how it ends when something goes wrong.
+"""What every command has in common: `--json`, `--quiet`, `--verbose`, and how it ends when something goes wrong.
 
 Guarantees: a `WsecError` becomes its text on stderr, or one JSON object on stdout, and its exit status; anything else
 that goes wrong is a bug and becomes WSEC600 with its traceback; an interrupt ends with status 130.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from wsec.cli.output import printable, write_json
+from wsec.cli.progress import QUIET
 from wsec.compiler.errors import ExitStatus, WsecError
 
 if TYPE_CHECKING:
@@ -28,12 +30,20 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
 
 
 class WsecCommand(click.Command):
-    """A command whose errors end the program as docs/cli.md says."""
+    """A command whose errors end the program as docs/cli.md says, with `--quiet` and `--verbose` where it has none of its own."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        taken = {parameter.name for parameter in self.params}
+        self.params += [option for option in _volume_options() if option.name not in taken]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors are reported and become the exit status."""
         as_json = bool(ctx.params.get("as_json"))
         try:
+            if ctx.meta.get(QUIET) and not as_json:
+                with contextlib.redirect_stdout(io.StringIO()):
+                    return super().invoke(ctx)
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise  # click's own: usage errors and exits
@@ -55,6 +65,20 @@ class WsecCommand(click.Command):
         except Exception as error:  # noqa: BLE001 - the one place where any bug becomes a message
             report_error(bug_report(error), as_json=as_json, traceback=_traceback_of(error))
             ctx.exit(ExitStatus.INTERNAL)
+
+
+def _volume_options() -> list[click.Option]:
+    """`--quiet` and `--verbose` of a command that leaves them to `WsecCommand`: what they ask for is in the context's `meta`."""
+
+    def keep(ctx: click.Context, option: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click calls it so
+        ctx.meta[f"wsec.{option.name}"] = value
+
+    quiet = "Print nothing but errors, and what --json asks for."
+    verbose = "Say what takes time, also where nobody watches."
+    return [
+        click.Option(["--quiet", "-q"], is_flag=True, expose_value=False, callback=keep, help=quiet),
+        click.Option(["--verbose", "-v"], is_flag=True, expose_value=False, callback=keep, help=verbose),
+    ]
 
 
 def json_option(function: Decorated) -> Decorated:

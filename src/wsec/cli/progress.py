@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from wsec.driver import StageEvent
 
     Observer = Callable[[StageEvent], None]
+
+QUIET = "wsec.quiet"
+VERBOSE = "wsec.verbose"
+"""Where the context of a command keeps what `--quiet` and `--verbose` ask for."""
 
 
 @contextlib.contextmanager
@@ -35,13 +40,21 @@ def show_progress(*, quiet: bool, verbose: bool) -> Iterator[Observer]:
 
 @contextlib.contextmanager
 def show_status(text: str) -> Iterator[None]:
-    """Says on a terminal with colours what the program is at, as long as the block runs."""
+    """Says on a terminal with colours what the program is at, as long as the block runs.
+
+    With `--quiet` it says nothing; with `--verbose` how long it took, also in pipes.
+    """
+    context = click.get_current_context(silent=True)
+    wishes = {} if context is None else context.meta
     console = make_console(stderr=True)
-    if not console.is_terminal or _is_plain(console):
+    before = time.perf_counter()
+    if wishes.get(QUIET) or not console.is_terminal or _is_plain(console):
         yield
-        return
-    with console.status(text):
-        yield
+    else:
+        with console.status(text):
+            yield
+    if wishes.get(VERBOSE):
+        click.echo(f"{text}: {seconds(time.perf_counter() - before)}", err=True)
 
 
 def _is_plain(console: Console) -> bool:
