@@ -452,9 +452,11 @@ def _kernel_bottleneck(kernel: Kernel) -> Bottleneck:
 
 
 def _link_bottleneck(link: Link) -> Bottleneck:
-    return Bottleneck(
-        "link", link.name, f"{link.words:,} words over {_lanes(link)} lanes take {link.interval:,} cycles"
-    )
+    lanes = _lanes(link)
+    text = f"{link.words:,} words over {lanes} lanes take {link.interval:,} cycles"
+    # Lanes may be filled unevenly, and share wires with other links, exchanges and collectives: the plan has the sum.
+    more = link.interval > math.ceil(link.words / max(lanes, 1))
+    return Bottleneck("link", link.name, f"{text}, all words on the busiest wire counted" if more else text)
 
 
 def _cycles_of(item: tuple[int, Bottleneck]) -> int:

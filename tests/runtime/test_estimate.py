@@ -100,14 +100,16 @@ def test_each_kernel_and_link_has_its_line(tmp_path: Path) -> None:
 
 
 def test_a_slow_link_is_the_bottleneck(tmp_path: Path) -> None:
-    """With the words and lanes that make it slow."""
+    """With its words and lanes, and that others are counted too where these alone would be faster."""
     plan = plan_of(tmp_path)
     (phase,) = plan.wafers[0].phases
     links = tuple(replace(link, interval=5000) if link.name == "second.a" else link for link in phase.links)
     result = estimate(replace(plan, wafers=(Wafer((replace(phase, links=links),)),)))
     assert result.interval_cycles == 5000
     assert (result.bottleneck.kind, result.bottleneck.name) == ("link", "second.a")
-    assert result.bottleneck.reason == "40 words over 4 lanes take 5,000 cycles"
+    assert result.bottleneck.reason == (
+        "40 words over 4 lanes take 5,000 cycles, all words on the busiest wire counted"
+    )
 
 
 def test_too_few_buffers_are_the_bottleneck(tmp_path: Path) -> None:
