@@ -77,13 +77,14 @@ class Division:
 class WaferPlans:
     """The wafers of a plan in the order of their links, what was decided on each part, and the figures of the whole.
 
-    `turns` are the kernels of sequential wafers, on which no parts were placed.
+    `turns` are the kernels of sequential wafers, on which no parts were placed; `notes` is what to say of the division.
     """
 
     wafers: tuple[Wafer, ...]
     decisions: tuple[Decision, ...]
     placement: PlacementSummary
     turns: tuple[LoopNest, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def nests(self) -> tuple[LoopNest, ...]:

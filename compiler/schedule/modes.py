@@ -119,7 +119,8 @@ def plan_in_mode(planner: Planner, lowered: ir.Model, execution: Execution) -> C
         WsecError: WSEC3xx where it does not fit.
     """
     if execution.mode != AUTO:
-        return Chosen(_planned(planner, lowered, execution))
+        plans = _planned(planner, lowered, execution)
+        return Chosen(plans, notes=plans.notes)
     return _best(planner, lowered, execution)
 
 
@@ -160,7 +161,7 @@ def _best(planner: Planner, lowered: ir.Model, execution: Execution) -> Chosen:
 
     taken = min(found, key=cost)
     weighed = tuple([measured for plans, measured in found if plans is not taken[0]] + others)
-    return Chosen(taken[0], weighed, tuple(_notes(taken[1], weighed, execution.objective)))
+    return Chosen(taken[0], weighed, (*_notes(taken[1], weighed, execution.objective), *taken[0].notes))
 
 
 def _refused(mode: str, planner: Planner, execution: Execution, *, fits: bool) -> str:

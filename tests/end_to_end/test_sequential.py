@@ -95,10 +95,12 @@ def test_replicas_are_axes_that_nothing_follows(plan: Plan) -> None:
 
 
 def test_turns_over_three_wafers(decoder: Path, tmp_path: Path) -> None:
-    """Consecutive turns on each wafer; tensors cross, latency grows by the messages, the interval falls."""
+    """Consecutive turns on each wafer; tensors cross, latency grows by the messages, the interval falls, and a note says how few would do."""
     plan = compile_model(decoder, replace(SEQUENTIAL, wafers=3), tmp_path / "three.plan")
     assert [wafer.mode for wafer in plan.record.wafers] == ["sequential"] * 3
     assert plan.verify().passed
+    (said,) = [note for note in plan.record.notes if note.startswith("3 wafers: ")]
+    assert said.endswith("at least 1")  # the decoder fits one
     estimate = plan.estimate()
     assert max(wafer.interval_cycles for wafer in estimate.wafers) < estimate.latency_cycles
     assert load_plan(plan.folder).record == plan.record

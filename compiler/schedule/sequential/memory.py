@@ -5,6 +5,7 @@ Every rectangle has the core at the origin, which therefore is the fullest. What
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,30 @@ def memory_of(turns: Sequence[Turn], ways: Sequence[int], graph: KernelGraph) ->
             resident[at] += int(costs.weights[option] + costs.states[option])
             working[at] += int(costs.activations[option] + costs.buffers[option])
     return TurnMemory(resident, working, _held(turns, ways, graph))
+
+
+def least_memory(turns: Sequence[Turn]) -> TurnMemory:
+    """What no choice of ways goes below: the least that each turn leaves on its fullest core, and the least that it works with."""
+    resident, working = [], []
+    for turn in turns:
+        resident.append(int(turn.resident.min()))
+        costs = [table.splits.costs for table in turn.tables]
+        each = [
+            (cost.activations + cost.buffers)[turn.option[:, member]] for member, cost in enumerate(costs)
+        ]
+        working.append(int(np.sum(each, axis=0).min()))
+    return TurnMemory(np.array(resident), np.array(working), np.zeros(len(turns), dtype=np.int64))
+
+
+def stored_bytes(graph: KernelGraph) -> int:
+    """Bytes of all weights and states, each once."""
+    found = {
+        item.tensor: float(item.item_bytes) * math.prod(dimension.extent for dimension in item.maps)
+        for nest in graph.nests
+        for item in nest.inputs
+        if item.resident
+    }
+    return math.ceil(sum(found.values()))
 
 
 def _held(turns: Sequence[Turn], ways: Sequence[int], graph: KernelGraph) -> NDArray[np.int64]:

@@ -344,10 +344,10 @@ def _worth_keeping(table: SplitTable, target: Target, algorithm: str) -> NDArray
     size = np.round(2 * np.log2(np.maximum(table.shapes.widths, table.shapes.heights)))
     kinds = np.column_stack([cut, on_rows & cut, size])
     resident = table.costs.weights + table.costs.states
-    return np.union1d(fastest_of_kinds(cycles, kinds, possible), _leaner(cycles, resident, possible))
+    return np.union1d(fastest_of_kinds(cycles, kinds, possible), leaner(cycles, resident, possible))
 
 
-def _leaner(cycles: NDArray[np.int64], resident: Array, possible: NDArray[np.int64]) -> NDArray[np.int64]:
+def leaner(cycles: NDArray[np.int64], resident: Array, possible: NDArray[np.int64]) -> NDArray[np.int64]:
     """The fastest option for every halving of what stays on a core, and the one with least: many layers share its memory."""
     order = possible[np.lexsort((resident[possible], cycles[possible]))]
     halvings = np.floor(np.log2(np.maximum(resident[order], 1)))

@@ -18,7 +18,7 @@ from wsec.compiler.kernels.graph import build_kernel_graph
 from wsec.compiler.plan import PlacementSummary, Wafer
 from wsec.compiler.schedule.division import WaferPlans
 from wsec.compiler.schedule.sequential.choice import choose_ways, edges_of
-from wsec.compiler.schedule.sequential.memory import memory_of
+from wsec.compiler.schedule.sequential.memory import least_memory, memory_of, stored_bytes
 from wsec.compiler.schedule.sequential.records import turn_kernel, wafer_phases
 from wsec.compiler.schedule.sequential.siblings import chains_behind_siblings
 from wsec.compiler.schedule.sequential.turns import make_turns
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from wsec.compiler.schedule.sequential.choice import Edge
     from wsec.compiler.schedule.sequential.memory import TurnMemory
     from wsec.compiler.schedule.sequential.turns import Turn
+    from wsec.compiler.target import Target
 
 _ALONG_SIDES: Final = "two_level"
 _PRICES: Final = (0.0, *(0.01 * 4.0**step for step in range(9)))
@@ -66,7 +67,12 @@ def plan_sequential(planner: Planner, lowered: ir.Model, wafers: int | None) -> 
     if planner.collective != AUTO:
         return found
     # few ways of each kernel are weighed together: those along whole sides, which fit each other, may be faster
-    along_sides = _planned(replace(planner, collective=_ALONG_SIDES), lowered, wafers)
+    try:
+        along_sides = _planned(replace(planner, collective=_ALONG_SIDES), lowered, wafers)
+    except WsecError as error:  # they may need more memory
+        if error.exit_status is not ExitStatus.DOES_NOT_FIT:
+            raise
+        return found
     return min(found, along_sides, key=lambda plans: (len(plans.wafers), plans.placement.interval))
 
 
@@ -132,6 +138,19 @@ def _fitting(
         raise _does_not_fit(memory, planner, None)
     cycles = [int(turn.cycles[way]) for turn, way in zip(turns, ways.tolist(), strict=True)]
     return _Chosen(ways, _balanced(cycles, memory, room, wafers or count))
+
+
+def _why_so_many(wafers: int, turns: Sequence[Turn], graph: KernelGraph, target: Target) -> str:
+    """How many wafers weights and states need at least: by their bytes, and with every turn in its leanest way."""
+    room = target.core.data_bytes
+    stored = stored_bytes(graph)
+    by_bytes = -(-stored // (room * target.grid.cores))
+    least = least_memory(turns)
+    by_ways = len(_fewest(least, room))
+    return (
+        f"{wafers} wafers: {stored:,} bytes of weights and states need at least {by_bytes} of {room:,} bytes a core, without code; "
+        f"with every kernel cut in the leanest way, {int(least.resident.sum()):,} bytes on the fullest core, at least {by_ways}"
+    )
 
 
 def _fewest(memory: TurnMemory, room: int) -> list[tuple[int, int]]:
@@ -215,6 +234,7 @@ def _plans(
     ]
     if len(wafers) == 1:
         return WaferPlans(wafers, (), summaries[0], graph.nests)
+    said = _why_so_many(len(wafers), turns, graph, target)
     across = words_between(crossings_of(wafers), len(wafers))
     interval = max(
         *(summary.interval for summary in summaries), math.ceil(wafer_link_cycles(max(across), target))
@@ -225,7 +245,7 @@ def _plans(
     wafers = tuple(
         replace(wafer, placement=summary) for wafer, summary in zip(wafers, summaries, strict=True)
     )
-    return WaferPlans(wafers, (), whole, graph.nests)
+    return WaferPlans(wafers, (), whole, graph.nests, (said,))
 
 
 def _records(turns: Sequence[Turn], ways: Sequence[int], planner: Planner) -> dict[int, Kernel]:
