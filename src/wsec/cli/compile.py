@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from wsec.cli.command import json_option
+from wsec.cli.failure_report import Progress, forget_failure, write_failure
 from wsec.cli.interrupt import InterruptHandler
 from wsec.cli.pass_options import PassesCommand, pass_options, placed_passes
 from wsec.cli.progress import show_progress
 from wsec.cli.summary import summarize, write_summary
+from wsec.compiler.errors import WsecError
 from wsec.compiler.target import parse_region
 
 if TYPE_CHECKING:
@@ -258,14 +260,18 @@ def _compile(
     """The plan, and the seconds of each stage."""
     from wsec.driver import compile_model
 
-    stages: dict[str, float] = {}
+    progress = Progress()
     with show_progress(quiet=quiet, verbose=verbose) as show, InterruptHandler() as interrupts:
 
         def observe(event: StageEvent) -> None:
             interrupts.watch(event)
-            if event.seconds is not None:
-                stages[event.stage] = stages.get(event.stage, 0.0) + event.seconds
+            progress.watch(event)
             show(event)
 
-        plan = compile_model(model, options, folder, observe, interrupts.stop)
-    return plan, stages
+        try:
+            plan = compile_model(model, options, folder, observe, interrupts.stop)
+        except WsecError as error:
+            write_failure(folder, model, str(options.target), progress, error)
+            raise
+    forget_failure(folder)
+    return plan, progress.stages
