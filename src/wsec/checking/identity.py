@@ -69,7 +69,7 @@ def options_digest(options: Options) -> str:
         value = getattr(options, field.name)
         if field.name in {"defects", "constraints"}:
             value = sha256_of_file(Path(value)) if value else ""
-        said[field.name] = dict(value) if field.name == "dims" and value else value
+        said[field.name] = dict(value or {}) if field.name == "dims" else value
     return _digest(said)
 
 
