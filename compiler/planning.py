@@ -59,6 +59,7 @@ KernelSource = Callable[[int, frozenset[str]], KernelGraph]
 """The kernels of a model or of a part of it, given the most samples of a link and the nodes that are not cut."""
 _WORTH_ANOTHER_PLACEMENT = 1.02  # cycles of the plan over those of its slowest kernel or host
 _MOST_PLACEMENTS = 8  # until links find colours
+_ROOM_FOR_LEADS = 8  # leads are chosen for an interval above the bound by one in so many
 _SHELVES_FAIL = 2  # times the interval of the kernels that the plan takes: then a free placement is tried too
 
 
@@ -351,7 +352,7 @@ class Planner:
                 self.led[key] = led_splits(nest, self.target)
             led.append(self.led[key])
         bound = kernels_bound(graph, tables, self.target, ()) if tables else 0
-        chosen, ordered = choose_leads(graph, led, bound + bound // 8)
+        chosen, ordered = choose_leads(graph, led, bound + bound // _ROOM_FOR_LEADS)
         placement = place_on_shelves(graph, chosen, self.target)
         return None if placement is None else _Placed(chosen, placement, tuple(ordered))
 

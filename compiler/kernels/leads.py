@@ -41,11 +41,13 @@ _ASTRAY: Final = 2
 _ASTRAY_WITH_HALO: Final = 4
 """The same where parts overlap: words go to both neighbours, in two tilings."""
 _OUT_OF_ORDER: Final = 2.0
-"""How often words in another order count: they cross all columns, and lanes gather them as unevenly as they lie."""
+"""How often words in another order count: they cross all columns once in the exchange, as every core of a line sees every word, and
+once more where lanes gather or spread them. The second is an assumption, from none to all of them pass there (docs/fabric.md)."""
 _DISORDER: Final = 0.05
 """What an input in another order is worth, as a part of the kernel's cores: lanes then go any way they find."""
 _GATHERED_UNEVENLY: Final = 1.5
-"""How often words count that lie on some rows alone: lanes of others pass these too."""
+"""How often words count that lie on some rows alone: lanes of others pass these too. An assumption (docs/fabric.md): 1 if no lane
+of another row passes, 2 if as many words pass as a row has itself."""
 _MOST_SWEEPS: Final = 6
 
 

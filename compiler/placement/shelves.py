@@ -28,7 +28,12 @@ _NEVER: Final = 1 << 30
 _TOO_WIDE: Final = 1 << 18  # sums of many stay small
 _OPTIONS: Final = 1 << 32  # more than a kernel has
 _SHORT: Final = 0.15
-"""The part of the interval that words may take which pass the columns, as lanes are fewer than rows of a rectangle."""
+"""The part of the interval that words may take which pass the columns, as lanes are fewer than rows of a rectangle.
+
+This and `_TURNED` are shares of one budget, what a column carries in an interval: the rest is for gathering, spreading and exchanges,
+which are not known before routes are. They are assumptions of the search, tried on ResNet-50, and not quantities of a machine; the
+cycles of a plan are counted from its routes, whatever these say. docs/fabric.md says what other values give.
+"""
 _TURNED: Final = 0.4
 """The part of it that the words of a turned lane may take, where shelves of different height meet."""
 
