@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pytest
-
 from wsec.cli.failure_report import Progress, write_failure
 from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.driver import StageEvent
@@ -14,6 +12,7 @@ from wsec.driver import StageEvent
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
     from tests.cli.conftest import Wsec
 
 
