@@ -403,7 +403,8 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     from wsec.compiler.schedule.modes import plan_in_mode
 
     def report(progress: Progress) -> None:
-        detail = f"{progress.stage}: interval {progress.incumbent:,}, {progress.gap:.1%} above the bound"
+        standing = f"interval {progress.incumbent:,}, bound {progress.bound:,}, gap {progress.gap:.1%}"
+        detail = f"{progress.stage}: {standing}"
         job.observer(StageEvent("placement", detail=detail))
 
     def report_compilation() -> None:
