@@ -300,12 +300,19 @@ def _tensor_scatter(operator: OperatorView) -> Batching:
     return Batching((labels, labels, labels[:1]), (labels,), elements(operator))
 
 
+_RANK_OF_HEADS = 4  # [batch, heads, sequence, head size]
+
+
 def _rotary(operator: OperatorView) -> Batching:
     rank = rank_of(operator)
     labels = dimensions(rank, (rank - 1,))
     positions = (labels[0], labels[2] if rank == 4 else labels[1])
     cache = () if operator.has_input(3) else (*positions, "")
-    return Batching((labels, cache, cache, positions), (labels,), 4 * elements(operator))
+    width = shape_of(operator.input(0))[-1]
+    if rank == _RANK_OF_HEADS - 1:
+        width //= max(1, operator.integer("num_heads", 1))
+    half = max(1, (operator.integer("rotary_embedding_dim", 0) or width) // 2)  # all pairs of a head at once
+    return Batching((labels, cache, cache, positions), (labels,), 4 * elements(operator), dense=half)
 
 
 def _attention(operator: OperatorView) -> Batching:

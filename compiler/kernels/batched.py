@@ -38,6 +38,7 @@ class Batching:
         divisions: Divisions and square roots of the whole operator.
         scalar: True where what is done next depends on the data, so that no vector instruction serves.
         resident_bytes: Bytes of attributes (trees, coefficients) that every core holds.
+        dense: Elements of each independent part that an operation takes by one vector instruction.
     """
 
     inputs: tuple[Labels, ...]
@@ -47,6 +48,7 @@ class Batching:
     divisions: float = 0
     scalar: bool = False
     resident_bytes: int = 0
+    dense: int = 1
 
 
 def make_batched(operator: OperatorView, rules: Mapping[str, Rule]) -> LoopNest:
@@ -78,10 +80,11 @@ def make_batched(operator: OperatorView, rules: Mapping[str, Rule]) -> LoopNest:
         arguments={},
         work=Work(
             names,
-            operations=batching.operations / points,
+            operations=batching.operations / points / batching.dense,
             divisions=batching.divisions / points,
             transcendentals=batching.transcendentals / points,
             dtype=dtype_of(made[0][1]),
+            taps=(batching.dense,) if batching.dense > 1 else (),
             scalar=batching.scalar,
             resident_bytes=batching.resident_bytes,
         ),

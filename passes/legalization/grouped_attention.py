@@ -246,8 +246,14 @@ def _causal(emit: Emission, past: _Past, heads: Heads) -> Tensor:
     before = window - 1 if window > 0 else None
     if past.last is None:
         return position_bias(emit, (rows, columns), (before, 0), past.known or 0, like)
-    key = emit.constant(np.arange(columns, dtype=np.int64).reshape(1, 1, 1, columns))
-    place = emit.constant((np.arange(rows, dtype=np.int64) + (past.known or 0)).reshape(1, 1, rows, 1))
+    known = past.known or 0
+    key = emit.shared(
+        ("row of keys", columns), lambda: np.arange(columns, dtype=np.int64).reshape(1, 1, 1, -1)
+    )
+    place = emit.shared(
+        ("column of rows", rows, known),
+        lambda: (np.arange(rows, dtype=np.int64) + known).reshape(1, 1, -1, 1),
+    )
     if past.vector is not None:
         place = emit("Add", emit.reshape(past.vector, batch, 1, 1, 1), place)
     final = emit("Min", place, emit.reshape(past.last, batch, 1, 1, 1))

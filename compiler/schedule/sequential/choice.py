@@ -1,19 +1,21 @@
 """One way for every turn, so that all turns and the reshardings between them take the fewest cycles together.
 
-A dynamic program over frontiers is exact: turn by turn, the least cycles for every combination of ways of those turns that later ones
-still read, which are the last one and what the residual path holds. Where they are too many, a tree of edges is solved exactly, and the
-others at the ways that were chosen last, until nothing changes. Linear in turns; equal turns share their tables of costs.
+Ways that cannot help are left out (`dominance`). A tree of edges is solved exactly, and the others at the ways that were chosen last,
+until nothing changes; from there on turns are eliminated one after the other (`elimination`), which is exact but for what many turns
+read. Linear in turns; equal turns share their tables of costs.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from wsec.compiler.cost.reshardings import LaidTensor, resharding_table
 from wsec.compiler.kernels.graph import HOST_INDEX
+from wsec.compiler.schedule.sequential.dominance import Table, undominated
+from wsec.compiler.schedule.sequential.elimination import cycles_of, least_ways
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from wsec.compiler.target import Target
 
 _ROUNDS: Final = 6
-_LARGEST_TABLE: Final = 4_000_000  # combinations of ways that are weighed at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,54 +136,28 @@ def choose_ways(
         price: Cycles for each byte of weights and states on a core, so that less memory is taken.
     """
     own = [turn.cycles + price * turn.resident for turn in turns]
-    best = _over_frontiers(own, edges)
-    if best is None:
-        best = _nearly_best(own, edges)
-    cycles = sum(float(turn.cycles[way]) for turn, way in zip(turns, best, strict=True))
-    return best, cycles + sum(float(edge.cycles[best[edge.source], best[edge.target]]) for edge in edges)
+    tables = [Table(edge.source, edge.target, edge.cycles) for edge in edges]
+    kept = undominated(own, tables, [turn.signature for turn in turns])
+    few = [cycles[left] for cycles, left in zip(own, kept, strict=True)]
+    between = [
+        replace(each, cycles=each.cycles[np.ix_(kept[each.source], kept[each.target])]) for each in tables
+    ]
+    chosen = least_ways(few, between, _nearly_best(few, between))
+    best = np.array([left[way] for left, way in zip(kept, chosen, strict=True)], dtype=np.int64)
+    alone = [turn.cycles.astype(np.float64) for turn in turns]
+    return best, cycles_of(best, alone, tables)
 
 
-def _over_frontiers(own: Sequence[NDArray[np.float64]], edges: Sequence[Edge]) -> NDArray[np.int64] | None:
-    """Exact: the least cycles for every combination of ways of the turns that later ones read; None where these are too many."""
-    into: dict[int, list[Edge]] = {}
-    last = list(range(len(own)))
-    for edge in edges:
-        into.setdefault(edge.target, []).append(edge)
-        last[edge.source] = max(last[edge.source], edge.target)
-    frontier: list[int] = []
-    table = np.zeros(())
-    eliminated: list[tuple[int, list[int], NDArray[np.int64]]] = []
-    for at, cycles in enumerate(own):
-        if table.size * len(cycles) > _LARGEST_TABLE:
-            return None
-        table = table[..., None] + cycles
-        frontier.append(at)
-        for edge in into.get(at, ()):
-            shape = [1] * len(frontier)
-            axis = frontier.index(edge.source)
-            shape[axis], shape[-1] = edge.cycles.shape
-            table = table + edge.cycles.reshape(shape)
-        for done in [turn for turn in frontier if last[turn] <= at]:
-            axis = frontier.index(done)
-            frontier.remove(done)
-            eliminated.append((done, list(frontier), table.argmin(axis=axis)))
-            table = table.min(axis=axis)
-    ways = np.zeros(len(own), dtype=np.int64)
-    for turn, others, choice in reversed(eliminated):
-        ways[turn] = choice[tuple(ways[other] for other in others)]
-    return ways
-
-
-def _nearly_best(own: Sequence[NDArray[np.float64]], edges: Sequence[Edge]) -> NDArray[np.int64]:
+def _nearly_best(own: Sequence[NDArray[np.float64]], edges: Sequence[Table]) -> NDArray[np.int64]:
     """A tree of edges exactly, the others at the ways that were chosen last; then one turn after the other."""
-    parent: dict[int, Edge] = {}
+    parent: dict[int, Table] = {}
     for edge in edges:
         if edge.target not in parent or edge.source > parent[edge.target].source:
             parent[edge.target] = edge
     tree = {id(edge) for edge in parent.values()}
     others = [edge for edge in edges if id(edge) not in tree]
     best = _over_tree(own, parent)
-    least = _total(best, own, edges)
+    least = cycles_of(best, own, edges)
     current = best
     for _ in range(_ROUNDS):
         priced = [cycles.astype(np.float64) for cycles in own]
@@ -190,7 +165,7 @@ def _nearly_best(own: Sequence[NDArray[np.float64]], edges: Sequence[Edge]) -> N
             priced[edge.target] += edge.cycles[current[edge.source]]
             priced[edge.source] += edge.cycles[:, current[edge.target]]
         again = _over_tree(priced, parent)
-        total = _total(again, own, edges)
+        total = cycles_of(again, own, edges)
         if total < least:
             best, least = again, total
         if (again == current).all():
@@ -199,7 +174,7 @@ def _nearly_best(own: Sequence[NDArray[np.float64]], edges: Sequence[Edge]) -> N
     return _improved(best, own, edges)
 
 
-def _over_tree(own: Sequence[NDArray[np.float64]], parent: dict[int, Edge]) -> NDArray[np.int64]:
+def _over_tree(own: Sequence[NDArray[np.float64]], parent: dict[int, Table]) -> NDArray[np.int64]:
     below = [cycles.astype(np.float64) for cycles in own]
     choice: dict[int, NDArray[np.int64]] = {}
     for at in range(len(own) - 1, -1, -1):
@@ -216,10 +191,10 @@ def _over_tree(own: Sequence[NDArray[np.float64]], parent: dict[int, Edge]) -> N
 
 
 def _improved(
-    ways: NDArray[np.int64], own: Sequence[NDArray[np.float64]], edges: Sequence[Edge]
+    ways: NDArray[np.int64], own: Sequence[NDArray[np.float64]], edges: Sequence[Table]
 ) -> NDArray[np.int64]:
     """Each turn in the way that is best while all others stay, as long as that helps."""
-    into: dict[int, list[Edge]] = {}
+    into: dict[int, list[Table]] = {}
     for edge in edges:
         into.setdefault(edge.source, []).append(edge)
         into.setdefault(edge.target, []).append(edge)
@@ -237,8 +212,3 @@ def _improved(
         if (before == ways).all():
             break
     return ways
-
-
-def _total(ways: NDArray[np.int64], own: Sequence[NDArray[np.float64]], edges: Sequence[Edge]) -> float:
-    cycles = sum(float(each[way]) for each, way in zip(own, ways, strict=True))
-    return cycles + sum(float(edge.cycles[ways[edge.source], ways[edge.target]]) for edge in edges)

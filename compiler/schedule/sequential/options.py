@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -131,7 +132,11 @@ def options_of(nest: LoopNest, parts: Array, target: Target, algorithm: str, rep
     index, on_rows = np.concatenate(chosen), np.concatenate(sides)
     costs = _select(costs, index)
     table = priced(nest, (parts[index], turns[index], on_rows), costs, target, algorithm)
-    return _with_replicas(select_splits(table, _worth_keeping(table, target, algorithm)), repeats)
+    found = _with_replicas(select_splits(table, _worth_keeping(table, target, algorithm)), repeats)
+    if algorithm == AUTO:
+        return found
+    whole = along_whole_sides(found.widths, found.heights, target)
+    return TurnTable(select_splits(found.splits, whole), found.replicas[whole])
 
 
 def priced(
@@ -148,6 +153,9 @@ def priced(
     `communication`, [options], where others take the turn too and the kernel's share is known.
     """
     parts, turns, on_rows = ways
+    if is_view(nest):
+        nothing = np.zeros(len(parts))
+        costs = replace(costs, compute=nothing, memory=nothing)
     saved, passed = _shared_chain(nest, parts, target)
     if communication is None:
         communication = turn_communication(nest, ways, costs, target, algorithm)
@@ -209,6 +217,8 @@ def turn_communication(
     parts, turns, on_rows = ways
     if nest.work.serial:
         return np.asarray(costs.communication + step_cycles(target))
+    if is_view(nest):
+        return np.zeros(len(parts))
     cycles = np.full(len(parts), steps_of(nest) * step_cycles(target))
     for _, line, times in turn_collectives(nest, ways, target, algorithm):
         cycles = cycles + times * line.cycles
@@ -328,6 +338,11 @@ def _spacing(nest: LoopNest, loop: int, parts: Array, on_rows: NDArray[np.bool_]
     return spacing
 
 
+def is_view(nest: LoopNest) -> bool:
+    """Whether what comes is the result, under another shape: a turn of it takes no cycles once every core has its block."""
+    return nest.kind == "reshape" and not nest.chain
+
+
 def steps_of(nest: LoopNest) -> int:
     """Walks over its data that follow each other: its own, products and softmax of its body, and the chain's."""
     own = max(1, sum(step.operator in _STEPS for step in nest.body))
@@ -360,13 +375,15 @@ def fastest_of_kinds(
     cycles: NDArray[np.int64], kinds: NDArray[np.float64], possible: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Of the options that are possible the fastest, and the fastest of each kind: arrangement and size, [options, features]."""
-    order = possible[np.argsort(cycles[possible], kind="stable")]
+    order = possible[
+        np.lexsort((-kinds[possible, -1], cycles[possible]))
+    ]  # of equals those of both sides, the longest first
     _, kind = np.unique(kinds[order], axis=0, return_inverse=True)
     rank = np.zeros(len(order), dtype=np.int64)
     for number in range(int(kind.max(initial=-1)) + 1):
         of_kind = np.flatnonzero(kind == number)
         rank[of_kind] = np.arange(len(of_kind))
-    near = np.lexsort((cycles[order], np.maximum(0, rank - _OF_A_KIND)))
+    near = np.argsort(np.maximum(0, rank - _OF_A_KIND), kind="stable")
     kept: NDArray[np.int64] = np.unique(order[near[:MOST_OPTIONS]])
     return kept
 
@@ -400,10 +417,7 @@ def _with_replicas(table: SplitTable, repeats: Repeats) -> TurnTable:
         [np.ones_like(used), *(_copies(count, used, single & ~along.any(axis=1)) for count in side)]
         for side, used, along in sides
     ]
-    ways = [(rows, counts[1][0]) for rows in counts[0]] + [
-        (counts[0][0], columns) for columns in counts[1][1:]
-    ]
-    ways.append((counts[0][-1], counts[1][-1]))  # on the whole region
+    ways = list(product(*counts))
     high, wide = (np.stack([way[side] for way in ways]) for side in (0, 1))
     possible = (high > 0) & (wide > 0)
     way, option = np.nonzero(possible)

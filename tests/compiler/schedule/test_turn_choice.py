@@ -1,0 +1,65 @@
+"""Ways of turns are chosen exactly where combinations are few, whatever the graph, and left out only where they cannot help."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wsec.compiler.schedule.sequential import elimination
+from wsec.compiler.schedule.sequential.dominance import Table, undominated
+from wsec.compiler.schedule.sequential.elimination import cycles_of, least_ways
+
+
+def _problem(seed: int, turns: int, tables: int) -> tuple[list[np.ndarray], list[Table]]:
+    """Turns with one to four ways, and tables between random pairs of them; small numbers, so that ways are equal now and then."""
+    random = np.random.default_rng(seed)
+    own = [random.integers(0, 6, random.integers(1, 5)).astype(np.float64) for _ in range(turns)]
+    pairs = [sorted(random.choice(turns, 2, replace=False).tolist()) for _ in range(tables)]
+    return own, [
+        Table(first, second, random.integers(0, 6, (len(own[first]), len(own[second]))).astype(np.float64))
+        for first, second in pairs
+    ]
+
+
+def _least(own: list[np.ndarray], tables: list[Table]) -> float:
+    every = itertools.product(*(range(len(cycles)) for cycles in own))
+    return min(cycles_of(np.array(ways), own, tables) for ways in every)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), turns=st.integers(2, 6), tables=st.integers(1, 9))
+def test_elimination_finds_the_least_of_all_combinations(seed: int, turns: int, tables: int) -> None:
+    """Cycles of the choice are those of the best of all combinations, which are tried one by one."""
+    own, between = _problem(seed, turns, tables)
+    chosen = least_ways(own, between, np.zeros(turns, dtype=np.int64))
+    assert cycles_of(chosen, own, between) == _least(own, between)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), turns=st.integers(2, 6), tables=st.integers(1, 9))
+def test_ways_that_are_left_out_cost_nothing(seed: int, turns: int, tables: int) -> None:
+    """The best combination of what is left takes as few cycles as that of all ways."""
+    own, between = _problem(seed, turns, tables)
+    kept = undominated(own, between, list(range(turns)))
+    few = [cycles[ways] for cycles, ways in zip(own, kept, strict=True)]
+    smaller = [
+        Table(each.source, each.target, each.cycles[np.ix_(kept[each.source], kept[each.target])])
+        for each in between
+    ]
+    assert _least(few, smaller) == _least(own, between)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_turns_that_are_held_never_make_it_worse(seed: int) -> None:
+    """Where combinations are too many, the choice is no worse than the ways that it began with."""
+    own, between = _problem(seed, 6, 9)
+    start = np.zeros(6, dtype=np.int64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(elimination, "_MOST", 8)
+        chosen = least_ways(own, between, start)
+    assert _least(own, between) <= cycles_of(chosen, own, between) <= cycles_of(start, own, between)
