@@ -14,6 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from wsec.checking.cache import Cache
     from wsec.loaded_plan import Plan
 
 _DESCRIPTION = "folder of the plans that wsec_plan keeps between runs; WSEC_CACHE_DIR or the user's cache folder by default"
@@ -42,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("wsec_target", "target of wsec_plan where a test names none", default="wse2")
 
 
-_CACHE = pytest.StashKey["Cache"]()
+_CACHE: pytest.StashKey[Cache] = pytest.StashKey()
 
 
 @pytest.fixture(scope="session")

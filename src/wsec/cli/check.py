@@ -9,7 +9,7 @@ import click
 
 from wsec.checking.limits import Limits, parse_cycles, parse_requirement, parse_share
 from wsec.checking.records import CheckStatus
-from wsec.cli.command import WsecCommand
+from wsec.cli.command import WsecCommand, json_option
 from wsec.cli.compile import dimensions, part_count
 from wsec.cli.progress import show_progress
 from wsec.compiler.target import parse_region
@@ -173,6 +173,7 @@ missing or stale. docs/check.md has the formats and a pipeline of five lines."""
 @click.option(
     "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write the result to a file."
 )
+@json_option
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing of progress.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what each stage does, also where nobody watches.")
 @click.pass_context
@@ -203,6 +204,7 @@ def check(
     cache_size: int,
     no_cache: bool,
     form: str,
+    as_json: bool,
     output: Path | None,
     quiet: bool,
     verbose: bool,
@@ -218,6 +220,7 @@ def check(
 
     if baseline is None and any(isinstance(limit, float) for limit in max_cycles):
         raise click.UsageError("--max-cycles +N% compares with --baseline", ctx)
+    form = "json" if as_json else form
     if update_baseline and baseline is None:
         baseline = _BASELINE
     try:
