@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
@@ -74,7 +74,8 @@ def test_every_aspect_is_named(plans: tuple[Plan, Plan]) -> None:
         ("memory_bytes", 1, "memory"),
         ("kind", "other", "kind"),
     ):
-        (pair,) = _with(plans[0], replace(kernel, **{name: value})).changed
+        other: dict[str, Any] = {name: value}
+        (pair,) = _with(plans[0], replace(kernel, **other)).changed
         assert pair.changes == (said,)
 
 
