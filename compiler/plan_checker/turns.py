@@ -13,7 +13,7 @@ from wsec.compiler.plan_checker.model_facts import item_bytes, packed_bytes
 from wsec.compiler.sharding import block_bounds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -55,7 +55,7 @@ def _check_everywhere(wafer: Wafer) -> Iterator[Finding]:
 
 def _check_memory(wafer: Wafer, number: int, plan: Plan) -> Iterator[Finding]:
     """Weights and states of all kernels, and what the turn with most needs besides, on each core; code once."""
-    grid = _Grid(plan)
+    grid = _Grid([kernel.rectangle for kernel in wafer.kernels()])
     resident, most, held = grid.zeros(), grid.zeros(), grid.zeros()
     ends = _lifetimes(wafer)
     leaving: dict[int, list[tuple[Rectangle, int]]] = {}
@@ -81,22 +81,24 @@ def _check_memory(wafer: Wafer, number: int, plan: Plan) -> Iterator[Finding]:
         found = (
             f"{int(total[at])} bytes: {int(resident[at])} of weights and states, {int(most[at])} of a turn"
         )
-        where = f"wafer {number}, column {at[1]}, row {at[0]}"
+        where = f"wafer {number}, column {grid.columns[at[1]]}, row {grid.rows[at[0]]}"
         yield Finding(PHASES, rule, where, f"at most {core.sram_bytes} bytes", found)
 
 
 class _Grid:
-    """The cores of a region, on which rectangles are counted."""
+    """The cores of a wafer, on which rectangles are counted; those between the same edges of rectangles hold the same, and are one."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.shape = plan.region_height, plan.region_width
+    def __init__(self, places: Sequence[Rectangle]) -> None:
+        self.columns = np.unique([[place.x, place.x + place.width] for place in places])
+        self.rows = np.unique([[place.y, place.y + place.height] for place in places])
 
     def zeros(self) -> Integers:
-        return np.zeros(self.shape, dtype=np.int64)
+        return np.zeros((max(len(self.rows) - 1, 0), max(len(self.columns) - 1, 0)), dtype=np.int64)
 
     def add(self, cores: Integers, place: Rectangle, size: int) -> None:
         if size:
-            cores[place.y : place.y + place.height, place.x : place.x + place.width] += size
+            rows = slice(*np.searchsorted(self.rows, (place.y, place.y + place.height)))
+            cores[rows, slice(*np.searchsorted(self.columns, (place.x, place.x + place.width)))] += size
 
 
 def _lifetimes(wafer: Wafer) -> dict[tuple[str, str], int]:
