@@ -40,9 +40,11 @@ _ASTRAY: Final = 2
 """Parts of a leading loop that a word may be away from where it is needed, about."""
 _ASTRAY_WITH_HALO: Final = 4
 """The same where parts overlap: words go to both neighbours, in two tilings."""
-_OUT_OF_ORDER: Final = 2.0
-"""How often words in another order count: they cross all columns once in the exchange, as every core of a line sees every word, and
-once more where lanes gather or spread them. The second is an assumption, from none to all of them pass there (docs/fabric.md)."""
+_OUT_OF_ORDER: Final = 8.0
+"""How often words in another order count. They cross all columns once in an exchange, as every core of a line sees every word; how
+often they pass a column where lanes gather and spread them is not known before routes are. An assumption (docs/fabric.md): of 1, 2,
+3, 4 and 8 the one with which plans of seven models were fastest, so that leads in order are kept where they can be.
+"""
 _DISORDER: Final = 0.05
 """What an input in another order is worth, as a part of the kernel's cores: lanes then go any way they find."""
 _GATHERED_UNEVENLY: Final = 1.5
