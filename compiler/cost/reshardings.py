@@ -25,6 +25,7 @@ from wsec.compiler.cost.resharding_layouts import (
     without_cuts_along,
 )
 from wsec.compiler.cost.resharding_loops import covered, segments
+from wsec.compiler.cost.resharding_tiles import boxes_along, tiles
 from wsec.compiler.layouts import Laid, layout_of
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ def _within(
     pairs, here, there = places
     needed = [bounds(laid, shape, inner=False) for laid in targets]
     blocks, sizes = grids(needed), rectangles(targets)[:, [3, 2]]
+    sides = rectangles(sources)[:, [3, 2]], sizes
     shifts = (there - here)[:, [1, 0]]
     tests = np.column_stack([*pairs, shifts])
     inside = [_inside(here, there, side) for side in _SIDES]
@@ -196,7 +198,10 @@ def _within(
             np.column_stack([pairs[0, at], pairs[1, at], shifts[at, side]]),
         )
         largest = _largest_runs(held, shape, side)[pairs[0, at]]
-        found[at] = np.minimum(best, _in_segments(near, largest, of_line, math.prod(shape)))
+        best = np.minimum(best, _in_segments(near, largest, of_line, math.prod(shape)))
+        found[at] = np.minimum(
+            best, _in_tiles((held, needed), sides, (pairs[:, at], shifts[at, side]), of_line, (shape, side))
+        )
     return found
 
 
@@ -217,6 +222,27 @@ def _in_segments(near: Counts, largest: Array, lines: _Lines, elements: int) -> 
     once = exchange(np.ceil(lines.words * largest / elements * length), length).cycles(lines.machine.fabric)
     cycles = np.where(length == 0, 0.0, np.ceil(tilings * once + lines.start))
     return np.where(length < 0, np.inf, cycles)
+
+
+def _in_tiles(
+    bounds_of: tuple[Sequence[list[tuple[Counts, Counts]]], Sequence[list[tuple[Counts, Counts]]]],
+    lengths: tuple[Counts, Counts],
+    places: tuple[Counts, Counts],
+    lines: _Lines,
+    view: tuple[tuple[int, ...], int],
+) -> Array:
+    """Cycles where the cores of each tile exchange all that they hold; infinite where that is not enough."""
+    shape, side = view
+    held, needed = (
+        boxes_along(found, shape, length[:, side], side)
+        for found, length in zip(bounds_of, lengths, strict=True)
+    )
+    pairs, shifts = places
+    near = tiles(held, needed, np.column_stack([pairs[0], pairs[1], shifts]))
+    length = near[:, 0].astype(np.float64)
+    words = np.ceil(lines.words * lines.held[:, side] * near[:, 1] / math.prod(shape))
+    cycles = exchange(np.maximum(words, 1), np.maximum(length, 2)).cycles(lines.machine.fabric)
+    return np.where(length < 0, np.inf, np.ceil(cycles + lines.start))
 
 
 def _halos(sources: Sequence[LaidTensor], targets: Sequence[LaidTensor], pairs: Counts) -> Flags:

@@ -86,3 +86,21 @@ def test_one_core_tells_a_line_by_a_broadcast() -> None:
     words = _WORDS / fabric.link_words_per_cycle
     expected = words + 7 * fabric.hop_cycles + 2 * fabric.ramp_cycles + 1 + start
     assert resharding_cycles(alone, everywhere, _WORDS, _MACHINE) == np.ceil(expected)
+
+
+def _heads(groups: int) -> tuple[LaidTensor, LaidTensor]:
+    """Four heads of a group on four pairs of cores; then a part of the features of all four on each of the eight."""
+    of_heads = Mesh(
+        tuple(MeshAxis(name, size, "columns") for name, size in (("g", groups), ("h", 4), ("r", 2)))
+    )
+    of_parts = Mesh(tuple(MeshAxis(name, size, "columns") for name, size in (("g", groups), ("d", 8))))
+    place = Rectangle(0, 0, 8 * groups, 1)
+    one = Sharding((cut(groups, groups, ("g",)), cut(4, 4, ("h",)), whole(32)))
+    other = Sharding((cut(groups, groups, ("g",)), whole(4), cut(32, 8, ("d",))))
+    return LaidTensor(one, of_heads, place), LaidTensor(other, of_parts, place)
+
+
+def test_what_stays_within_a_group_does_not_grow_with_the_line() -> None:
+    """Parts of several heads are no run of elements; cores of a group exchange them whatever lies beyond it."""
+    few, many = (resharding_cycles(*_heads(groups), 64 * groups, _MACHINE) for groups in (4, 16))
+    assert 0 < few == many
