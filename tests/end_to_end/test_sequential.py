@@ -18,7 +18,7 @@ from wsec.loaded_plan import Plan, load_plan
 if TYPE_CHECKING:
     from pathlib import Path
 
-SEQUENTIAL = Options(target="wse3", region=(16, 16), mode="sequential")
+SEQUENTIAL = Options(target="wse3", region=(8, 8), mode="sequential")
 
 
 @pytest.fixture(scope="module")
