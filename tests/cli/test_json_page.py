@@ -88,4 +88,5 @@ def _kind(value: object) -> str:
         return "boolean"
     if isinstance(value, int | float):
         return "number"
-    return {str: "string", list: "list", dict: "object"}[type(value)]
+    kinds: dict[type, str] = {str: "string", list: "list", dict: "object"}
+    return kinds[type(value)]

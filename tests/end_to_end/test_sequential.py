@@ -90,7 +90,7 @@ def test_replicas_are_axes_that_nothing_follows(plan: Plan) -> None:
     ]
     assert repeated
     for kernel in repeated:
-        shardings = [item.sharding for item in (*kernel.inputs, *kernel.outputs)]
+        shardings = [item.sharding for item in kernel.inputs] + [item.sharding for item in kernel.outputs]
         assert not any(name in REPLICAS for each in shardings for d in each.dimensions for name in d.axes)
 
 

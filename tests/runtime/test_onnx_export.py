@@ -70,7 +70,8 @@ def test_every_core_holds_the_part_that_the_plan_gives_it(plan: wsec.Plan, tmp_p
     compared = 0
     for node in model.graph.node:
         kernel = kernels[node.name]
-        shardings = {tensor.tensor: tensor.sharding for tensor in (*kernel.inputs, *kernel.outputs)}
+        shardings = {tensor.tensor: tensor.sharding for tensor in kernel.inputs}
+        shardings |= {tensor.tensor: tensor.sharding for tensor in kernel.outputs}
         for spec in node.device_configurations[0].sharding_spec:
             sharding = shardings[spec.tensor_name]
             groups = {entry.key: list(entry.value) for entry in spec.index_to_device_group_map}
