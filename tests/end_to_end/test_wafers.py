@@ -167,12 +167,18 @@ def test_what_is_refused(tmp_path: Path) -> None:
         "  found:    none\n"
         "  try:      use one wafer, or a target with such a link; docs/targets.md describes the table"
     )
-    for wafers, plural in ((0, "0 wafers"), (-3, "-3 wafers"), (2, "2 wafers")):
+    assert refusal(model, 2, linked()) == (
+        "error[WSEC361]: the kernels cannot be spread over 2 wafers\n"
+        "  expected: at least 1 wafer, and no more than kernels, of which there are 1\n"
+        "  found:    2\n"
+        "  try:      ask for fewer wafers, or for the least that the model fits on: --wafers auto"
+    )
+    for wafers in (0, -3):
         assert refusal(model, wafers, linked()) == (
-            f"error[WSEC361]: the kernels cannot be spread over {plural}\n"
-            "  expected: at least 1 wafer, and no more than kernels, of which there are 1\n"
+            "error[WSEC370]: a model needs a wafer\n"
+            "  expected: at least 1 wafer\n"
             f"  found:    {wafers}\n"
-            "  try:      ask for fewer wafers, or for the least that the model fits on: --wafers auto"
+            "  try:      ask for another number, or `--wafers auto`"
         )
 
 
