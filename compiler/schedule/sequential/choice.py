@@ -125,8 +125,17 @@ def _without_ends(axes: tuple[tuple[str, int, str], ...]) -> tuple[tuple[str, in
     return tuple(kept)
 
 
+def ways_left(turns: Sequence[Turn], edges: Sequence[Edge]) -> list[NDArray[np.int64]]:
+    """The ways of each turn of which no other one takes as few cycles and as little memory, whatever memory is worth."""
+    own = [np.stack([turn.cycles, turn.resident], axis=1).astype(np.float64) for turn in turns]
+    return undominated(own, _tables(edges), [turn.signature for turn in turns])
+
+
 def choose_ways(
-    turns: Sequence[Turn], edges: Sequence[Edge], price: float = 0.0
+    turns: Sequence[Turn],
+    edges: Sequence[Edge],
+    price: float = 0.0,
+    left: Sequence[NDArray[np.int64]] | None = None,
 ) -> tuple[NDArray[np.int64], float]:
     """The way of each turn, and cycles of all turns and reshardings.
 
@@ -134,18 +143,24 @@ def choose_ways(
         turns: In order.
         edges: Between them.
         price: Cycles for each byte of weights and states on a core, so that less memory is taken.
+        left: The ways that count, by turn; with them the choice is one in haste.
     """
     own = [turn.cycles + price * turn.resident for turn in turns]
-    tables = [Table(edge.source, edge.target, edge.cycles) for edge in edges]
-    kept = undominated(own, tables, [turn.signature for turn in turns])
-    few = [cycles[left] for cycles, left in zip(own, kept, strict=True)]
+    tables = _tables(edges)
+    signatures = [turn.signature for turn in turns]
+    kept = left if left is not None else undominated([each[:, None] for each in own], tables, signatures)
+    few = [cycles[ways] for cycles, ways in zip(own, kept, strict=True)]
     between = [
         replace(each, cycles=each.cycles[np.ix_(kept[each.source], kept[each.target])]) for each in tables
     ]
-    chosen = least_ways(few, between, _nearly_best(few, between))
-    best = np.array([left[way] for left, way in zip(kept, chosen, strict=True)], dtype=np.int64)
+    chosen = least_ways(few, between, _nearly_best(few, between), hasty=left is not None)
+    best = np.array([ways[way] for ways, way in zip(kept, chosen, strict=True)], dtype=np.int64)
     alone = [turn.cycles.astype(np.float64) for turn in turns]
     return best, cycles_of(best, alone, tables)
+
+
+def _tables(edges: Sequence[Edge]) -> list[Table]:
+    return [Table(edge.source, edge.target, edge.cycles) for edge in edges]
 
 
 def _nearly_best(own: Sequence[NDArray[np.float64]], edges: Sequence[Table]) -> NDArray[np.int64]:

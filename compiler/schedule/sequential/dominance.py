@@ -34,7 +34,7 @@ def undominated(
     """The ways of each turn that are left, in rising order.
 
     Args:
-        own: Cycles of each turn, [ways].
+        own: Cycles of each turn, and what else counts of it, [ways, 1 or more].
         tables: Between turns; those between equal pairs share their arrays.
         alike: By turn, equal where `own` is.
     """
@@ -62,7 +62,7 @@ def undominated(
             )
             if key not in known:
                 mine = before[at]
-                features = [own[at][mine, None], *(each[np.ix_(mine, ways)] for each, ways in sides)]
+                features = [own[at][mine], *(each[np.ix_(mine, ways)] for each, ways in sides)]
                 known[key] = mine[_least(np.concatenate(features, axis=1))]
             kept[at] = known[key]
         if sum(map(len, kept)) == left:

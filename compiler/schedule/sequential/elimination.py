@@ -2,7 +2,8 @@
 
 For every combination of ways of its neighbours a turn takes the way with the least cycles, and is gone; what that costs stands between
 its neighbours. Exact (R. Dechter, Bucket elimination, 1999), and linear in turns where layers follow each other. What many turns read
-makes too many combinations: such turns are held in the way they have, the others eliminated, then one of them is let go, and so on.
+makes too many combinations: such turns are held in the way they have, the others eliminated; then one of them is let go, and so on, as
+long as not too many combinations were weighed altogether.
 """
 
 from __future__ import annotations
@@ -22,54 +23,37 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Factor = tuple[tuple[int, ...], Array]
 
-_MOST: Final = 2_000_000  # combinations that are weighed at once
+_MOST: Final = 2_000_000  # combinations that are weighed at once, where turns are few
+_WORK: Final = 400_000_000  # combinations that are weighed altogether, about: a few seconds
+_HASTE: Final = 20  # how much less is weighed where an answer in haste will do
 _ROUNDS: Final = 3
 
 
-class _TooManyError(Exception):
-    """More combinations than are weighed; the turns whose they are."""
-
-    def __init__(self, turns: tuple[int, ...]) -> None:
-        super().__init__()
-        self.turns = turns
-
-
-def least_ways(own: Sequence[Array], tables: Sequence[Table], start: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The way of each turn with the least cycles of all, exactly or nearly.
+def least_ways(
+    own: Sequence[Array], tables: Sequence[Table], start: NDArray[np.int64], *, hasty: bool = False
+) -> NDArray[np.int64]:
+    """The way of each turn with the least cycles of all, exactly or nearly; never worse than `start`.
 
     Args:
         own: Cycles of each turn, [ways].
         tables: Between turns.
         start: Ways from which turns that must be held begin.
+        hasty: Weigh fewer combinations, and let no held turn go.
     """
-    readers = [0] * len(own)
-    for table in tables:
-        readers[table.source] += 1
-        readers[table.target] += 1
-    held: list[int] = []
-    while True:
-        try:
-            best = _eliminated(own, tables, held, start)
-            break
-        except _TooManyError as many:
-            held.append(max(many.turns, key=lambda turn: (readers[turn], -turn)))
-    if not held:
-        return best
-    return _let_go(held, best, own, tables)
-
-
-def _let_go(
-    held: Sequence[int], best: NDArray[np.int64], own: Sequence[Array], tables: Sequence[Table]
-) -> NDArray[np.int64]:
-    """One held turn after the other is let go, or changed alone where that is too much, as long as that helps."""
+    budget = _WORK // _HASTE if hasty else _WORK
+    most = min(_MOST, budget // len(own))
+    best, held, work = _eliminated(own, tables, (), start, most)
     least = cycles_of(best, own, tables)
-    for _ in range(_ROUNDS):
+    for _ in range(0 if hasty else _ROUNDS):
         before = least
-        for turn in (*held, None):
-            try:
-                found = _eliminated(own, tables, [each for each in held if each != turn], best)
-            except _TooManyError:
-                found = best if turn is None else _with_best_way(turn, best, own, tables)
+        for turn in held:  # one after the other is let go, or changed alone where that is too much
+            if work > budget:
+                return best
+            others = [each for each in held if each != turn]
+            found, again, weighed = _eliminated(own, tables, others, best, most)
+            work += weighed
+            if turn in again:
+                found = _with_best_way(turn, found, own, tables)
             cycles = cycles_of(found, own, tables)
             if cycles < least:
                 best, least = found, cycles
@@ -100,42 +84,99 @@ def _with_best_way(
 
 
 def _eliminated(
-    own: Sequence[Array], tables: Sequence[Table], held: Collection[int], start: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """The best ways while those that are held stay. Raises _TooManyError."""
-    factors: dict[int, list[Factor]] = {turn: [((turn,), cycles)] for turn, cycles in enumerate(own)}
-    near: dict[int, set[int]] = {turn: set() for turn in factors if turn not in held}
-    for factor in _open_factors(tables, held, start):
-        for turn in factor[0]:
-            factors[turn].append(factor)
-            near[turn].update(set(factor[0]) - {turn})
-    sizes = [len(cycles) for cycles in own]
-    weight = {
-        turn: math.prod(sizes[other] for other in others) * sizes[turn] for turn, others in near.items()
-    }
+    own: Sequence[Array],
+    tables: Sequence[Table],
+    held: Collection[int],
+    start: NDArray[np.int64],
+    most: int,
+) -> tuple[NDArray[np.int64], list[int], int]:
+    """The best ways while those that are held stay.
+
+    Returns:
+        The ways; the turns that were held, those included that had too many combinations around them; and how many combinations
+        were weighed.
+    """
+    graph = _Factors(own, tables, held, start)
+    staying = list(held)
+    work = 0
     decided: list[tuple[int, tuple[int, ...], NDArray[np.int64]]] = []
-    while near:
-        turn = min(near, key=lambda each: (weight[each], each))
-        others = tuple(sorted(near.pop(turn)))
-        if weight[turn] > _MOST:
-            raise _TooManyError((turn, *others))
-        scope = (*others, turn)
-        total = np.zeros([sizes[other] for other in scope])
-        for factor in factors.pop(turn):
-            total += _spread(factor, scope)
-            for other in factor[0]:
-                if other != turn:
-                    factors[other] = [each for each in factors[other] if each is not factor]
-        decided.append((turn, others, total.argmin(axis=-1)))
-        made: Factor = (others, total.min(axis=-1))
-        for other in others:
-            factors[other].append(made)
-            near[other] = (near[other] | set(others)) - {turn, other}
-            weight[other] = math.prod(sizes[each] for each in near[other]) * sizes[other]
+    while graph.near:
+        turn = min(graph.near, key=lambda each: (graph.weight[each], each))
+        if graph.weight[turn] > most and graph.near[turn]:
+            staying.append(graph.most_read(turn))
+            graph.hold(staying[-1], int(start[staying[-1]]))
+            continue
+        work += graph.weight[turn]
+        decided.append((turn, *graph.eliminate(turn)))
     ways = np.array(start, dtype=np.int64)
     for turn, others, choice in reversed(decided):
         ways[turn] = choice[tuple(ways[other] for other in others)]
-    return ways
+    return ways, staying, work
+
+
+class _Factors:
+    """Cycles by the ways of one turn or several, of turns that are neither held nor gone; and who shares one with whom."""
+
+    def __init__(
+        self, own: Sequence[Array], tables: Sequence[Table], held: Collection[int], start: NDArray[np.int64]
+    ) -> None:
+        self._sizes = [len(cycles) for cycles in own]
+        self._readers = [0] * len(own)
+        for table in tables:
+            self._readers[table.source] += 1
+            self._readers[table.target] += 1
+        open_turns = [turn for turn in range(len(own)) if turn not in held]
+        self._factors: dict[int, list[Factor]] = {turn: [((turn,), own[turn])] for turn in open_turns}
+        self.near: dict[int, set[int]] = {turn: set() for turn in open_turns}
+        for factor in _open_factors(tables, held, start):
+            self._add(factor)
+        self.weight = {turn: self._weight(turn) for turn in open_turns}
+
+    def most_read(self, turn: int) -> int:
+        """Of a turn and its neighbours the one that most others read or are read by."""
+        return max((turn, *self.near[turn]), key=lambda each: (self._readers[each], -each))
+
+    def eliminate(self, turn: int) -> tuple[tuple[int, ...], NDArray[np.int64]]:
+        """Take the best way of a turn for each combination of its neighbours: them, and the way by their ways."""
+        others = tuple(sorted(self.near[turn]))
+        scope = (*others, turn)
+        total = np.zeros([self._sizes[other] for other in scope])
+        for factor in self._without(turn):
+            total += _spread(factor, scope)
+        if others:
+            self._add((others, total.min(axis=-1)))
+        self._weigh(others)
+        return others, total.argmin(axis=-1)
+
+    def hold(self, turn: int, way: int) -> None:
+        """A turn stays in a way."""
+        others = self.near[turn]
+        for turns, cycles in self._without(turn):
+            left = tuple(each for each in turns if each != turn)
+            if left:
+                self._add((left, cycles.take(way, axis=turns.index(turn))))
+        self._weigh(others)
+
+    def _without(self, turn: int) -> list[Factor]:
+        """The factors of a turn, which is gone then."""
+        gone = self._factors.pop(turn)
+        numbers = {id(factor) for factor in gone}
+        for other in self.near.pop(turn):
+            self._factors[other] = [each for each in self._factors[other] if id(each) not in numbers]
+            self.near[other].discard(turn)
+        return gone
+
+    def _add(self, factor: Factor) -> None:
+        for turn in factor[0]:
+            self._factors[turn].append(factor)
+            self.near[turn].update(each for each in factor[0] if each != turn)
+
+    def _weigh(self, turns: Collection[int]) -> None:
+        for turn in turns:
+            self.weight[turn] = self._weight(turn)
+
+    def _weight(self, turn: int) -> int:
+        return math.prod(self._sizes[other] for other in self.near[turn]) * self._sizes[turn]
 
 
 def _open_factors(tables: Sequence[Table], held: Collection[int], start: NDArray[np.int64]) -> list[Factor]:

@@ -17,7 +17,7 @@ from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.kernels.graph import build_kernel_graph
 from wsec.compiler.plan import PlacementSummary, Wafer
 from wsec.compiler.schedule.division import WaferPlans
-from wsec.compiler.schedule.sequential.choice import choose_ways, edges_of
+from wsec.compiler.schedule.sequential.choice import choose_ways, edges_of, ways_left
 from wsec.compiler.schedule.sequential.memory import least_memory, memory_of, stored_bytes
 from wsec.compiler.schedule.sequential.records import turn_kernel, wafer_phases
 from wsec.compiler.schedule.sequential.siblings import chains_behind_siblings
@@ -25,7 +25,7 @@ from wsec.compiler.schedule.sequential.turns import make_turns
 from wsec.compiler.schedule.wafers import no_wafer_link
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     import onnx_ir as ir
@@ -108,28 +108,25 @@ def _turns(planner: Planner, lowered: ir.Model) -> tuple[KernelGraph, list[Turn]
 def _fitting(
     turns: Sequence[Turn], edges: Sequence[Edge], graph: KernelGraph, planner: Planner, wafers: int | None
 ) -> _Chosen:
-    """The fastest ways that fit, memory dearer and dearer; without a number of wafers, on the fewest."""
+    """The fastest ways that fit, memory dearer and dearer; without a number of wafers, on the fewest.
+
+    Prices are tried in haste, and ways chosen with care at the one that is taken.
+    """
     room = planner.target.core.data_bytes
-    found: dict[float, tuple[int, NDArray[np.int64], TurnMemory]] = {}
+    left = ways_left(turns, edges)
 
-    def wafers_at(price: float) -> float:
-        ways, _ = choose_ways(turns, edges, price)
+    def at(price: float, ways_to_weigh: Sequence[NDArray[np.int64]] | None) -> _Priced:
+        ways, _ = choose_ways(turns, edges, price, ways_to_weigh)
         memory = memory_of(turns, ways.tolist(), graph)
-        found[price] = len(_fewest(memory, room)), ways, memory
-        return found[price][0] or math.inf
+        return _Priced(price, len(_fewest(memory, room)), ways, memory)
 
-    for price in _PRICES:
-        if wafers_at(price) <= (wafers or 1):
-            break
-    count = min((count for count, *_ in found.values() if count), default=0)
+    taken = _lowest_price(lambda price: at(price, left), wafers or 1)
+    careful = at(taken.price, None)
+    if 0 < careful.wafers <= taken.wafers:
+        taken = careful
+    count, ways, memory = taken.wafers, taken.ways, taken.memory
     if not count:
-        raise _does_not_fit(found[_PRICES[-1]][2], planner, None)
-    dear = min(price for price, (needed, *_) in found.items() if needed == count)
-    cheap = max((price for price in found if price < dear), default=dear)
-    for _ in range(_HALVINGS if cheap < dear else 0):  # the lowest price that does
-        middle = math.sqrt(cheap * dear) if cheap else dear / 2
-        cheap, dear = (cheap, middle) if wafers_at(middle) <= count else (middle, dear)
-    count, ways, memory = found[dear]
+        raise _does_not_fit(memory, planner, None)
     if wafers is not None and count > wafers:
         raise _does_not_fit(memory, planner, count)
     if (wafers or 1) > len(turns):
@@ -138,6 +135,37 @@ def _fitting(
         raise _does_not_fit(memory, planner, None)
     cycles = [int(turn.cycles[way]) for turn, way in zip(turns, ways.tolist(), strict=True)]
     return _Chosen(ways, _balanced(cycles, memory, room, wafers or count))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Priced:
+    """The ways that are best at a price of memory, and the wafers that they need; 0 where some turn fits none."""
+
+    price: float
+    wafers: int
+    ways: NDArray[np.int64]
+    memory: TurnMemory
+
+
+def _lowest_price(at: Callable[[float], _Priced], wafers: int) -> _Priced:
+    """Of prices that need the fewest wafers, or no more than so many, about the lowest; else the highest price."""
+    tried: list[_Priced] = []
+    for price in _PRICES:
+        tried.append(at(price))
+        if 0 < tried[-1].wafers <= wafers:
+            break
+    count = min((each.wafers for each in tried if each.wafers), default=0)
+    if not count:
+        return tried[-1]
+    dear = next(each for each in tried if each.wafers == count)
+    cheap = max((each.price for each in tried if each.price < dear.price), default=dear.price)
+    for _ in range(_HALVINGS if cheap < dear.price else 0):
+        middle = at(math.sqrt(cheap * dear.price) if cheap else dear.price / 2)
+        if 0 < middle.wafers <= count:
+            dear = middle
+        else:
+            cheap = middle.price
+    return dear
 
 
 def _why_so_many(wafers: int, turns: Sequence[Turn], graph: KernelGraph, target: Target) -> str:

@@ -44,7 +44,7 @@ def test_elimination_finds_the_least_of_all_combinations(seed: int, turns: int, 
 def test_ways_that_are_left_out_cost_nothing(seed: int, turns: int, tables: int) -> None:
     """The best combination of what is left takes as few cycles as that of all ways."""
     own, between = _problem(seed, turns, tables)
-    kept = undominated(own, between, list(range(turns)))
+    kept = undominated([cycles[:, None] for cycles in own], between, list(range(turns)))
     few = [cycles[ways] for cycles, ways in zip(own, kept, strict=True)]
     smaller = [
         Table(each.source, each.target, each.cycles[np.ix_(kept[each.source], kept[each.target])])
