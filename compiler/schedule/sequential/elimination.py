@@ -144,7 +144,7 @@ class _Factors:
         for factor in self._without(turn):
             total += _spread(factor, scope)
         if others:
-            self._add((others, total.min(axis=-1)))
+            self._add((others, np.asarray(total.min(axis=-1))))
         self._weigh(others)
         return others, total.argmin(axis=-1)
 
@@ -154,7 +154,7 @@ class _Factors:
         for turns, cycles in self._without(turn):
             left = tuple(each for each in turns if each != turn)
             if left:
-                self._add((left, cycles.take(way, axis=turns.index(turn))))
+                self._add((left, np.asarray(cycles.take(way, axis=turns.index(turn)))))
         self._weigh(others)
 
     def _without(self, turn: int) -> list[Factor]:
