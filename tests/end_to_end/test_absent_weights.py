@@ -86,7 +86,7 @@ def test_running_without_weights_is_refused(tmp_path: Path) -> None:
     done = runner.invoke(application, ["compile", str(path), "-o", str(folder), *options])
     assert done.exit_code == 0
     assert "WEIGHTS NOT PRESENT" in done.output
-    assert f"wsec estimate {folder}" in " ".join(done.output.split())
+    assert f"wsecestimate{folder}" in "".join(done.output.split())  # wherever lines are broken
     plan = wsec.load_plan(folder)
     expected = (
         "error[WSEC571]: the plan was made without the weights of the model, and cannot be run\n"
