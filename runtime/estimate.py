@@ -18,6 +18,7 @@ from wsec.compiler.cost.pipeline import buffered_interval, lifetime, result_inte
 from wsec.compiler.cost.turns import turns_of
 from wsec.compiler.layouts import LayoutShare, layout_share, straight_links
 from wsec.compiler.plan import HOST
+from wsec.runtime.fullest_core import fullest_core
 from wsec.runtime.known_errors import KnownError, known_error, known_errors
 from wsec.runtime.phase_estimate import PhaseEstimate, phase_estimate
 from wsec.runtime.sample_timing import first_sample, settled_phase
@@ -167,7 +168,7 @@ class Estimate:
         host: How much of it runs on the host.
         layouts: How many links need no redistribution.
         fullest_core_bytes: In use on the fullest core of all.
-        fullest_kernel: The kernel it belongs to.
+        fullest_kernel: The kernel it belongs to, or the turns of a wafer whose kernels all leave their weights there.
         memory_bytes: In use on all cores, as if each were as full as the fullest of its kernel.
         kernels: In the order of the plan.
         links: In the order of the plan.
@@ -254,7 +255,7 @@ def estimate(plan: Plan) -> Estimate:
     latency = sum(phase.batch_cycles for phase in phases) if phases else _end(first_sample(plan, in_order))
     used = sum(kernel.compute_cycles * _computing_cores(kernel) for kernel in kernels)
     available = interval * plan.region_width * plan.region_height * len(plan.wafers)
-    fullest = max(kernels, key=lambda kernel: kernel.memory_bytes, default=None)
+    fullest_bytes, fullest_owner = fullest_core(plan)
     return Estimate(
         model=plan.model,
         target=plan.target.name,
@@ -273,8 +274,8 @@ def estimate(plan: Plan) -> Estimate:
         split=_split_share(kernels),
         host=_host_share(plan),
         layouts=layout_share(links, straight),
-        fullest_core_bytes=fullest.memory_bytes if fullest else 0,
-        fullest_kernel=fullest.name if fullest else "",
+        fullest_core_bytes=fullest_bytes,
+        fullest_kernel=fullest_owner,
         memory_bytes=sum(kernel.memory_bytes * kernel.cores for kernel in kernels),
         kernels=kernels,
         links=tuple(

@@ -40,6 +40,26 @@ def test_a_decoder_in_turns_gives_the_numbers_of_onnxruntime(plan: Plan) -> None
     assert [wafer.mode for wafer in plan.record.wafers] == ["sequential"]
 
 
+def test_the_fullest_core_holds_the_weights_of_all_turns(plan: Plan) -> None:
+    """What is said to be in use is no less than any core holds of all kernels, and no more than the target has."""
+    kernels = list(plan.record.kernels())
+    held = [
+        sum(
+            kernel.memory.weights + kernel.memory.states
+            for kernel in kernels
+            if x < kernel.rectangle.x + kernel.rectangle.width
+            and y < kernel.rectangle.y + kernel.rectangle.height
+        )
+        for x in range(8)
+        for y in range(8)
+    ]
+    assert all(kernel.rectangle.x == kernel.rectangle.y == 0 for kernel in kernels)
+    fullest = plan.estimate().fullest_core_bytes
+    assert max(held) + max(kernel.memory.code for kernel in kernels) < fullest
+    assert fullest <= plan.record.target.core.sram_bytes
+    assert plan.estimate().fullest_kernel == f"{len(plan.record.wafers[0].phases)} turns"
+
+
 def test_products_of_one_vector_share_a_turn(plan: Plan) -> None:
     """Query, key and value; gate and up: on the same cores, with all-reduces that bring the results everywhere."""
     shared = [phase for phase in plan.record.wafers[0].phases if len(phase.kernels) > 1]

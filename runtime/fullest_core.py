@@ -1,0 +1,43 @@
+"""The core of a plan with most bytes in use: that of one kernel, or of all kernels that take turns on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from wsec.compiler.plan import Plan, Wafer
+
+
+def fullest_core(plan: Plan) -> tuple[int, str]:
+    """Bytes in use on it, and what they belong to: a kernel, or the turns of a wafer; 0 and no name where there is no kernel.
+
+    Where kernels take turns and all weights stay, the weights and states of every kernel lie on its cores, and beside them what the
+    turn with most of it works with, wherever that is. Results that wait for a later turn are not counted.
+    """
+    found = [_of_turns(wafer, plan) for wafer in plan.wafers if wafer.mode == "sequential"]
+    found += [
+        (kernel.memory.total, kernel.name)
+        for wafer in plan.wafers
+        if wafer.mode != "sequential"
+        for kernel in wafer.kernels()
+    ]
+    return max(found, key=lambda each: each[0], default=(0, ""))
+
+
+def _of_turns(wafer: Wafer, plan: Plan) -> tuple[int, str]:
+    edges = np.zeros((plan.region_height + 1, plan.region_width + 1), dtype=np.int64)
+    for kernel in wafer.kernels():
+        area, stays = kernel.rectangle, kernel.memory.weights + kernel.memory.states
+        edges[area.y, area.x] += stays
+        edges[area.y, area.x + area.width] -= stays
+        edges[area.y + area.height, area.x] -= stays
+        edges[area.y + area.height, area.x + area.width] += stays
+    resident = int(edges.cumsum(axis=0).cumsum(axis=1).max(initial=0))
+    code = max((kernel.memory.code for kernel in wafer.kernels()), default=0)
+    working = (
+        sum(kernel.memory.activations + kernel.memory.buffers for kernel in phase.kernels)
+        for phase in wafer.phases
+    )
+    return resident + max(working, default=0) + code, f"{len(wafer.phases)} turns"
