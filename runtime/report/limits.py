@@ -57,7 +57,8 @@ def room_of(plan: Plan, estimate: Estimate) -> str:
     placed = plan.placement
     gap = placed.interval / placed.interval_bound - 1 if placed.interval_bound else 0.0
     said = f"{free:,} cores of the region are in no kernel"
-    if gap > 0:
+    searched = all(wafer.mode != "sequential" for wafer in plan.wafers)  # turns are not searched for
+    if gap > 0 and searched:
         said += f", and placement is {gap:.1%} above its bound: a longer search (--effort) gains no more than that"
     grid = plan.target.grid
     whole = (grid.fabric_width - grid.host_columns) * (grid.fabric_height - grid.host_rows)
