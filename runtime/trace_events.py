@@ -9,11 +9,11 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wsec.compiler.errors import WsecError
+from wsec.runtime.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -80,14 +80,10 @@ def write_trace(path: Path, document: Mapping[str, Any]) -> None:
     """
     if path.is_dir():
         raise _unwritable(path, "a folder")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(json.dumps(document) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, f"{json.dumps(document)}\n".encode())
     except OSError as error:
         raise _unwritable(path, error.strerror or type(error).__name__) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _unwritable(path: Path, found: str) -> WsecError:

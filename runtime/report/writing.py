@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from wsec.compiler.errors import WsecError
+from wsec.runtime.whole_file import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,17 +53,10 @@ def check_place(path: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_whole(path, data)
     except OSError as error:
         raise _unwritable(path, error.strerror or type(error).__name__) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _unwritable(path: Path, found: str) -> WsecError:
