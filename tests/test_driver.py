@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from typing import TYPE_CHECKING
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+import wsec
 from wsec.compiler.errors import WsecError
 from wsec.compiler.plan_checker import Finding
 from wsec.driver import Options, compile_model
@@ -38,3 +41,11 @@ def test_message_the_checker_refuses_the_compilers_own_plan(
         "  try:      please report this with the model and the options"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["relu.onnx"]
+
+
+def test_wsec_compile_takes_every_option() -> None:
+    """The function has a parameter for each field of `Options`, with the same default."""
+    parameters = inspect.signature(wsec.compile).parameters
+    options = {field.name: field.default for field in dataclasses.fields(Options)}
+    assert {name: parameters[name].default for name in options} == options
+    assert set(parameters) - set(options) == {"model", "output", "observer"}

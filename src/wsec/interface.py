@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from wsec.checking.records import CheckResult
     from wsec.compiler.ledger import Fit
     from wsec.compiler.placement import Constraint
-    from wsec.compiler.plan import FabricDepth, StatesChoice
+    from wsec.compiler.plan import FabricDepth, Objective, StatesChoice
     from wsec.compiler.target import Target
     from wsec.driver import StageEvent
     from wsec.passes import Pass, PlacedPass
@@ -39,6 +39,8 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
     host: bool = True,
     defects: str | Path | None = None,
     constraints: str | Path | Sequence[Constraint] = (),
+    mode: str = "pipelined",
+    objective: Objective = "throughput",
     wafers: int | None = 1,
     phases: int | None = 1,
     samples_per_phase: int = 1,
@@ -66,6 +68,9 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         defects: A TOML file that lists dead cores of the wafer.
         constraints: What must hold of the placement: a TOML file, or records of `wsec.compiler.placement` that name
             operators.
+        mode: How kernels share the wafer (docs/modes.md): `pipelined`, `sequential`, `streaming`, or `auto` for the best by
+            `objective` of those that fit.
+        objective: `throughput` or `latency`, for `auto`.
         wafers: How many to divide the model over; None for the fewest that it fits on.
         phases: How many parts of the model take turns on the wafer; None for the fewest with which it fits.
         samples_per_phase: On how many samples a phase works before the next one's weights are loaded.
@@ -91,6 +96,8 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         host=host,
         defects=None if defects is None else Path(defects),
         constraints=constraints,
+        mode=mode,
+        objective=objective,
         wafers=wafers,
         phases=phases,
         samples_per_phase=samples_per_phase,
