@@ -81,6 +81,29 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True)
+class MatrixUnit:
+    """What multiplies small matrices, beside the vector instructions of a core.
+
+    Attributes:
+        rows: Positions (pixels, rows of the first factor) of a step, which share a tile of the second factor.
+        columns: Results (output channels, columns of the second factor) of a step for each position.
+        depth: Elements (input channels) that a step sums for each result.
+        loops: Loops over tiles that one instruction walks by itself.
+        start_cycles: From the first operands of an instruction to its first result.
+    """
+
+    rows: PositiveCount
+    columns: PositiveCount
+    depth: PositiveCount
+    loops: PositiveCount
+    start_cycles: Count
+
+    def step_cycles(self, lanes: float) -> float:
+        """Cycles of a step on elements of which `lanes` are multiplied and added in a cycle."""
+        return max(1.0, self.rows * self.columns * self.depth / lanes)
+
+
+@dataclass(frozen=True, slots=True)
 class Core:
     """One processing element: compute engine and memory.
 
@@ -96,6 +119,7 @@ class Core:
         task_switch_cycles: From one task to the next.
         divide_cycles: One division, element by element.
         transcendental_cycles: One exp, tanh, erf, log or power, element by element.
+        matrix_unit: For products, where the core has one; they take it where it is faster than vectors.
     """
 
     sram_bytes: PositiveCount
@@ -109,6 +133,7 @@ class Core:
     divide_cycles: PositiveCount
     transcendental_cycles: PositiveCount
     lanes: dict[str, PositiveNumber] = field(hash=False, metadata={"keys": DTYPES})
+    matrix_unit: MatrixUnit | None = None
 
     @property
     def data_bytes(self) -> int:
@@ -132,7 +157,7 @@ class Fabric:
     Attributes:
         hop_cycles: From one router to its neighbour; with dead cores between them, on average.
         ramp_cycles: From router to core, or back.
-        link_words_per_cycle: Words per cycle and direction between two routers.
+        link_words_per_cycle: Words per cycle and direction between two routers, and between a router and its core.
         word_bytes: Payload of one wavelet.
         colours: Virtual channels of a router.
         reserved_colours: Those the host I/O keeps.
@@ -152,6 +177,11 @@ class Fabric:
     input_queues: PositiveCount
     output_queues: PositiveCount
     queue_words: PositiveCount
+
+    @property
+    def cycle_bytes(self) -> int:
+        """Payload of what passes a link, or a core's ramp, in a cycle."""
+        return self.word_bytes * self.link_words_per_cycle
 
     @property
     def link_colours(self) -> int:

@@ -26,6 +26,7 @@ from wsec.compiler.cost.block_sizes import (
 from wsec.compiler.cost.collective_uses import collective_cycles
 from wsec.compiler.cost.collectives import all_gather, broadcast
 from wsec.compiler.cost.instruction_walks import walks
+from wsec.compiler.cost.matrix_unit import matrix_cycles, matrix_memory_cycles
 from wsec.compiler.kernels.loop_nest import LoopRole
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def split_costs(
     if nest.turn_loop():
         turn = nest.position(nest.turn_loop())
         walked[:, turn] = np.ceil(blocks[:, turn] / turns)
-    word = target.fabric.word_bytes
+    word = target.fabric.cycle_bytes
     output = output_bytes(nest, blocks)
     at_work = output_bytes(nest, walked)
     weights = np.full(len(parts), nest.work.resident_bytes, dtype=np.float64)
@@ -152,7 +153,7 @@ def passing_cycles(
     cycles = np.zeros(len(parts))
     if nest.work.serial:
         return cycles
-    word, fabric = target.fabric.word_bytes, target.fabric
+    word, fabric = target.fabric.cycle_bytes, target.fabric
     extents = np.array([loop.extent for loop in nest.loops], dtype=np.float64)
     blocks = np.ceil(extents / parts)
     for operand in nest.inputs:
@@ -206,7 +207,7 @@ def _serial_costs(nest: LoopNest, parts: Array, target: Target) -> SplitCosts:
         elements = operand.maps[0].extent
         held = np.ceil(np.ceil(elements / cores) * operand.item_bytes)
         reads = weight_reads if operand.constant else 1
-        words = words + -(-elements * operand.item_bytes // target.fabric.word_bytes) * reads
+        words = words + -(-elements * operand.item_bytes // target.fabric.cycle_bytes) * reads
         if operand.constant:
             weights = weights + held
         else:
@@ -241,7 +242,15 @@ def _lane_dtype(dtype: str) -> str:
 
 
 def compute_cycles(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:
-    """Cycles of the instructions: each is issued and takes its elements over the lanes; loops around them cost as they turn.
+    """Cycles of the instructions: products on the matrix unit where it is faster, everything else by vectors."""
+    return np.minimum(
+        _vector_cycles(work, nest, blocks, target),
+        matrix_cycles(work, nest, blocks, target.core, _lane_dtype(work.dtype)),
+    )
+
+
+def _vector_cycles(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:
+    """Each instruction is issued and takes its elements over the lanes; loops around them cost as they turn.
 
     Each operation is a pass of its own over the block. Quotients, and what is computed by series, take their time for each element.
     """
@@ -303,7 +312,18 @@ def _join_taps(inside: NDArray[np.int64], work: Work, nest: LoopNest, blocks: Ar
 
 
 def _memory(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:
-    """Every operation reads two elements and writes one."""
+    """Every operation of a vector reads two elements and writes one; a matrix unit reads the factors of tiles."""
+    if work.product is not None and target.core.matrix_unit is not None:
+        dtype = _lane_dtype(work.dtype)
+        on_unit = matrix_cycles(work, nest, blocks, target.core, dtype) <= _vector_cycles(
+            work, nest, blocks, target
+        )
+        tiles = matrix_memory_cycles(work, nest, blocks, target.core, nest.outputs[0].item_bytes)
+        return np.where(on_unit, tiles, _vector_memory(work, nest, blocks, target))
+    return _vector_memory(work, nest, blocks, target)
+
+
+def _vector_memory(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:
     item = nest.outputs[0].item_bytes
     operations = _points(work, nest, blocks) * work.operations * math.prod(work.taps)
     reads = operations * 2 * item / target.core.read_bytes_per_cycle

@@ -63,7 +63,8 @@ def measure(delivery: Delivery, kernel: Kernel, entry: KernelInput, target: Targ
     per_element = size / fabric.word_bytes
     block, share = entry.sharding.block_elements, share_elements(entry.sharding, kernel.mesh)
     turns = math.prod(kernel.turns.values())
-    passed = math.ceil(block * per_element) if share < block else 0
+    per_cycle = fabric.cycle_bytes / size  # elements through the ramp
+    passed = math.ceil(block / per_cycle) if share < block else 0
     brought = int((delivery.taken + delivery.across).max())
     late_words = sum(_words(load, per_element, target) for load in delivery.late)
     late_way = sum(load.cycles(per_element, fabric) for load in delivery.late) - late_words
@@ -79,7 +80,7 @@ def measure(delivery: Delivery, kernel: Kernel, entry: KernelInput, target: Targ
         early=sum(load.cycles(per_element, fabric) for load in delivery.early),
         early_words=sum(_words(load, per_element, target) for load in delivery.early),
         late=late_words + turns * late_way - passed,
-        transfer=math.ceil(brought * per_element) - math.ceil(share * per_element),
+        transfer=math.ceil(brought / per_cycle) - math.ceil(share / per_cycle),
         lane=_cycles(int(delivery.lanes.max()) * per_element, target),
     )
 

@@ -46,7 +46,7 @@ def fitted(kernel: Kernel, ways: Mapping[str, Way], sent: NDArray[np.int64], tar
     cycles = replace(
         kernel.cycles,
         communication=kernel.cycles.communication + sum(way.late for way in ways.values()),
-        transfer=_transfer(kernel, ways, sent),
+        transfer=_transfer(kernel, ways, sent, target.fabric.link_words_per_cycle),
     )
     return replace(
         kernel,
@@ -56,8 +56,8 @@ def fitted(kernel: Kernel, ways: Mapping[str, Way], sent: NDArray[np.int64], tar
     )
 
 
-def _transfer(kernel: Kernel, ways: Mapping[str, Way], sent: NDArray[np.int64]) -> int:
-    """Words through the ramp of the busiest core, all links together: what it takes of them and sends into them.
+def _transfer(kernel: Kernel, ways: Mapping[str, Way], sent: NDArray[np.int64], rate: int) -> int:
+    """Cycles of the words through the ramp of the busiest core, `rate` in each, all links together: what it takes and sends.
 
     Those that it sends and takes in exchanges of the links are among them.
 
@@ -69,7 +69,7 @@ def _transfer(kernel: Kernel, ways: Mapping[str, Way], sent: NDArray[np.int64]) 
     for way in ways.values():
         passed = way.delivery.taken + way.delivery.across
         words += np.ceil(passed * way.words_of_element).astype(np.int64)
-    return int(words.max())
+    return -(-int(words.max()) // rate)
 
 
 def fits(kernel: Kernel, ways: Mapping[str, Way], target: Target) -> bool:

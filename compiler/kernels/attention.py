@@ -22,7 +22,7 @@ from wsec.compiler.kernels.attention_states import (
     update_works,
 )
 from wsec.compiler.kernels.chain import work_of
-from wsec.compiler.kernels.loop_nest import Loop, LoopNest, LoopRole, Operand, Work, fixed, follows
+from wsec.compiler.kernels.loop_nest import Loop, LoopNest, LoopRole, Operand, Product, Work, fixed, follows
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, dtype_of, operand, shape_of
 from wsec.compiler.kernels.strided_layout import (
     Dimension,
@@ -322,6 +322,7 @@ def _scores_work(space: _Space, first: Operand) -> Work:
         interim=(*rows, "t"),
         interim_bytes=max(_STATISTIC_BYTES, first.item_bytes),
         exchanged=space.loops["d"].role is LoopRole.COLLECTIVE,
+        product=Product(("m",), ("t",)),
     )
 
 
@@ -334,6 +335,7 @@ def _values_work(space: _Space, first: Operand) -> Work:
         dtype=first.dtype,
         walks=(*((name,) for name in rows), (space.features,)),
         summed=(("t",),),
+        product=Product(("m",), (space.features,)),
     )
 
 

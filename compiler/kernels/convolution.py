@@ -12,6 +12,7 @@ from wsec.compiler.kernels.loop_nest import (
     LoopNest,
     LoopRole,
     Operand,
+    Product,
     Work,
     fixed,
     follows,
@@ -142,6 +143,7 @@ def _contraction(
             summed=(("c",),),
             **_taps(kind, places_of, window),
             partial_bytes=ACCUMULATOR_BYTES if is_integer(operator) else 0,
+            product=Product(("n", *places_of), ("k",)),
         ),
         further_work=(
             Work(names, operations=1 + any(item.role == "bias" for item in inputs), dtype=output.dtype),

@@ -18,6 +18,7 @@ from wsec.compiler.kernels.loop_nest import (
     LoopNest,
     LoopRole,
     Operand,
+    Product,
     Work,
     fixed,
     follows,
@@ -168,12 +169,13 @@ def _works(
         interim=(*names, "e", "i"),
         interim_bytes=_SUM_BYTES * factors,
         chosen=for_a_row,
+        product=Product((), ("i",)),
     )
     operations, divisions, series = ACTIVATION_WORK[operator.text("activation_type", "relu")]
     further = [
         Work(
             (*names, "e", "i", "h"), operations=1, dtype=dtype, walks=(*walks, ("h",)), summed=(("e",), ("i",)),
-            chosen=for_a_row,
+            chosen=for_a_row, product=Product((), ("h",)),
         ),
         Work(  # the activation, and the weight of the expert
             (*names, "e", "i"), operations + factors, divisions, series, "float32", chosen=for_a_row

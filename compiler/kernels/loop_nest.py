@@ -116,6 +116,19 @@ class Operand:
 
 
 @dataclass(frozen=True, slots=True)
+class Product:
+    """How multiply-adds are products of matrices, which a matrix unit takes tile by tile.
+
+    Attributes:
+        rows: Loops that only the first factor follows: positions that share the second.
+        columns: Loops that only the second factor follows.
+    """
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """Arithmetic for each point of the product of `loops`, in vector operations of the result's element type.
 
@@ -151,6 +164,7 @@ class Work:
         shared_out: A loop along whose parts cores share out the last of `loops`, of which all hold the same block.
         chosen: Loops of which no more than so many positions are computed, which ones the data says: the busiest core
             has all of them, or its whole block.
+        product: Where it is one of matrices; loops that are neither its rows or columns nor summed lie apart.
     """
 
     loops: tuple[str, ...]
@@ -180,6 +194,7 @@ class Work:
     exchanged: bool = False
     shared_out: str = ""
     chosen: tuple[tuple[str, int], ...] = ()
+    product: Product | None = None
 
 
 @dataclass(frozen=True, slots=True)

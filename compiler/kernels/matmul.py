@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from wsec.compiler.kernels.loop_nest import DimensionMap, Loop, LoopNest, LoopRole, Work, fixed, follows
+from wsec.compiler.kernels.loop_nest import (
+    DimensionMap,
+    Loop,
+    LoopNest,
+    LoopRole,
+    Product,
+    Work,
+    fixed,
+    follows,
+)
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, operand, shape_of
 from wsec.compiler.kernels.quantization import (
     ACCUMULATOR_BYTES,
@@ -53,6 +62,7 @@ def make_matmul(operator: OperatorView) -> LoopNest:
             walks=_walks(batch, batch_b),
             summed=(("k",),),
             partial_bytes=ACCUMULATOR_BYTES if is_integer(operator) else 0,
+            product=Product((*_shared_batch(batch, batch_b), "m"), ("n",)),
         ),
         further_work=(
             Work(tuple(loop.name for loop in (*batch, m, n)), operations=1, dtype=output.dtype),  # zeros
@@ -70,9 +80,14 @@ def make_matmul(operator: OperatorView) -> LoopNest:
 def _walks(batch: tuple[Loop, ...], of_b: tuple[int, ...]) -> tuple[tuple[str, ...], ...]:
     """Rows lie behind each other over a batch that all share one matrix; else matrices do."""
     names = tuple(loop.name for loop in batch)
-    if all(extent == 1 for extent in of_b):
+    if len(_shared_batch(batch, of_b)) == len(batch):
         return ((*names, "m"), ("n",))
     return (*((names,) if names else ()), ("m",), ("n",))
+
+
+def _shared_batch(batch: tuple[Loop, ...], of_b: tuple[int, ...]) -> tuple[str, ...]:
+    """Loops of the batch that the second factor does not follow."""
+    return tuple(loop.name for loop, extent in zip(batch, of_b, strict=True) if extent == 1)
 
 
 def _padded(extents: tuple[int, ...], rank: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wsec.compiler.kernels.loop_nest import Loop, LoopNest, LoopRole, Work, fixed, follows
+from wsec.compiler.kernels.loop_nest import Loop, LoopNest, LoopRole, Product, Work, fixed, follows
 from wsec.compiler.kernels.operator_view import OperatorView, Unsplittable, operand, shape_of
 
 if TYPE_CHECKING:
@@ -108,8 +108,16 @@ def _work(cell: _Cell, dtype: str, gathers: int) -> tuple[Work, Work, Work]:
         gathered=("d", "b", "h"),
         gathers=gathers,
         partials=cell.gates,
+        product=Product(("b",), ("h",)),
     )
-    given = Work(("d", "b", "t", "h", "i"), operations=cell.gates, dtype=dtype, walks=walks, summed=(("i",),))
+    given = Work(
+        ("d", "b", "t", "h", "i"),
+        operations=cell.gates,
+        dtype=dtype,
+        walks=walks,
+        summed=(("i",),),
+        product=Product(("b", "t"), ("h",)),
+    )
     gates = Work(
         ("d", "b", "t", "h"),
         operations=cell.operations,

@@ -229,11 +229,14 @@ def _arranged(
     laid = replace(laid, communication=laid.communication + np.concatenate(passing))
     work = laid.cycles.astype(np.int64)
     perimeters = 2 * (all_widths + all_heights)
-    words = max(nest.words_in, nest.words_out)
-    least = np.maximum(work, -(-words // perimeters))  # a word a cycle and core of the edge, each way
+    words = -(-max(nest.words_in, nest.words_out) // target.fabric.link_words_per_cycle)
+    least = np.maximum(
+        work, -(-words // perimeters)
+    )  # as much as a link carries, by every core of the edge, each way
     expected = np.maximum(work, -(-_EDGE_SHARE * words // perimeters))
     if inside:
-        expected = np.maximum(expected, _gather_cycles(nest, np.minimum(all_widths, all_heights)))
+        gathered = _gather_cycles(nest, np.minimum(all_widths, all_heights), target)
+        expected = np.maximum(expected, gathered)
     return SplitTable(
         nest=nest,
         parts=parts[index].astype(np.int64),
@@ -245,13 +248,13 @@ def _arranged(
     )
 
 
-def _gather_cycles(nest: LoopNest, depths: NDArray[np.int64]) -> NDArray[np.int64]:
+def _gather_cycles(nest: LoopNest, depths: NDArray[np.int64], target: Target) -> NDArray[np.int64]:
     """Cycles in which what a kernel makes comes to its lanes, by the shorter side of its rectangle.
 
     A strip of lanes takes words from beyond its ends over as many columns as the rectangle is deep behind it (docs/routing.md).
     Where no arrangement has less, this is not counted: lanes along the whole side may do.
     """
-    cycles = -(-nest.words_out // (_COLUMNS_SHARE * depths))
+    cycles = -(-nest.words_out // (_COLUMNS_SHARE * depths * target.fabric.link_words_per_cycle))
     return np.where(cycles > cycles.min(initial=cycles.max(initial=0)), cycles, 0)
 
 

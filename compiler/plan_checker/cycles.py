@@ -29,7 +29,7 @@ def check_cycles(kernel: Kernel, target: Target, *, in_turns: bool = False) -> I
     words += 0 if in_turns else _words_received(kernel, target)
     passed = kernel.cycles.communication + kernel.cycles.transfer
     if passed < words:
-        rule = "a core takes one word a cycle from its router"
+        rule = "a core takes as many words a cycle from its router as a link carries"
         expected = f"at least {words} cycles, for the words that come to a core"
         found = f"{passed} cycles"
         yield Finding(CYCLES, rule, f"{where}, communication", expected, found)
@@ -51,8 +51,12 @@ def _words_received(kernel: Kernel, target: Target) -> int:
     for entry in kernel.inputs:
         if not entry.resident:
             needed = _needed(entry.sharding, kernel.mesh)
-            words = words + -(-needed * item_bytes(entry.dtype) // target.fabric.word_bytes)
+            words = words + -(-needed * item_bytes(entry.dtype) // _bytes_of_a_cycle(target))
     return int(words.max())
+
+
+def _bytes_of_a_cycle(target: Target) -> int:
+    return target.fabric.word_bytes * target.fabric.link_words_per_cycle
 
 
 def _needed(sharding: Sharding, mesh: Mesh) -> NDArray[np.int64]:
@@ -104,4 +108,4 @@ def _words_of_statistics(kernel: Kernel, target: Target) -> int:
     """Words of a maximum and a sum for each row of an attention whose keys are cut: they come in, or come back."""
     if kernel.kind != "attention" or not any(axis.name == "t" and axis.size > 1 for axis in kernel.mesh.axes):
         return 0
-    return -(-2 * score_block(kernel)[0] * 4 // target.fabric.word_bytes)
+    return -(-2 * score_block(kernel)[0] * 4 // _bytes_of_a_cycle(target))

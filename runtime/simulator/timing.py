@@ -79,6 +79,10 @@ def engine_timing(target: Target, element_type: str = "float32") -> EngineTiming
         WsecError: WSEC592 the target does not say how many elements of the type it computes at once.
     """
     core = target.core
+    unit = core.matrix_unit
+    size = "none" if unit is None else f"{unit.rows} x {unit.columns} x {unit.depth}"
+    expected = "no matrix unit: programs of vector instructions are simulated"
+    _check(target, "core.matrix_unit", size, expected, fits=unit is None)
     lanes = core.lanes.get(element_type, 0.0)
     _check(target, f"core.lanes.{element_type}", lanes, "elements of a step", fits=lanes > 0)
     return EngineTiming(
@@ -92,7 +96,7 @@ def engine_timing(target: Target, element_type: str = "float32") -> EngineTiming
     )
 
 
-def _check(target: Target, key: str, found: float, expected: str, *, fits: bool) -> None:
+def _check(target: Target, key: str, found: float | str, expected: str, *, fits: bool) -> None:
     if not fits:
         raise WsecError(
             code="WSEC592",

@@ -26,7 +26,7 @@ CASES = (
         "fewer cycles than words of two operands",
         kernel("sum", cycles=Cycles(10, 95, 5)),
         (
-            "WSEC550 kernel sum, communication: a core takes one word a cycle from its router; expected at least 96 cycles, for the words that come to a core, found 95 cycles",
+            "WSEC550 kernel sum, communication: a core takes as many words a cycle from its router as a link carries; expected at least 96 cycles, for the words that come to a core, found 95 cycles",
         ),
     ),
     Case("just enough cycles", kernel("conv", cycles=Cycles(864, 80, 0)), ()),

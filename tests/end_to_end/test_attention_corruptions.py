@@ -165,7 +165,7 @@ CHANGES: dict[str, tuple[Callable[[Kernel], Kernel], list[str]]] = {
     ),
     "too few cycles for statistics and words": (
         lambda kernel: replace(kernel, cycles=Cycles(kernel.cycles.compute, 3, kernel.cycles.memory)),
-        ["WSEC550 a core takes one word a cycle from its router"],
+        ["WSEC550 a core takes as many words a cycle from its router as a link carries"],
     ),
     "too few cycles of arithmetic": (
         lambda kernel: replace(kernel, cycles=Cycles(1, kernel.cycles.communication, kernel.cycles.memory)),

@@ -8,7 +8,7 @@ import pytest
 from fabric_programs import hop, line, program, straight
 
 from wsec.compiler.errors import WsecError
-from wsec.compiler.target import load_target
+from wsec.compiler.target import MatrixUnit, load_target
 from wsec.runtime.simulator.assembly import assemble
 from wsec.runtime.simulator.instructions import (
     CoreProgram,
@@ -205,6 +205,21 @@ def test_an_element_type_that_the_target_does_not_compute_cannot_be_simulated() 
         engine_timing(load_target("wse2"), "float8")
     assert raised.value.code == "WSEC592"
     assert raised.value.where == "target wse2, core.lanes.float8"
+
+
+def test_a_matrix_unit_cannot_be_simulated() -> None:
+    """Core programs are made of vector instructions: cycles of a machine that has more would be those of another."""
+    target = load_target("wse2")
+    unit = MatrixUnit(rows=4, columns=16, depth=16, loops=3, start_cycles=8)
+    with pytest.raises(WsecError) as raised:
+        engine_timing(dataclasses.replace(target, core=dataclasses.replace(target.core, matrix_unit=unit)))
+    assert str(raised.value) == (
+        "error[WSEC592]: the fabric of the target cannot be simulated\n"
+        "  where:    target wse2, core.matrix_unit\n"
+        "  expected: no matrix unit: programs of vector instructions are simulated\n"
+        "  found:    4 x 16 x 16\n"
+        "  try:      estimates take any value; for a simulation choose a target whose fabric has these"
+    )
 
 
 def test_positions_that_no_switch_has() -> None:
