@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from wsec.compiler.kernels.graph import HOST_INDEX
 from wsec.compiler.kernels.splits import mesh_of, no_dearer_splits, sharding_of
 from wsec.compiler.layouts import Laid, Layout, layout_of
+from wsec.compiler.running_solvers import running
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +113,9 @@ def _best(choices: Sequence[_Choice], links: dict[int, GraphLink]) -> tuple[int,
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = 0
     solver.parameters.max_deterministic_time = _DETERMINISTIC_SECONDS
-    if solver.solve(model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+    with running(solver):
+        status = solver.solve(model)
+    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return (0,) * len(choices)
     return tuple(
         next(choice.ways[way] for way, variable in variables.items() if solver.boolean_value(variable))

@@ -13,6 +13,7 @@ from ortools.sat.python import cp_model
 
 from wsec.compiler.placement.packing_demands import add_demands
 from wsec.compiler.placement.problem import Rectangle
+from wsec.compiler.running_solvers import running
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +105,8 @@ def pack(window: Window, deterministic_time: float, seed: int) -> tuple[Outcome,
     solver.parameters.linearization_level = 0
     solver.parameters.cp_model_probing_level = 0
     solver.parameters.symmetry_level = 0
-    status = solver.solve(model)
+    with running(solver):
+        status = solver.solve(model)
     if status == cp_model.INFEASIBLE:
         return Outcome.IMPOSSIBLE, []
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):

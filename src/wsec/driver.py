@@ -83,6 +83,7 @@ class Options:
             (docs/fabric.md), and counts what that takes.
         states: `auto` keeps the KV cache of a decoder on the wafer between two runs (docs/states.md); with `none` its inputs
             and outputs come and go with each run.
+        max_memory: The most resident bytes that this process may come to hold while it compiles; None for any number.
     """
 
     target: str | Path | Target = "wse2"
@@ -106,6 +107,7 @@ class Options:
     collective: str = "auto"
     fabric: FabricDepth = "lanes"
     states: StatesChoice = "auto"
+    max_memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +147,29 @@ def compile_model(
         stop: Polled by the search; once true, the best legal placement so far is taken.
 
     Raises:
-        WsecError: whatever is wrong with model, target, fit or passes.
+        WsecError: whatever is wrong with model, target, fit or passes; WSEC376 `max_memory` does not do.
     """
+    from wsec.memory_limit import either, memory_limit
+
+    with memory_limit(options.max_memory) as memory:
+        if memory is None:
+            return _compile(model, options, output, observer, stop)
+
+        def observe(event: StageEvent) -> None:
+            memory.observe(event)
+            observer(event)
+
+        return _compile(model, options, output, observe, either(stop, memory.exceeded))
+
+
+def _compile(
+    model: str | Path,
+    options: Options,
+    output: Path | None,
+    observer: Callable[[StageEvent], None],
+    stop: Callable[[], bool] | None,
+) -> Plan:
+    """`compile_model` without its limit of memory."""
     from wsec.compiler.plan_io import check_output_folder, write_plan
 
     _check_phases(options)

@@ -47,6 +47,7 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
     collective: str = "auto",
     fabric: FabricDepth = "lanes",
     states: StatesChoice = "auto",
+    max_memory: int | None = None,
     observer: Callable[[StageEvent], None] | None = None,
 ) -> Plan:
     """Compile an ONNX file onto the grid of a wafer-scale engine.
@@ -77,6 +78,7 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         collective: How cores combine partial results, docs/collectives.md.
         fabric: `lanes` routes words between the rectangles of kernels; `full` from core to core, which can be simulated.
         states: `auto` keeps the KV cache of a decoder on the wafer between two runs; `none` does not (docs/states.md).
+        max_memory: The most resident bytes that this process may come to hold meanwhile; None for any number.
         observer: Called with a `StageEvent` as stages begin, progress and end.
 
     Raises:
@@ -104,6 +106,7 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         collective=collective,
         fabric=fabric,
         states=states,
+        max_memory=max_memory,
     )
     folder = None if output is None else Path(output)
     if observer is None:

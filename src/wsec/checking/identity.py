@@ -33,7 +33,15 @@ _LIBRARIES = (
     "onnxscript",
     "ortools",
 )
-_NO_PART_OF_PLANS = {"dump_passes", "passes", "pass_timeout", "pipeline", "target", "verify_passes"}
+_NO_PART_OF_PLANS = {
+    "dump_passes",
+    "max_memory",
+    "passes",
+    "pass_timeout",
+    "pipeline",
+    "target",
+    "verify_passes",
+}
 
 
 def is_cacheable(options: Options) -> bool:

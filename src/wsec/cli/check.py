@@ -12,6 +12,7 @@ from wsec.checking.records import CheckStatus
 from wsec.cli.command import WsecCommand, json_option
 from wsec.cli.compile import dimensions, part_count
 from wsec.cli.progress import show_progress
+from wsec.cli.sizes import size
 from wsec.compiler.target import parse_region
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 FORMATS = ("text", "json", "junit", "sarif", "github", "markdown")
 _BASELINE = Path("wsec-baseline.json")
-_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 Parsed = TypeVar("Parsed")
 
@@ -40,14 +40,6 @@ def _parser(
             raise click.BadParameter(str(error)) from error
 
     return callback
-
-
-def _bytes(_ctx: click.Context, _parameter: click.Parameter, text: str) -> int:
-    number = text.rstrip("KMGiB ")
-    unit = text[len(number) :].strip()
-    if not number.isascii() or not number.isdigit() or len(number) > 15 or unit not in _UNITS:
-        raise click.BadParameter(f"{text!r} is no size such as 4GiB, 500MB or a number of bytes")
-    return int(number) * _UNITS[unit]
 
 
 @click.command(
@@ -148,6 +140,12 @@ missing or stale. docs/check.md has the formats and a pipeline of five lines."""
 @click.option("--constraints", metavar="FILE", type=click.Path(path_type=Path), help="As in compile.")
 @click.option("--no-host", is_flag=True, help="As in compile.")
 @click.option(
+    "--max-compiler-memory",
+    metavar="SIZE",
+    callback=size,
+    help="What compiling may take, such as 4GB: --max-memory of compile.",
+)
+@click.option(
     "--cache-dir",
     metavar="DIR",
     type=click.Path(path_type=Path),
@@ -158,7 +156,7 @@ missing or stale. docs/check.md has the formats and a pipeline of five lines."""
     metavar="SIZE",
     default="4GiB",
     show_default=True,
-    callback=_bytes,
+    callback=size,
     help="What they may take.",
 )
 @click.option("--no-cache", is_flag=True, help="Compile every model.")
@@ -200,6 +198,7 @@ def check(
     defects: Path | None,
     constraints: Path | None,
     no_host: bool,
+    max_compiler_memory: int | None,
     cache_dir: Path | None,
     cache_size: int,
     no_cache: bool,
@@ -240,6 +239,7 @@ def check(
             objective=objective,
             fabric=fabric,
             states=states,
+            max_memory=max_compiler_memory,
         )
         with show_progress(quiet=quiet, verbose=verbose) as observe:
             request = CheckRequest(

@@ -14,6 +14,7 @@ from wsec.cli.failure_report import Progress, forget_failure, write_failure
 from wsec.cli.interrupt import InterruptHandler
 from wsec.cli.pass_options import PassesCommand, pass_options, placed_passes
 from wsec.cli.progress import show_progress
+from wsec.cli.sizes import size
 from wsec.cli.summary import summarize, write_summary
 from wsec.compiler.errors import WsecError
 from wsec.compiler.target import parse_region
@@ -184,6 +185,12 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
     help="Keep the KV cache of a decoder on the wafer between two runs, or let it come and go.",
 )
 @click.option("--no-host", is_flag=True, help="Refuse a model of which a part would run on the host.")
+@click.option(
+    "--max-memory",
+    metavar="SIZE",
+    callback=size,
+    help="What compiling may take of this machine's memory, such as 4GB; it stops itself there.",
+)
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors, and what --json asks for.")
 @click.option("-v", "--verbose", is_flag=True, help="Print what each stage does, also where nobody watches.")
@@ -215,6 +222,7 @@ def compile_plan(
     fabric: FabricDepth,
     states: StatesChoice,
     no_host: bool,
+    max_memory: int | None,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -247,6 +255,7 @@ def compile_plan(
         collective=collective,
         fabric=fabric,
         states=states,
+        max_memory=max_memory,
     )
     folder = Path(f"{Path(model).stem}.plan") if output is None else Path(output)
     plan, stages = _compile(Path(model), options, folder, quiet=quiet, verbose=verbose)
