@@ -8,7 +8,7 @@ nearest to each other. A core's own value stands on the left of the operation, t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from wsec.runtime.element_types import Array
 
     Operation: TypeAlias = "Callable[[Array, Array], Array]"
+    Children: TypeAlias = "tuple[tuple[int, ...], ...]"
+    Root: TypeAlias = 'Literal["first", "middle"]'
 
 CHAIN = "chain"
 _GROUPED = frozenset({"two_phase", "two_level"})
@@ -33,7 +35,7 @@ def combine(
     operation: Operation,
     collectives: Iterable[Collective] = (),
 ) -> Array:
-    """The blocks combined along the mesh axes `axes`, which then have size 1: what the cores at index 0 hold.
+    """The blocks combined along the mesh axes `axes`, which then have size 1: what the cores at the root hold.
 
     Args:
         blocks: [mesh axes, block dimensions].
@@ -52,41 +54,80 @@ def combine(
         if item is not None and item.algorithm == "ring":
             result = _around_a_ring(partials, len(mesh.axes), operation)
         else:
-            tree = children(*(item.algorithm, item.group) if item else (CHAIN, 0), len(partials))
+            tree = tree_of(item, len(partials))
             result = fold(partials.__getitem__, tree, operation)
         blocks = np.expand_dims(result, position)
     return blocks
 
 
-def parents(algorithm: str, group: int, cores: int) -> tuple[int, ...]:
-    """The core to which each core along an axis sends, -1 for core 0 (docs/fabric.md).
+def tree_of(item: Collective | None, cores: int) -> Children:
+    """Whose values each core along an axis adds, by a record, or as a chain without one."""
+    if item is None:
+        return children(CHAIN, 0, cores)
+    return children(item.algorithm, item.group, cores, item.root)
+
+
+def root_of(algorithm: str, group: int, cores: int, root: Root) -> int:
+    """The core along an axis that has the result first: 0, or the middle of the group in the middle."""
+    if root == "first":
+        return 0
+    size = group if algorithm in _GROUPED else cores
+    first = -(-cores // size) // 2 * size
+    return first + min(size, cores - first) // 2
+
+
+def parents(algorithm: str, group: int, cores: int, root: Root = "first") -> tuple[int, ...]:
+    """The core to which each core along an axis sends, -1 for the root (docs/fabric.md).
 
     Raises:
-        ValueError: The algorithm is no tree, or has groups of no core.
+        ValueError: The algorithm is no tree, has groups of no core, or has no root in the middle.
     """
     if algorithm not in _TREES or (algorithm in _GROUPED and group < 1):
         raise ValueError(f"no tree of cores is called {algorithm} with groups of {group}")
+    if root == "middle" and algorithm == "tree":
+        raise ValueError("a tree has its root at the first core")
+    size = group if algorithm in _GROUPED else cores
+    middle = root_of(algorithm, group, cores, root)
     match algorithm:
         case "star":
-            above = [0] * cores
+            above = [middle] * cores
         case "tree":
             above = [core & (core - 1) for core in range(cores)]
+        case _ if root == "middle":
+            above = [_towards_the_middle(core, size, cores, middle) for core in range(cores)]
         case _:
-            size = group if algorithm in _GROUPED else cores
             above = [core - 1 if core % size else core - size for core in range(cores)]
-    return (-1, *above[1:])
+    above[middle] = -1
+    return tuple(above)
 
 
-def children(algorithm: str, group: int, cores: int) -> tuple[tuple[int, ...], ...]:
-    """For each core along an axis those whose values it adds, in that order; all go to core 0 in the end.
+def _towards_the_middle(core: int, size: int, cores: int, root: int) -> int:
+    """Each group sends to its middle, and the middles to the one of the group of the root."""
+
+    def middle(group: int) -> int:
+        return group * size + min(size, cores - group * size) // 2
+
+    own = middle(core // size)
+    if core != own:
+        return core + 1 if core < own else core - 1
+    return middle(core // size + 1) if core < root else middle(core // size - 1)
+
+
+def children(algorithm: str, group: int, cores: int, root: Root = "first") -> Children:
+    """For each core along an axis those whose values it adds, in that order; all go to the root in the end.
+
+    With the root at the first core by rising index; else the nearest first, of two as near the lower one.
 
     Raises:
-        ValueError: The algorithm is no tree, or its groups have no cores.
+        ValueError: As of `parents`.
     """
     found: list[list[int]] = [[] for _ in range(cores)]
-    for core, above in enumerate(parents(algorithm, group, cores)):
-        if core:
+    for core, above in enumerate(parents(algorithm, group, cores, root)):
+        if above >= 0:
             found[above].append(core)
+    if root == "middle":
+        for core, those in enumerate(found):
+            those.sort(key=lambda other: (abs(other - core), other))
     return tuple(map(tuple, found))
 
 
@@ -100,14 +141,15 @@ class _Waiting:
 
 
 def fold(partial: Callable[[int], Array], tree: Sequence[Sequence[int]], operation: Operation) -> Array:
-    """What core 0 holds in the end. A core's own value is asked for as late as possible, so that few exist at a time.
+    """What the root holds in the end. A core's own value is asked for as late as possible, so that few exist at a time.
 
     Args:
         partial: The value of a core, asked for once.
         tree: As of `children`.
         operation: Own and received value to the new one.
     """
-    waiting = [_Waiting(0)]
+    added = {child for those in tree for child in those}
+    waiting = [_Waiting(next(core for core in range(len(tree)) if core not in added))]
     while True:
         top = waiting[-1]
         if top.done < len(tree[top.core]):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class SummedAxis:
     size: int
     algorithm: str = CHAIN
     group: int = 0
+    root: Literal["first", "middle"] = "first"
 
 
 def contract(
@@ -59,11 +60,11 @@ def contract(
     product = _Product.of(first, second, batch=batch, inner=inner, out=out, chain=lead)
     if along is None:
         return product.in_order(product.whole(), out)
-    if along.algorithm == CHAIN:
+    if (along.algorithm, along.root) == (CHAIN, "first"):
         total = product.chained(along.size) if differing else _repeat(product.whole(), along.size)
         return product.in_order(total, out)
     one = None if differing else product.whole()
-    tree = children(along.algorithm, along.group, along.size)
+    tree = children(along.algorithm, along.group, along.size, along.root)
     total = fold(lambda core: product.of_core(core) if one is None else one, tree, np.add)
     return product.in_order(total, out)
 

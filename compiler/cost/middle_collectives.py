@@ -15,6 +15,8 @@ import numpy as np
 from wsec.compiler.cost.collectives import all_reduce_cycles
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from wsec.compiler.plan import CollectiveAlgorithm
@@ -54,19 +56,29 @@ def all_reduce_costs(
         target: Its fabric, and its overheads where they were measured.
         names: Those that may be taken.
     """
-    found = [
-        (number, group, _cycles(name, group, words, _Lines(cores, spacing), target))
-        for number, name in enumerate(names)
-        for group in _groups(name, cores)
+    return costs_of_one_algorithm([(words, np.ones(len(cores)))], cores, spacing, target, names)[0]
+
+
+def costs_of_one_algorithm(
+    uses: Sequence[tuple[Array, Array]],
+    cores: Array,
+    spacing: Array,
+    target: Target,
+    names: tuple[CollectiveAlgorithm, ...] = MIDDLE,
+) -> list[MiddleCost]:
+    """The same of several all-reduces along a line, (words, times) of each: all by the algorithm that is cheapest for them together."""
+    found = [(number, group) for number, name in enumerate(names) for group in _groups(name, cores)]
+    lines = _Lines(cores, spacing)
+    each = [
+        np.stack([_cycles(names[number], group, words, lines, target) for number, group in found])
+        for words, _ in uses
     ]
-    cycles = np.stack([each for _, _, each in found])
-    best = cycles.argmin(axis=0)
+    together = sum(cycles * times for cycles, (_, times) in zip(each, uses, strict=True))
+    best = np.asarray(together).argmin(axis=0)
     at = np.arange(len(cores))
-    return MiddleCost(
-        cycles=cycles[best, at],
-        algorithm=np.array([number for number, _, _ in found])[best],
-        group=np.stack([group for _, group, _ in found])[best, at].astype(np.int64),
-    )
+    algorithm = np.array([number for number, _ in found])[best]
+    group = np.stack([group for _, group in found])[best, at].astype(np.int64)
+    return [MiddleCost(cycles[best, at], algorithm, group) for cycles in each]
 
 
 def _groups(name: CollectiveAlgorithm, cores: Array) -> list[Array]:

@@ -73,4 +73,4 @@ def _summed_axis(kernel: Kernel, name: str) -> SummedAxis:
     label, size = f"mesh {name}", kernel.mesh.size(name)
     if chosen is None:
         return SummedAxis(label, size)
-    return SummedAxis(label, size, chosen.algorithm, chosen.group)
+    return SummedAxis(label, size, chosen.algorithm, chosen.group, chosen.root)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from wsec.compiler.plan import Collective
 from wsec.compiler.sharding import Mesh, MeshAxis
-from wsec.runtime.collectives import children, combine, fold
+from wsec.runtime.collectives import children, combine, fold, parents, root_of
 from wsec.runtime.contraction import Operand, SummedAxis, contract
 
 if TYPE_CHECKING:
@@ -129,6 +129,42 @@ def test_trees_combine_in_the_order_of_the_contract(algorithm: tuple[str, int], 
 
     assert fold(partial, children(*algorithm, 7), operation).item() == expected
     assert sorted(asked) == list(range(7))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "expected"),
+    [
+        (("chain", 0), "((3 (2 (1 0))) (4 (5 6)))"),
+        (("star", 0), "((((((3 2) 4) 1) 5) 0) 6)"),
+        (("two_level", 3), "((((4 3) 5) 6) ((1 0) 2))"),
+        (("two_phase", 3), "((((4 3) 5) 6) ((1 0) 2))"),
+    ],
+)
+def test_sums_come_together_in_the_middle(algorithm: tuple[str, int], expected: str) -> None:
+    """Both sides send towards the root, the nearest first; groups towards their middles, and these likewise."""
+
+    def operation(own: Array, sent: Array) -> Array:
+        return np.array(f"({own} {sent})", dtype=object)
+
+    tree = children(*algorithm, 7, "middle")
+    assert fold(lambda core: np.array(str(core), dtype=object), tree, operation).item() == expected
+
+
+@given(
+    st.sampled_from([("chain", 0), ("star", 0), ("two_level", 1), ("two_level", 4), ("two_phase", 3)]),
+    st.integers(1, 40),
+)
+def test_a_root_in_the_middle_is_reached_by_all(algorithm: tuple[str, int], cores: int) -> None:
+    """Every core but the root has a parent, and going up ends at the root."""
+    above, root = parents(*algorithm, cores, "middle"), root_of(*algorithm, cores, "middle")
+    assert above[root] == -1
+    for core in range(cores):
+        at, steps = core, 0
+        while at != root:
+            at, steps = above[at], steps + 1
+            assert steps < cores
+    with pytest.raises(ValueError, match="first core"):
+        parents("tree", 0, cores, "middle")
 
 
 def test_a_chain_holds_one_value_at_a_time() -> None:

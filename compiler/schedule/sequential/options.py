@@ -18,7 +18,13 @@ from wsec.compiler.cost.block_sizes import output_bytes
 from wsec.compiler.cost.collective_uses import AUTO, collective_uses
 from wsec.compiler.cost.collectives import gather, scatter
 from wsec.compiler.cost.kernel_cost import SplitCosts, compute_cycles, gather_cycles, passing_cycles
-from wsec.compiler.cost.middle_collectives import MIDDLE, MiddleCost, all_reduce_costs, step_cycles
+from wsec.compiler.cost.middle_collectives import (
+    MIDDLE,
+    MiddleCost,
+    all_reduce_costs,
+    costs_of_one_algorithm,
+    step_cycles,
+)
 from wsec.compiler.kernels.loop_nest import LoopRole
 from wsec.compiler.kernels.splits import (
     SplitTable,
@@ -275,19 +281,24 @@ def turn_collectives(
     target: Target,
     algorithm: str,
 ) -> list[tuple[CollectiveUse, MiddleCost, Array]]:
-    """All-reduces in order: what is combined, its cost along each option's line, and how often; float64 [options]."""
+    """All-reduces in order: what is combined, its cost along each option's line, and how often; float64 [options].
+
+    Those along the same axis go by one algorithm.
+    """
     parts, turns, on_rows = ways
     names: tuple[CollectiveAlgorithm, ...] = (
         MIDDLE if algorithm == AUTO else (algorithm,)  # type: ignore[assignment]
     )
     uses = collective_uses(nest, parts, turns, target.fabric)
-    found = []
-    for use in uses:
-        spacing = _spacing(nest, use.loop, parts, on_rows)
-        cores = parts[:, use.loop] if algorithm == AUTO else _whole_lines(use.loop, parts, on_rows, target)
-        cost = all_reduce_costs(use.words, cores, spacing, target, names)
-        found.append((use, cost, use.times))
-    return found
+    costs: dict[int, MiddleCost] = {}
+    for loop in dict.fromkeys(use.loop for use in uses):
+        along = [at for at, use in enumerate(uses) if use.loop == loop]
+        spacing = _spacing(nest, loop, parts, on_rows)
+        cores = parts[:, loop] if algorithm == AUTO else _whole_lines(loop, parts, on_rows, target)
+        each = [(uses[at].words, uses[at].times) for at in along]
+        of_loop = costs_of_one_algorithm(each, cores, spacing, target, names)
+        costs.update(zip(along, of_loop, strict=True))
+    return [(use, costs[at], use.times) for at, use in enumerate(uses)]
 
 
 def joint_all_reduces(
@@ -300,21 +311,37 @@ def joint_all_reduces(
 
     Every kernel's share goes with its words; the steps are those of one kernel, and one for each chain.
     """
-    uses = [
-        collective_uses(nest, parts, turns, target.fabric)[0]
-        for nest, (parts, turns, _) in zip(nests, ways, strict=True)
-    ]
-    words = np.array([use.words for use in uses])
-    parts, _, on_rows = ways[0]
-    names: tuple[CollectiveAlgorithm, ...] = MIDDLE if algorithm == AUTO else (algorithm,)  # type: ignore[assignment]
-    spacing = _spacing(nests[0], uses[0].loop, parts, on_rows)
-    loop = uses[0].loop
-    cores = parts[:, loop] if algorithm == AUTO else _whole_lines(loop, parts, on_rows, target)
-    once = all_reduce_costs(words.sum(axis=0), cores, spacing, target, names).cycles
+    words = np.array([use.words for use in _one_use_each(nests, ways, target)])
+    once = joint_cost(nests, ways, target, algorithm).cycles
     shares = words / words.sum(axis=0)
     step = step_cycles(target)
     steps = [step * (at == 0) + step * bool(nest.chain) for at, nest in enumerate(nests)]
     return [np.ceil(share * once + each) for share, each in zip(shares, steps, strict=True)]
+
+
+def joint_cost(
+    nests: Sequence[LoopNest],
+    ways: Sequence[tuple[Array, NDArray[np.int64], NDArray[np.bool_]]],
+    target: Target,
+    algorithm: str,
+) -> MiddleCost:
+    """The all-reduce of all partial results together, [options]."""
+    uses = _one_use_each(nests, ways, target)
+    parts, _, on_rows = ways[0]
+    loop = uses[0].loop
+    names: tuple[CollectiveAlgorithm, ...] = MIDDLE if algorithm == AUTO else (algorithm,)  # type: ignore[assignment]
+    cores = parts[:, loop] if algorithm == AUTO else _whole_lines(loop, parts, on_rows, target)
+    words = np.sum([use.words for use in uses], axis=0)
+    return all_reduce_costs(words, cores, _spacing(nests[0], loop, parts, on_rows), target, names)
+
+
+def _one_use_each(
+    nests: Sequence[LoopNest],
+    ways: Sequence[tuple[Array, NDArray[np.int64], NDArray[np.bool_]]],
+    target: Target,
+) -> list[CollectiveUse]:
+    pairs = zip(nests, ways, strict=True)
+    return [collective_uses(nest, parts, turns, target.fabric)[0] for nest, (parts, turns, _) in pairs]
 
 
 def _whole_lines(loop: int, parts: Array, on_rows: NDArray[np.bool_], target: Target) -> Array:

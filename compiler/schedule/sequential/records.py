@@ -15,17 +15,18 @@ from wsec.compiler.cost.host_clock import host_link_cycles
 from wsec.compiler.cost.middle_collectives import MIDDLE
 from wsec.compiler.kernels.graph import HOST_INDEX, GraphLink
 from wsec.compiler.plan import HOST, REPLICAS, Collective, Link, Phase
-from wsec.compiler.schedule.sequential.options import turn_collectives, turn_mesh
+from wsec.compiler.schedule.sequential.options import joint_cost, turn_collectives, turn_mesh
 from wsec.compiler.sharding import Sharding, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from wsec.compiler.kernels.graph import KernelGraph
     from wsec.compiler.plan import CollectiveAlgorithm, Kernel, Rectangle
     from wsec.compiler.schedule.sequential.options import TurnTable
     from wsec.compiler.schedule.sequential.turns import Turn
-    from wsec.compiler.sharding import Mesh
     from wsec.compiler.target import Target
 
 
@@ -43,21 +44,21 @@ def turn_kernel(turn: Turn, member: int, way: int, target: Target, algorithm: st
         mesh=mesh,
         outputs=tuple(replace(item, everywhere=bool(item.sharding.root)) for item in record.outputs),
         cycles=replace(record.cycles, communication=int(costs.communication[option]), transfer=0),
-        collectives=_collectives(table, option, mesh, target, algorithm),
+        collectives=_collectives(turn, member, way, target, algorithm),
     )
 
 
-def _collectives(
-    table: TurnTable, option: int, mesh: Mesh, target: Target, algorithm: str
-) -> tuple[Collective, ...]:
-    """All-reduces of one option, in order."""
-    splits, nest, one = table.splits, table.splits.nest, slice(option, option + 1)
-    ways = splits.parts[one].astype(np.float64), splits.turns[one], splits.on_rows[one]
+def _collectives(turn: Turn, member: int, way: int, target: Target, algorithm: str) -> tuple[Collective, ...]:
+    """All-reduces of one option, in order; kernels that share a turn have one together."""
+    ways = [_one_way(table, int(at)) for table, at in zip(turn.tables, turn.option[way], strict=True)]
+    nests = [table.splits.nest for table in turn.tables]
     names: tuple[CollectiveAlgorithm, ...] = MIDDLE if algorithm == AUTO else (algorithm,)  # type: ignore[assignment]
+    joint = joint_cost(nests, ways, target, algorithm) if len(nests) > 1 else None
+    mesh = turn_mesh(turn.tables[member], int(turn.option[way, member]))
     cut = {axis.name: axis.size for axis in mesh.axes}
     found = []
-    for use, cost, times in turn_collectives(nest, ways, target, algorithm):
-        axis = nest.loops[use.loop].name
+    for use, own, times in turn_collectives(nests[member], ways[member], target, algorithm):
+        axis, cost = nests[member].loops[use.loop].name, joint or own
         if cut.get(axis, 1) == 1:
             continue
         name = names[int(cost.algorithm[0])]
@@ -74,6 +75,13 @@ def _collectives(
             )
         )
     return tuple(found)
+
+
+def _one_way(
+    table: TurnTable, option: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
+    splits, one = table.splits, slice(option, option + 1)
+    return splits.parts[one].astype(np.float64), splits.turns[one], splits.on_rows[one]
 
 
 def wafer_phases(
