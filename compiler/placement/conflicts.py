@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from wsec.compiler.errors import WsecError
-from wsec.compiler.placement import anchors, preparation
+from wsec.compiler.placement import preparation
 from wsec.compiler.placement.constraints import label
+from wsec.compiler.placement.packing import anchors
 from wsec.compiler.placement.problem import Limits
 
 if TYPE_CHECKING:

@@ -12,22 +12,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from wsec.compiler.errors import WsecError
-from wsec.compiler.placement import (
-    anchors,
-    bounds,
-    column_search,
-    conflicts,
-    exact,
-    exact_slicing,
-    group_search,
-    legality,
-    slicing_search,
-    tile_search,
-    topology_search,
-    windows,
-)
+from wsec.compiler.placement import bounds, conflicts, legality
+from wsec.compiler.placement.annealing import tiles, topologies
 from wsec.compiler.placement.candidate import Candidate, Instance, better, make_candidate
+from wsec.compiler.placement.columns import search as column_search
+from wsec.compiler.placement.packing import anchors, exact, windows
 from wsec.compiler.placement.problem import Limits, Placement, Progress
+from wsec.compiler.placement.slicing import exact as exact_slicing
+from wsec.compiler.placement.slicing import groups
+from wsec.compiler.placement.slicing import search as slicing_search
 from wsec.compiler.placement.validation import check_limits
 
 if TYPE_CHECKING:
@@ -196,22 +189,22 @@ def _slice(search: _Search, limits: Limits) -> Iterator[Candidate]:
         if exact.is_small(instance):  # solved as a whole already, which rectangles apart hardly better
             return
         search.report("annealing")
-        yield from tile_search.search(instance, best, limits)
+        yield from tiles.search(instance, best, limits)
         return
     kinds = exact_slicing.kinds_of(instance)
-    if group_search.applies(instance) and best.interval - search.bound > best.cost - best.interval:
+    if groups.applies(instance) and best.interval - search.bound > best.cost - best.interval:
         # More to gain than all wires cost, which grow longer.
         search.report("groups")
         alone = kinds is None and not instance.problem.wires_matter
         share = _GROUPS if alone else _WARM_UP
-        yield from group_search.search(instance, best, limits.part(share))
+        yield from groups.search(instance, best, limits.part(share))
     if kinds is not None:
         search.report("exact slicing")
         if (yield from exact_slicing.search(instance, kinds, search.best or best, limits)):
             return
     search.report("annealing")
     part = limits.part(_ANNEALING) if instance.problem.wires_matter else limits
-    yield from topology_search.search(instance, [search.best or best, *search.seen], part)
+    yield from topologies.search(instance, [search.best or best, *search.seen], part)
 
 
 def _packing_orders(instance: Instance) -> Iterable[list[int]]:

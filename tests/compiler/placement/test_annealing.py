@@ -17,17 +17,17 @@ from wsec.compiler.placement import (
     PlacementProblem,
     Rectangle,
     ShapeOptions,
-    annealing,
     place,
 )
+from wsec.compiler.placement.annealing import anneal
+from wsec.compiler.placement.annealing.guillotine import tree_of
+from wsec.compiler.placement.annealing.topologies import make_task, search
+from wsec.compiler.placement.annealing.tree import LEFT, PARENT, RIGHT, realise
 from wsec.compiler.placement.candidate import candidate_from, make_candidate
-from wsec.compiler.placement.guillotine import tree_of
 from wsec.compiler.placement.legality import explain
 from wsec.compiler.placement.preparation import prepare
 from wsec.compiler.placement.problem import objective, wirelength
 from wsec.compiler.placement.random_numbers import draw, random_state
-from wsec.compiler.placement.slicing_tree import LEFT, PARENT, RIGHT, realise
-from wsec.compiler.placement.topology_search import make_task, search
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,16 +78,16 @@ def test_a_cut_floorplan_comes_back_from_its_tree(boxes: list[Rectangle]) -> Non
     task = make_task(
         instance, make_candidate(instance, [0] * len(boxes), boxes, "test"), Rectangle(0, 0, 24, 18)
     )
-    room = annealing.make_room(task)
+    room = anneal.make_room(task)
     spot = np.array([root, 0, 24])
-    _, beyond, _ = annealing.settle(task, room, tree, spot, 1.0)
+    _, beyond, _ = anneal.settle(task, room, tree, spot, 1.0)
     assert beyond == 0
     realise(
         tree,
         root,
         task.leaves.kind,
         room.curves,
-        annealing.root_point(task, room, spot),
+        anneal.root_point(task, room, spot),
         room.box,
         room.stack,
     )
@@ -125,10 +125,10 @@ def test_a_walk_keeps_its_tree_whole_and_its_energy_true(
     found = tree_of(boxes)
     assert found is not None
     tree, root = found
-    room = annealing.make_room(task)
+    room = anneal.make_room(task)
     spot = np.array([root, len(task.times) - 1, 90])
     best_tree, best_spot = tree.copy(), spot.copy()
-    energy = annealing.anneal(
+    energy = anneal.anneal(
         task,
         room,
         tree,
@@ -136,7 +136,7 @@ def test_a_walk_keeps_its_tree_whole_and_its_energy_true(
         np.array([200.0, 20.0]),
         4000,
         random_state(1),
-        annealing.IMPOSSIBLE,
+        anneal.IMPOSSIBLE,
         best_tree,
         best_spot,
     )
@@ -144,11 +144,11 @@ def test_a_walk_keeps_its_tree_whole_and_its_energy_true(
     assert [node for node in nodes if best_tree[PARENT, node] < 0] == [best_spot[0]]
     for node in nodes[14:]:
         assert best_tree[PARENT, best_tree[LEFT, node]] == best_tree[PARENT, best_tree[RIGHT, node]] == node
-    value, beyond, _ = annealing.settle(task, room, best_tree, best_spot, 1.0)
+    value, beyond, _ = anneal.settle(task, room, best_tree, best_spot, 1.0)
     assert beyond == 0
     interval = float(task.times[best_spot[1]])
     assert energy == (value if wired else interval)
-    point = annealing.root_point(task, room, best_spot)
+    point = anneal.root_point(task, room, best_spot)
     realise(best_tree, best_spot[0], task.leaves.kind, room.curves, point, room.box, room.stack)
     placed = [Rectangle(*box) for box in room.box.tolist()]
     if wired:
@@ -172,8 +172,8 @@ def _anneal_from(boxes: list[Rectangle], fast: list[tuple[int, int]], count: int
     found = tree_of(boxes)
     assert found is not None
     tree, root = found
-    spot, room = np.array([root, len(task.times) - 1, 24]), annealing.make_room(task)
-    energy = annealing.anneal(
+    spot, room = np.array([root, len(task.times) - 1, 24]), anneal.make_room(task)
+    energy = anneal.anneal(
         task,
         room,
         tree,
@@ -181,11 +181,11 @@ def _anneal_from(boxes: list[Rectangle], fast: list[tuple[int, int]], count: int
         np.array([1.0]),
         count,
         random_state(3),
-        annealing.IMPOSSIBLE,
+        anneal.IMPOSSIBLE,
         tree.copy(),
         spot.copy(),
     )
-    return energy, int(spot[1]), annealing.settle(task, room, tree, spot, 1.0)[0]
+    return energy, int(spot[1]), anneal.settle(task, room, tree, spot, 1.0)[0]
 
 
 @pytest.mark.parametrize("count", [1, 4000])
@@ -193,7 +193,7 @@ def test_a_walk_stays_at_a_time_limit_below_which_its_tree_is_far_too_large(coun
     """Six columns that would each be as wide as the grid: the tree has no box in less time, so the walk does not go there."""
     boxes = [Rectangle(4 * at, 0, 4, 18) for at in range(6)]
     energy, level, last = _anneal_from(boxes, [(24, 3)] * 6, count)
-    assert last < annealing.IMPOSSIBLE
+    assert last < anneal.IMPOSSIBLE
     assert (energy, level) == (9.0, 1)
 
 
@@ -211,7 +211,7 @@ def test_a_walk_never_stands_on_a_tree_without_boxes(
         (width, min(18, box.width * box.height // width)) for width, box in zip(widths, boxes, strict=True)
     ]
     energy, _, last = _anneal_from(boxes, fast, count)
-    assert last < annealing.IMPOSSIBLE
+    assert last < anneal.IMPOSSIBLE
     assert energy in {5.0, 9.0}
 
 

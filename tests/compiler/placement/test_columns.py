@@ -19,11 +19,9 @@ from wsec.compiler.placement import (
     PlacementProblem,
     Rectangle,
     ShapeOptions,
-    column_layout,
-    column_search,
-    column_walk,
     place,
 )
+from wsec.compiler.placement.columns import layout, search, walk
 from wsec.compiler.placement.legality import explain
 from wsec.compiler.placement.preparation import prepare
 from wsec.compiler.placement.random_numbers import random_state
@@ -44,7 +42,7 @@ def _bench(work: int, least: int, most: int) -> ShapeOptions:
 @pytest.fixture
 def columns_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stage for many kernels takes part however few they are."""
-    monkeypatch.setattr(column_search, "_MANY", 1)
+    monkeypatch.setattr(search, "_MANY", 1)
 
 
 @st.composite
@@ -78,7 +76,7 @@ def _alone(problem: PlacementProblem, limits: Limits) -> Iterator[Candidate]:
     except WsecError as error:
         assert error.code in {"WSEC320", "WSEC321"}  # noqa: PT017 - any other code is a failure
         return
-    yield from column_search.search(instance, limits)
+    yield from search.search(instance, limits)
 
 
 @given(problems(), st.integers(0, 2))
@@ -121,13 +119,13 @@ def test_a_walk_keeps_the_columns_that_it_may_use_and_counts_their_rows(
     kernels = tuple(PlacementKernel(f"k{at}", _bench(50 + 11 * at, 1, 12)) for at in range(30))
     problem = PlacementProblem(60, 50, kernels, reserved=(Rectangle(20, 0, 10, 50),))
     instance = prepare(problem)
-    kinds = column_layout.kinds_of(instance, transposed=False)
-    arrangement = column_layout.arrange(kinds, 2 * instance.bound, 0.7, blocks)
-    packing = column_layout.first_packing(arrangement)
-    columns = column_layout.at_time(kinds, arrangement.columns, instance.bound)
-    over = column_walk.walk(columns, packing, temperature, 3000, random_state(seed))
+    kinds = layout.kinds_of(instance, transposed=False)
+    arrangement = layout.arrange(kinds, 2 * instance.bound, 0.7, blocks)
+    packing = layout.first_packing(arrangement)
+    columns = layout.at_time(kinds, arrangement.columns, instance.bound)
+    over = walk.walk(columns, packing, temperature, 3000, random_state(seed))
     load = packing.load.copy()
-    assert column_walk.beyond(columns, packing) == over
+    assert walk.beyond(columns, packing) == over
     assert load.tolist() == packing.load.tolist()
     assert (columns.first <= packing.column).all()
     assert (packing.column < columns.behind).all()
@@ -141,7 +139,7 @@ def test_hundreds_of_different_kernels_come_near_the_bound() -> None:
     works = random.integers(2_000, 90_000, size=240)
     kernels = tuple(PlacementKernel(f"k{at}", _bench(int(work), 2, 60)) for at, work in enumerate(works))
     instance = prepare(PlacementProblem(300, 250, kernels))
-    best = min(candidate.interval for candidate in column_search.search(instance, Limits(effort=0.7)))
+    best = min(candidate.interval for candidate in search.search(instance, Limits(effort=0.7)))
     assert best <= 1.02 * instance.bound
 
 
@@ -150,13 +148,13 @@ def test_more_blocks_keep_neighbours_nearer() -> None:
     kernels = tuple(PlacementKernel(f"k{at}", _bench(900 + 13 * at, 2, 30)) for at in range(200))
     nets = tuple(Net(at, at + 1, 1.0) for at in range(199))
     instance = prepare(PlacementProblem(200, 200, kernels, nets))
-    kinds = column_layout.kinds_of(instance, transposed=False)
+    kinds = layout.kinds_of(instance, transposed=False)
     hops = []
     for blocks in (1, 10):
-        arrangement = column_layout.arrange(kinds, 2 * instance.bound, 0.7, blocks)
-        columns = column_layout.at_time(kinds, arrangement.columns, 2 * instance.bound)
-        packing = column_layout.first_packing(arrangement)
-        boxes = column_layout.rectangles_of(kinds, arrangement, columns, packing)
+        arrangement = layout.arrange(kinds, 2 * instance.bound, 0.7, blocks)
+        columns = layout.at_time(kinds, arrangement.columns, 2 * instance.bound)
+        packing = layout.first_packing(arrangement)
+        boxes = layout.rectangles_of(kinds, arrangement, columns, packing)
         hops.append(sum(abs(a.x - b.x) + abs(a.y - b.y) for a, b in itertools.pairwise(boxes)))
     assert hops[1] < 0.6 * hops[0]
 
@@ -166,7 +164,7 @@ def test_without_wires_the_search_is_of_one_block() -> None:
     kernels = tuple(PlacementKernel(f"k{at}", _bench(900 + 13 * at, 2, 30)) for at in range(20))
     problem = PlacementProblem(80, 80, kernels, (Net(0, 1, 1.0),))
     wired, free = (
-        {int(lane.arrangement.upwards.any()) for lane in column_search._lanes(prepare(each))}
+        {int(lane.arrangement.upwards.any()) for lane in search._lanes(prepare(each))}
         for each in (problem, replace(problem, wirelength_weight=0.0))
     )
     assert (wired, free) == ({0, 1}, {0})
@@ -176,7 +174,7 @@ def test_no_column_is_wider_than_heights_are_known_for() -> None:
     """A wide block of which no kernel has its middle: its columns, too, are of widths that kernels' heights are known for."""
     shapes = ShapeOptions(np.array([1]), np.array([1]), np.array([1]))
     kernels = tuple(PlacementKernel(f"k{at}", shapes) for at in range(3))
-    kinds = column_layout.kinds_of(prepare(PlacementProblem(400, 2, kernels)), transposed=False)
-    arrangement = column_layout.arrange(kinds, 1, 0.1, 4)
+    kinds = layout.kinds_of(prepare(PlacementProblem(400, 2, kernels)), transposed=False)
+    arrangement = layout.arrange(kinds, 1, 0.1, 4)
     assert arrangement.width.sum() == 400
     assert arrangement.width.max() < arrangement.columns.rows.shape[1]

@@ -16,15 +16,15 @@ from wsec.compiler.placement import (
     PlacementProblem,
     Rectangle,
     ShapeOptions,
-    exact_slicing,
     place,
-    topology_search,
 )
+from wsec.compiler.placement.annealing import topologies
 from wsec.compiler.placement.candidate import make_candidate
 from wsec.compiler.placement.legality import explain
 from wsec.compiler.placement.preparation import prepare
 from wsec.compiler.placement.problem import rectangles
-from wsec.compiler.placement.slicing_subsets import NONE, WIDTH_TO
+from wsec.compiler.placement.slicing import exact as exact_slicing
+from wsec.compiler.placement.slicing.subsets import NONE, WIDTH_TO
 
 SIDE = 14
 Boxes = tuple[tuple[int, int], ...]
@@ -178,7 +178,7 @@ def test_no_slicing_search_is_faster(works: list[int], kernels: int, *, rotatabl
         rectangles(problem, placement),
         "test",
     )
-    found = topology_search.search(instance, [start], Limits(effort=0.5, seed=7))
+    found = topologies.search(instance, [start], Limits(effort=0.5, seed=7))
     assert all(each.interval >= placement.interval for each in found)
 
 

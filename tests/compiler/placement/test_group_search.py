@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from wsec.compiler.placement import Limits, TouchEdge, group_search, place
+from wsec.compiler.placement import Limits, TouchEdge, place
 from wsec.compiler.placement.candidate import better
 from wsec.compiler.placement.preparation import prepare
 from wsec.compiler.placement.random_numbers import draw, random_state
-from wsec.compiler.placement.slicing_search import search as slice_in_order
+from wsec.compiler.placement.slicing import groups as group_search
+from wsec.compiler.placement.slicing.search import search as slice_in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsec.compiler.placement.annealing.penalties import demand_arrays, penalty
 from wsec.compiler.placement.demands import Demands, slide_to_edges
-from wsec.compiler.placement.penalties import demand_arrays, penalty
 from wsec.compiler.placement.problem import Rectangle
 
 if TYPE_CHECKING:

@@ -27,11 +27,11 @@ from wsec.compiler.placement import (
     legality,
     objective_bound,
     place,
-    slicing,
 )
 from wsec.compiler.placement.legality import explain
 from wsec.compiler.placement.problem import objective
 from wsec.compiler.placement.shape_curves import shape_table
+from wsec.compiler.placement.slicing import order_preserving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -354,20 +354,20 @@ def test_equal_groups_are_computed_once(
 ) -> None:
     """Ten equal layers have hardly more different groups than three, and the same curves as if all were different."""
     layer = make_residual_network(5, 9, 60, 60).kernels
-    inverse = slicing._inverse
+    inverse = order_preserving._inverse
     rows: list[int] = []
 
     def counting(curves: NDArray[np.int32], size: int) -> NDArray[np.int32]:
         rows.append(len(curves))
         return inverse(curves, size)
 
-    monkeypatch.setattr(slicing, "_inverse", counting)
+    monkeypatch.setattr(order_preserving, "_inverse", counting)
     spaces = [Rectangle(0, 0, 60, 60)]
     shared = {id(kernel.shapes): shape_table(kernel.shapes, spaces) for kernel in layer}
     equal = [shared[id(kernel.shapes)] for kernel in layer * 10]
     different = [shape_table(kernel.shapes, spaces) for kernel in layer * 10]
     time = max(int(table.cycles[len(table.cycles) // 2]) for table in equal)
-    found = [slicing.group_curves(tables, time, 60, 60, 6) for tables in (equal, different)]
+    found = [order_preserving.group_curves(tables, time, 60, 60, 6) for tables in (equal, different)]
     one, two = (rows[:10], rows[10:])
     assert max(one) <= 5
     assert two == [50 - size for size in range(1, 6) for _ in range(2)]

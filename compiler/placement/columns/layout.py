@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from wsec.compiler.placement.column_walk import Columns, Packing, fill_rows, pour
+from wsec.compiler.placement.columns.walk import Columns, Packing, fill_rows, pour
 from wsec.compiler.placement.problem import Rectangle
 
 if TYPE_CHECKING:

@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from wsec.compiler.placement import annealing
+from wsec.compiler.placement.annealing import anneal
+from wsec.compiler.placement.annealing.guillotine import tree_of
+from wsec.compiler.placement.annealing.levels import choose_levels, make_leaves
+from wsec.compiler.placement.annealing.penalties import demand_arrays
+from wsec.compiler.placement.annealing.tree import realise
 from wsec.compiler.placement.candidate import Candidate, Instance, better, make_candidate
 from wsec.compiler.placement.demands import slide_to_edges
-from wsec.compiler.placement.guillotine import tree_of
-from wsec.compiler.placement.levels import choose_levels, make_leaves
-from wsec.compiler.placement.penalties import demand_arrays
 from wsec.compiler.placement.problem import Net, Rectangle, hop_cycles
 from wsec.compiler.placement.random_numbers import random_state
-from wsec.compiler.placement.slicing_tree import realise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from wsec.compiler.placement.annealing import Room, Task
+    from wsec.compiler.placement.annealing.anneal import Room, Task
     from wsec.compiler.placement.problem import Limits
 
 _WORKERS: Final = 2
@@ -67,7 +67,7 @@ def search(instance: Instance, found: Sequence[Candidate], limits: Limits) -> It
     space = instance.tilings[0][0]
     pool = _pool(instance, found)
     task = make_task(instance, pool[0], space)
-    rooms = [annealing.make_room(task) for _ in range(_WORKERS)]
+    rooms = [anneal.make_room(task) for _ in range(_WORKERS)]
     pace = _Pace(limits, len(instance.tables))
     with ThreadPoolExecutor(_WORKERS) as threads:
         while (count := pace.moves()) > 0 and not _is_least(instance, pool[0]):
@@ -166,7 +166,7 @@ def make_task(instance: Instance, best: Candidate, space: Rectangle) -> Task:
     leaves = make_leaves(instance.tables, times, space.width, space.height)
     least = leaves.area[:, leaves.kind].sum(axis=1)
     area = space.width * space.height
-    return annealing.Task(
+    return anneal.Task(
         leaves,
         times.astype(np.float64),
         area - least,
@@ -212,7 +212,7 @@ def _temperatures(task: Task, walk: Walk, seed: tuple[int, ...]) -> NDArray[np.f
     hot = _HOT[turn % len(_HOT)] * kernel
     cold = hot / _COOLING
     if task.weight.any():
-        wires = walk.cost - float(task.times[walk.place[annealing.LEVEL]])
+        wires = walk.cost - float(task.times[walk.place[anneal.LEVEL]])
         net = wires / len(task.source)
         heats = (*(share * net for share in _HOT_NETS), _HOT_INTERVAL * kernel)
         hot, cold = heats[turn % len(heats)], _COLD_NETS * net
@@ -227,7 +227,7 @@ def _walk(
     tree, place, random = walk.tree.copy(), walk.place.copy(), random_state(*seed)
     best = Walk(tree.copy(), place.copy(), walk.cost)
     temperatures = _temperatures(task, walk, seed)
-    energy, moves, done, started = annealing.IMPOSSIBLE, count, 0, time.monotonic()
+    energy, moves, done, started = anneal.IMPOSSIBLE, count, 0, time.monotonic()
     for step in range(len(temperatures)):
         if done and limits.deadline is not None:
             # Other work on the machine slows a walk down: to cool faster is better than to end before it is cold.
@@ -237,16 +237,16 @@ def _walk(
                 break
             moves = min(count, 1 + int(done / max(1e-6, now - started) * left / (len(temperatures) - step)))
         at = temperatures[step : step + 1]
-        energy = annealing.anneal(task, room, tree, place, at, moves, random, energy, best.tree, best.place)
+        energy = anneal.anneal(task, room, tree, place, at, moves, random, energy, best.tree, best.place)
         done += moves
-    return best if energy < annealing.IMPOSSIBLE else None
+    return best if energy < anneal.IMPOSSIBLE else None
 
 
 def _candidate(instance: Instance, task: Task, room: Room, walk: Walk, space: Rectangle) -> Candidate:
     """The rectangles of a tree that fits."""
-    annealing.settle(task, room, walk.tree, walk.place, 1.0)
-    point = annealing.root_point(task, room, walk.place)
-    realise(walk.tree, walk.place[annealing.ROOT], task.leaves.kind, room.curves, point, room.box, room.stack)
+    anneal.settle(task, room, walk.tree, walk.place, 1.0)
+    point = anneal.root_point(task, room, walk.place)
+    realise(walk.tree, walk.place[anneal.ROOT], task.leaves.kind, room.curves, point, room.box, room.stack)
     choice, placed = [], []
     boxes = room.box[: len(instance.tables)].tolist()
     for table, (x, y, width, height) in zip(instance.tables, boxes, strict=True):

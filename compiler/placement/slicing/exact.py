@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from wsec.compiler.placement import wheels
 from wsec.compiler.placement.bounds import least_area, times_between
 from wsec.compiler.placement.candidate import Candidate, Instance, candidate_from
 from wsec.compiler.placement.problem import Rectangle
 from wsec.compiler.placement.shape_curves import least_heights
-from wsec.compiler.placement.slicing_subsets import (
+from wsec.compiler.placement.slicing import wheels
+from wsec.compiler.placement.slicing.subsets import (
     LONGEST,
     NONE,
     WIDTH_TO,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wsec.compiler.placement.slicing_tree import ABOVE, AXIS, BESIDE, LEFT, MIRRORED, PARENT, RIGHT
+from wsec.compiler.placement.annealing.tree import ABOVE, AXIS, BESIDE, LEFT, MIRRORED, PARENT, RIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def tree_of(placed: Sequence[Rectangle]) -> tuple[NDArray[np.int64], int] | None:
-    """A slicing tree, see `slicing_tree`, and its root; None if some part has no cut from side to side.
+    """A slicing tree, see `annealing.tree`, and its root; None if some part has no cut from side to side.
 
     Parallel cuts are nested in halves, so that the tree is as low as it can be.
     """

@@ -19,7 +19,7 @@ from wsec.compiler.placement.candidate import Candidate, Instance, candidate_fro
 from wsec.compiler.placement.problem import Rectangle
 from wsec.compiler.placement.random_numbers import draw, random_state
 from wsec.compiler.placement.shape_curves import least_heights
-from wsec.compiler.placement.slicing_subsets import (
+from wsec.compiler.placement.slicing.subsets import (
     LONGEST,
     NONE,
     Rows,

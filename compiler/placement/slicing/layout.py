@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.placement.problem import Rectangle
-    from wsec.compiler.placement.slicing import ColumnPlan, GroupCurves
+    from wsec.compiler.placement.slicing.order_preserving import ColumnPlan, GroupCurves
 
 _ROUNDS: Final = 6
 

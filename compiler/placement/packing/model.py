@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from ortools.sat.python import cp_model
 
-from wsec.compiler.placement.packing_demands import add_demands
+from wsec.compiler.placement.packing.demands import add_demands
 from wsec.compiler.placement.problem import Rectangle
 from wsec.compiler.running_solvers import running
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from wsec.compiler.placement.bounds import times_between
 from wsec.compiler.placement.candidate import Candidate, Instance, candidate_from
-from wsec.compiler.placement.packing_model import Outcome, Window, pack
+from wsec.compiler.placement.packing.model import Outcome, Window, pack
 from wsec.compiler.placement.regions import grid_of
 from wsec.compiler.placement.shape_curves import staircase_corners
 

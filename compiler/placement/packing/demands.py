@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ortools.sat.python import cp_model
 
     from wsec.compiler.placement.demands import Demands
-    from wsec.compiler.placement.packing_model import KernelVariables
+    from wsec.compiler.placement.packing.model import KernelVariables
     from wsec.compiler.placement.problem import Rectangle
 
     Sides = tuple[cp_model.LinearExpr, cp_model.LinearExpr, cp_model.LinearExpr, cp_model.LinearExpr]

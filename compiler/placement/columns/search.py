@@ -1,4 +1,4 @@
-"""Search over packings in columns, for problems of many kernels: see `column_walk`.
+"""Search over packings in columns, for problems of many kernels: see `columns.walk`.
 
 Several arrangements (columns or rows, narrower or wider, in few or many blocks) compete: all walk for a while, the
 better half goes on for longer, until one is left. After Karnin, Koren and Somekh, "Almost optimal exploration in
@@ -17,7 +17,7 @@ import numpy as np
 
 from wsec.compiler.placement.bounds import times_between
 from wsec.compiler.placement.candidate import Candidate, Instance, candidate_from
-from wsec.compiler.placement.column_layout import (
+from wsec.compiler.placement.columns.layout import (
     Arrangement,
     Kinds,
     arrange,
@@ -26,7 +26,7 @@ from wsec.compiler.placement.column_layout import (
     kinds_of,
     rectangles_of,
 )
-from wsec.compiler.placement.column_walk import Packing, copy_of, walk
+from wsec.compiler.placement.columns.walk import Packing, copy_of, walk
 from wsec.compiler.placement.random_numbers import random_state
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from wsec.compiler.placement.candidate import Candidate, Instance, better, make_candidate
-from wsec.compiler.placement.packing_model import Outcome, Window, Wire, pack
+from wsec.compiler.placement.packing.model import Outcome, Window, Wire, pack
 from wsec.compiler.placement.problem import Net, Rectangle, centre_distance
 from wsec.compiler.placement.regions import intersection
 from wsec.compiler.placement.shape_curves import staircase_corners

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from wsec.compiler.native import compiled
-from wsec.compiler.placement.slicing_subsets import WIDTH_FROM, WIDTH_TO, Subsets, next_part
+from wsec.compiler.placement.slicing.subsets import WIDTH_FROM, WIDTH_TO, Subsets, next_part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

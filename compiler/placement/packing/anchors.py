@@ -10,13 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from wsec.compiler.errors import WsecError
-from wsec.compiler.placement import slicing_search
 from wsec.compiler.placement.candidate import Candidate, Instance, candidate_from
 from wsec.compiler.placement.constraints import Forbid, Pin
-from wsec.compiler.placement.packing_model import Outcome, Window, pack
+from wsec.compiler.placement.packing.model import Outcome, Window, pack
 from wsec.compiler.placement.preparation import prepare
 from wsec.compiler.placement.regions import grid_of
 from wsec.compiler.placement.shape_curves import staircase_corners
+from wsec.compiler.placement.slicing import search as slicing_search
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from wsec.compiler.native import compiled
+from wsec.compiler.placement.annealing.tree import Leaves
 from wsec.compiler.placement.bounds import times_between
 from wsec.compiler.placement.shape_curves import NEVER
-from wsec.compiler.placement.slicing_tree import Leaves
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from wsec.compiler.placement import bounds, topology_search
+from wsec.compiler.placement import bounds
+from wsec.compiler.placement.annealing import topologies
 from wsec.compiler.placement.candidate import Candidate, Instance, candidate_from
 from wsec.compiler.placement.problem import Net, Rectangle, hop_cycles
 from wsec.compiler.placement.regions import intersection
@@ -36,7 +37,7 @@ def search(instance: Instance, best: Candidate, limits: Limits) -> Iterator[Cand
             part = _part(instance, best, tile, kernels, held=held)
             start = candidate_from(part, [best.placed[at] for at in kernels], best.method)
             found = min(
-                topology_search.search(part, [start], share),
+                topologies.search(part, [start], share),
                 key=lambda each: (each.cost, each.wirelength),
                 default=start,
             )

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from wsec.compiler.native import compiled
-from wsec.compiler.placement import tree_moves as moves
-from wsec.compiler.placement.penalties import DemandArrays, penalty
-from wsec.compiler.placement.random_numbers import draw, draw_exponential
-from wsec.compiler.placement.slicing_tree import (
+from wsec.compiler.placement.annealing import moves
+from wsec.compiler.placement.annealing.penalties import DemandArrays, penalty
+from wsec.compiler.placement.annealing.tree import (
     PARENT,
     Curves,
     Leaves,
@@ -28,6 +27,7 @@ from wsec.compiler.placement.slicing_tree import (
     update_all,
     update_node,
 )
+from wsec.compiler.placement.random_numbers import draw, draw_exponential
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

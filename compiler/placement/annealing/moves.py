@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from wsec.compiler.native import compiled
+from wsec.compiler.placement.annealing.tree import AXIS, LEFT, MIRRORED, PARENT, RIGHT
 from wsec.compiler.placement.random_numbers import draw
-from wsec.compiler.placement.slicing_tree import AXIS, LEFT, MIRRORED, PARENT, RIGHT
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from wsec.compiler.placement import slicing_layout
 from wsec.compiler.placement.bounds import times_between
 from wsec.compiler.placement.candidate import Candidate, Instance, candidate_from
 from wsec.compiler.placement.problem import Rectangle
-from wsec.compiler.placement.slicing import GroupCurves, column_plans, column_widths, group_curves, reach
+from wsec.compiler.placement.slicing import layout
+from wsec.compiler.placement.slicing.order_preserving import (
+    GroupCurves,
+    column_plans,
+    column_widths,
+    group_curves,
+    reach,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,7 +49,7 @@ class Direction:
     order: tuple[int, ...]
     tables: tuple[ShapeTable, ...]
     tilings: tuple[tuple[Rectangle, ...], ...]
-    nets: slicing_layout.NetArrays
+    nets: layout.NetArrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ def directions(instance: Instance, order: Sequence[int], group: int) -> list[Dir
     """Columns and rows, with the kernels packed in `order` in groups of up to `group`."""
     position = {kernel: at for at, kernel in enumerate(order)}
     between = [net for net in instance.problem.nets if {net.source, net.target} <= position.keys()]
-    nets = slicing_layout.NetArrays(
+    nets = layout.NetArrays(
         np.array([position[net.source] for net in between], dtype=np.int64),
         np.array([position[net.target] for net in between], dtype=np.int64),
         np.array([net.weight for net in between], dtype=np.float64),
@@ -181,15 +187,15 @@ def floorplans(instance: Instance, direction: Direction, sliced: Sliced) -> Iter
         for part, start, end in sliced.fillings
     ]
     for choice in range(max(map(len, plans))):
-        boxes = slicing_layout.empty_boxes(len(direction.order))
+        boxes = layout.empty_boxes(len(direction.order))
         for (part, start, _), options in zip(sliced.fillings, plans, strict=True):
             plan = options[min(choice, len(options) - 1)]
-            slicing_layout.add_columns(boxes, sliced.groups, plan, start, part)
-        slicing_layout.shorten_by_flips(boxes, direction.nets)
+            layout.add_columns(boxes, sliced.groups, plan, start, part)
+        layout.shorten_by_flips(boxes, direction.nets)
         yield candidate_from(instance, _as_kernels(direction, boxes), "slicing")
 
 
-def _as_kernels(direction: Direction, boxes: slicing_layout.Boxes) -> list[Rectangle]:
+def _as_kernels(direction: Direction, boxes: layout.Boxes) -> list[Rectangle]:
     """The boxes in the order of the problem's kernels, turned back."""
     turned = boxes.box[:, [1, 0, 3, 2]] if direction.transposed else boxes.box
     placed: list[Rectangle] = [Rectangle(0, 0, 0, 0)] * len(direction.order)

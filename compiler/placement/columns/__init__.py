@@ -1,0 +1,1 @@
+"""Packings in columns, for problems of many kernels."""

@@ -1,0 +1,1 @@
+"""Packings as CP-SAT models."""

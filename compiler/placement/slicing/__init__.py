@@ -1,0 +1,1 @@
+"""Slicing floorplans found by dynamic programming and exhaustive search."""
