@@ -92,7 +92,8 @@ class Link:
         interval: Least cycles between two samples, given who else uses the same router ports.
         direct: Whether each core takes what it needs out of the stream that passes it. Else the words are dealt out to the
             cores as they come, and exchanged.
-        exchanges: Of dealt words, in order; docs/fabric.md says who sends what.
+        exchanges: Of dealt words, in order; docs/fabric.md says who sends what. Between kernels that take turns, those that bring
+            the tensor from where it lies to where it is needed (docs/modes.md).
     """
 
     name: str

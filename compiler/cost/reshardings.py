@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ("LaidTensor", "common_view", "resharding_cycles", "resharding_table")
 
-_SIDES: Final = (0, 1)  # along columns of the grid, that is from row to row; along rows
+SIDES: Final = (0, 1)  # along columns of the grid, that is from row to row; along rows
 
 
 def resharding_cycles(source: LaidTensor, target: LaidTensor, words: int, machine: Target) -> int:
@@ -58,19 +58,19 @@ def resharding_table(
     shape = common_view(sources[0].sharding.shape, targets[0].sharding.shape)
     pairs = np.indices((len(sources), len(targets))).reshape(2, -1)
     here, there = rectangles(sources)[pairs[0]], rectangles(targets)[pairs[1]]
-    lines = _Lines(shares(sources)[pairs[0]], shares(targets)[pairs[1]], words, machine)
+    lines = Lines(shares(sources)[pairs[0]], shares(targets)[pairs[1]], words, machine)
     plain = lines.two(here, there)
     if shape is None:
         return plain.reshape(len(sources), len(targets))
     held = [bounds(laid, shape, inner=True) for laid in sources]
-    longer, cycles = _extended(here, there, held, pairs[0], lines)
+    longer, cycles = extended_sources(here, there, held, pairs[0], lines)
     found = cycles + _within((sources, targets), held, (pairs, longer, there), lines, shape)
     extended = (longer != here).any(axis=1)
     return np.where(extended, np.minimum(found, plain), found).reshape(len(sources), len(targets))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Lines:
+class Lines:
     """What words along lines take, by pair of layouts.
 
     Attributes:
@@ -91,9 +91,9 @@ class _Lines:
         overheads = self.machine.overheads
         return 0.0 if overheads is None else overheads.collective_start_cycles
 
-    def select(self, pairs: Flags) -> _Lines:
+    def select(self, pairs: Flags) -> Lines:
         """Of some of the pairs."""
-        return _Lines(self.held[pairs], self.needed[pairs], self.words, self.machine)
+        return Lines(self.held[pairs], self.needed[pairs], self.words, self.machine)
 
     def line(self, words: Array, many: Counts) -> Array:
         """So many words among the cores of a line: an exchange where more than one core sends, else a broadcast."""
@@ -106,26 +106,26 @@ class _Lines:
 
     def one(self, here: Counts, there: Counts, side: int) -> Array:
         """Along the lines of one side, which hold all that they need."""
-        return np.ceil(self.line(self.words * self.needed[:, side], _span(here, there, side)))
+        return np.ceil(self.line(self.words * self.needed[:, side], span(here, there, side)))
 
     def two(self, here: Counts, there: Counts) -> Array:
         """What a line holds goes to the lines across that need it, then along these; rows or columns first."""
         ways = [
-            self.line(self.words * self.held[:, first], _span(here, there, first))
-            + self.line(self.words * self.needed[:, 1 - first], _span(here, there, 1 - first))
-            for first in _SIDES
+            self.line(self.words * self.held[:, first], span(here, there, first))
+            + self.line(self.words * self.needed[:, 1 - first], span(here, there, 1 - first))
+            for first in SIDES
         ]
         return np.ceil(np.minimum(*ways))
 
 
-def _span(here: Counts, there: Counts, side: int) -> Counts:
+def span(here: Counts, there: Counts, side: int) -> Counts:
     """Cores of a line of one side that goes through both rectangles."""
     at = 1 - side
     last: Counts = np.maximum(here[:, at] + here[:, at + 2], there[:, at] + there[:, at + 2])
     return last - np.minimum(here[:, at], there[:, at])
 
 
-def _inside(here: Counts, there: Counts, side: int) -> Flags:
+def inside_lines(here: Counts, there: Counts, side: int) -> Flags:
     """Whether the lines across of the target, along which `side` goes, lie among those of the source."""
     at = 1 - side
     inside: Flags = (here[:, at] <= there[:, at]) & (
@@ -134,22 +134,22 @@ def _inside(here: Counts, there: Counts, side: int) -> Flags:
     return inside
 
 
-def _extended(
+def extended_sources(
     here: Counts,
     there: Counts,
     held: Sequence[Sequence[tuple[Counts, Counts]]],
     source: Counts,
-    lines: _Lines,
+    lines: Lines,
 ) -> tuple[Counts, Array]:
     """The sources on as many lines as the targets have, where their lines hold the same: the last of them passes it on."""
     longer, cycles = here.copy(), np.zeros(len(here))
     share = lines.words * lines.held.prod(axis=1)
-    for side in reversed(_SIDES):
+    for side in reversed(SIDES):
         at = 1 - side
         same = np.array([all(low.shape[side] == 1 for low, _ in of_layout) for of_layout in held])
-        grown = same[source] & ~_inside(here, there, side)
+        grown = same[source] & ~inside_lines(here, there, side)
         first = np.minimum(here[:, at], there[:, at])
-        last = first + _span(here, there, side)
+        last = first + span(here, there, side)
         beyond = np.maximum(here[:, at] - first, last - here[:, at] - here[:, at + 2])
         cycles += np.where(grown, lines.line(share, beyond + 1), 0.0)
         longer[:, at] = np.where(grown, first, here[:, at])
@@ -161,7 +161,7 @@ def _within(
     layouts: tuple[Sequence[LaidTensor], Sequence[LaidTensor]],
     held: Sequence[list[tuple[Counts, Counts]]],
     places: tuple[Counts, Counts, Counts],
-    lines: _Lines,
+    lines: Lines,
     shape: tuple[int, ...],
 ) -> Array:
     """Cycles of each pair; nothing, a halo, or words along the lines that hold all that they need, or along two lines."""
@@ -172,19 +172,19 @@ def _within(
     sides = rectangles(sources)[:, [3, 2]], sizes
     shifts = (there - here)[:, [1, 0]]
     tests = np.column_stack([*pairs, shifts])
-    inside = [_inside(here, there, side) for side in _SIDES]
+    inside = [inside_lines(here, there, side) for side in SIDES]
     found = lines.two(here, there)
     both = inside[0] & inside[1]
     done = both.copy()
     done[both] = covered(grids(held), blocks, tests[both], sizes)
     found[done] = 0
     equal = both & ~done & (here == there).all(axis=1)
-    for at in np.flatnonzero(equal)[_halos(sources, targets, pairs[:, equal])]:
+    for at in np.flatnonzero(equal)[halos(sources, targets, pairs[:, equal])]:
         found[at], done[at] = (
-            _halo(sources[pairs[0, at]], targets[pairs[1, at]], lines),
+            halo(sources[pairs[0, at]], targets[pairs[1, at]], lines),
             True,
         )
-    for side in _SIDES:
+    for side in SIDES:
         open_pairs = np.flatnonzero(~done & inside[1 - side])
         together = [without_cuts_along(laid, shape, along_rows=bool(side)) for laid in sources]
         at = open_pairs[covered(grids(together), blocks, tests[open_pairs], sizes)]
@@ -197,22 +197,22 @@ def _within(
             runs_along(needed, shape, along_rows=bool(side), in_order=False),
             np.column_stack([pairs[0, at], pairs[1, at], shifts[at, side]]),
         )
-        largest = _largest_runs(held, shape, side)[pairs[0, at]]
-        best = np.minimum(best, _in_segments(near, largest, of_line, math.prod(shape)))
+        largest = largest_runs(held, shape, side)[pairs[0, at]]
+        best = np.minimum(best, in_segments(near, largest, of_line, math.prod(shape)))
         found[at] = np.minimum(
-            best, _in_tiles((held, needed), sides, (pairs[:, at], shifts[at, side]), of_line, (shape, side))
+            best, in_tiles((held, needed), sides, (pairs[:, at], shifts[at, side]), of_line, (shape, side))
         )
     return found
 
 
-def _largest_runs(held: Sequence[list[tuple[Counts, Counts]]], shape: tuple[int, ...], side: int) -> Array:
+def largest_runs(held: Sequence[list[tuple[Counts, Counts]]], shape: tuple[int, ...], side: int) -> Array:
     """Elements of the longest run of a line, [layouts]."""
     low, high, places = runs_along(held, shape, along_rows=bool(side), in_order=True)
     longest = [int((high - low)[start : start + cores].max(initial=0)) for start, cores in places.tolist()]
     return np.array(longest, dtype=np.float64)
 
 
-def _in_segments(near: Counts, largest: Array, lines: _Lines, elements: int) -> Array:
+def in_segments(near: Counts, largest: Array, lines: Lines, elements: int) -> Array:
     """Cycles where whoever needs a word is near a core that holds it, and only neighbours exchange; infinite where that is not so.
 
     Two tilings of segments twice as long as the farthest way bring any two of them together; where all that need something of each
@@ -224,11 +224,11 @@ def _in_segments(near: Counts, largest: Array, lines: _Lines, elements: int) -> 
     return np.where(length < 0, np.inf, cycles)
 
 
-def _in_tiles(
+def in_tiles(
     bounds_of: tuple[Sequence[list[tuple[Counts, Counts]]], Sequence[list[tuple[Counts, Counts]]]],
     lengths: tuple[Counts, Counts],
     places: tuple[Counts, Counts],
-    lines: _Lines,
+    lines: Lines,
     view: tuple[tuple[int, ...], int],
 ) -> Array:
     """Cycles where the cores of each tile exchange all that they hold; infinite where that is not enough."""
@@ -245,7 +245,7 @@ def _in_tiles(
     return np.where(length < 0, np.inf, np.ceil(cycles + lines.start))
 
 
-def _halos(sources: Sequence[LaidTensor], targets: Sequence[LaidTensor], pairs: Counts) -> Flags:
+def halos(sources: Sequence[LaidTensor], targets: Sequence[LaidTensor], pairs: Counts) -> Flags:
     """Whether neighbours hold what a core lacks; blocks that need nothing beyond are covered."""
     here, there = (
         [layout_of(Laid(laid.sharding, laid.mesh)) for laid in side] if pairs.size else []
@@ -260,7 +260,7 @@ def _halos(sources: Sequence[LaidTensor], targets: Sequence[LaidTensor], pairs: 
     return found
 
 
-def _halo(source: LaidTensor, target: LaidTensor, lines: _Lines) -> int:
+def halo(source: LaidTensor, target: LaidTensor, lines: Lines) -> int:
     """Neighbours pass each other what they need beyond their blocks, along rows, then along columns."""
     size = math.prod(source.sharding.shape)
     beyond = max(0, target.sharding.block_elements - source.sharding.block_elements)

@@ -19,7 +19,7 @@ from wsec.compiler.plan import PlacementSummary, Wafer
 from wsec.compiler.schedule.division import WaferPlans
 from wsec.compiler.schedule.sequential.choice import choose_ways, edges_of, ways_left
 from wsec.compiler.schedule.sequential.memory import least_memory, memory_of, stored_bytes
-from wsec.compiler.schedule.sequential.records import turn_kernel, wafer_phases
+from wsec.compiler.schedule.sequential.records import reshardings_of, turn_kernel, wafer_phases
 from wsec.compiler.schedule.sequential.siblings import chains_behind_siblings
 from wsec.compiler.schedule.sequential.turns import make_turns
 from wsec.compiler.schedule.wafers import no_wafer_link
@@ -241,12 +241,9 @@ def _plans(
 ) -> WaferPlans:
     target, ways = planner.target, chosen.ways.tolist()
     kernels = _records(turns, ways, planner)
-    resharding = {}
-    for edge in edges:
-        reader = turns[edge.target].kernels[0]
-        resharding[edge.kernel, edge.tensor, reader] = int(edge.cycles[ways[edge.source], ways[edge.target]])
+    reshardings = reshardings_of(turns, edges, ways, graph, target)
     wafers = tuple(
-        Wafer(wafer_phases(turns[first:behind], kernels, graph, resharding, target), mode="sequential")
+        Wafer(wafer_phases(turns[first:behind], kernels, graph, reshardings, target), mode="sequential")
         for first, behind in chosen.wafers
     )
     least = [int(turn.cycles.min()) for turn in turns]

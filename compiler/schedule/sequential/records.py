@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ from wsec.compiler.cost.collective_uses import AUTO
 from wsec.compiler.cost.collectives import flight_cycles
 from wsec.compiler.cost.host_clock import host_link_cycles
 from wsec.compiler.cost.middle_collectives import MIDDLE
+from wsec.compiler.cost.resharding_ways import resharding_way
 from wsec.compiler.kernels.graph import HOST_INDEX, GraphLink
 from wsec.compiler.plan import HOST, REPLICAS, Collective, Link, Phase
 from wsec.compiler.schedule.sequential.options import joint_cost, turn_collectives, turn_mesh
@@ -23,11 +24,66 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from wsec.compiler.cost.reshardings import LaidTensor
     from wsec.compiler.kernels.graph import KernelGraph
-    from wsec.compiler.plan import CollectiveAlgorithm, Kernel, Rectangle
+    from wsec.compiler.plan import CollectiveAlgorithm, Exchange, Kernel, Rectangle
+    from wsec.compiler.schedule.sequential.choice import Edge
     from wsec.compiler.schedule.sequential.options import TurnTable
     from wsec.compiler.schedule.sequential.turns import Turn
     from wsec.compiler.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Reshardings:
+    """How tensors come from the kernels of one turn to those of another.
+
+    Attributes:
+        cycles: By the kernel that makes it, the tensor, and the first kernel of the turn that reads it: until all its kernels have it.
+        exchanges: By the kernel that makes it, the tensor, the kernel that reads it, and the role.
+    """
+
+    cycles: dict[tuple[int, str, int], int]
+    exchanges: dict[tuple[int, str, int, str], tuple[Exchange, ...]]
+
+
+def reshardings_of(
+    turns: Sequence[Turn], edges: Sequence[Edge], ways: Sequence[int], graph: KernelGraph, target: Target
+) -> Reshardings:
+    """Cycles and exchanges of all tensors between turns; those of equal pairs are looked for once."""
+    cycles = {
+        (edge.kernel, edge.tensor, turns[edge.target].kernels[0]): int(
+            edge.cycles[ways[edge.source], ways[edge.target]]
+        )
+        for edge in edges
+    }
+    turn_of = {index: at for at, turn in enumerate(turns) for index in turn.kernels}
+    known: dict[object, tuple[Exchange, ...]] = {}
+    exchanges = {}
+    for link in graph.links:
+        if HOST_INDEX in {link.source, link.target}:
+            continue
+        made, read = turn_of[link.source], turn_of[link.target]
+        laid = (
+            _laid_output(turns[made], ways[made], link.source, link.tensor),
+            _laid_input(turns[read], ways[read], link.target, link.role),
+        )
+        key = (*laid, link.words)
+        if key not in known:
+            known[key] = resharding_way(*laid, link.words, target)[1]
+        exchanges[link.source, link.tensor, link.target, link.role] = known[key]
+    return Reshardings(cycles, exchanges)
+
+
+def _laid_output(turn: Turn, way: int, kernel: int, tensor: str) -> LaidTensor:
+    member = turn.kernels.index(kernel)
+    outputs = turn.tables[member].splits.nest.outputs
+    return turn.laid(member, way, next(item for item in outputs if item.tensor == tensor), output=True)
+
+
+def _laid_input(turn: Turn, way: int, kernel: int, role: str) -> LaidTensor:
+    member = turn.kernels.index(kernel)
+    inputs = turn.tables[member].splits.nest.inputs
+    return turn.laid(member, way, next(item for item in inputs if item.role == role), output=False)
 
 
 def turn_kernel(turn: Turn, member: int, way: int, target: Target, algorithm: str) -> Kernel:
@@ -88,7 +144,7 @@ def wafer_phases(
     turns: Sequence[Turn],
     kernels: Mapping[int, Kernel],
     graph: KernelGraph,
-    resharding: Mapping[tuple[int, str, int], int],
+    reshardings: Reshardings,
     target: Target,
 ) -> tuple[Phase, ...]:
     """The phases of one wafer, a turn each.
@@ -97,7 +153,7 @@ def wafer_phases(
         turns: Of the wafer, in order.
         kernels: The records of all kernels of the graph, of other wafers too.
         graph: All kernels and links.
-        resharding: Cycles of a tensor from a kernel to a turn's first kernel, on this wafer.
+        reshardings: How tensors come from turn to turn.
         target: The machine.
     """
     here = {index for turn in turns for index in turn.kernels}
@@ -109,11 +165,13 @@ def wafer_phases(
             leaving.setdefault((link.source, link.tensor), replace(link, target=HOST_INDEX, role=""))
         if link.target not in here:
             continue
+        exchanges: tuple[Exchange, ...] = ()
         if link.source in here:
-            cycles = resharding[link.source, link.tensor, turn_of[link.target]]
+            cycles = reshardings.cycles[link.source, link.tensor, turn_of[link.target]]
+            exchanges = reshardings.exchanges[link.source, link.tensor, link.target, link.role]
         else:
             cycles = _outside_cycles(link.words, kernels[link.target].rectangle, target)
-        incoming.setdefault(link.target, []).append(_link(link, kernels, cycles))
+        incoming.setdefault(link.target, []).append(_link(link, kernels, cycles, exchanges))
     for (source, _), link in leaving.items():
         cycles = _outside_cycles(link.words, kernels[source].rectangle, target)
         incoming.setdefault(source, []).append(_link(link, kernels, cycles))
@@ -132,7 +190,9 @@ def _outside_cycles(words: int, rectangle: Rectangle, target: Target) -> int:
     return host_link_cycles(words, target) + flight_cycles(hops, target.fabric)
 
 
-def _link(link: GraphLink, kernels: Mapping[int, Kernel], cycles: int) -> Link:
+def _link(
+    link: GraphLink, kernels: Mapping[int, Kernel], cycles: float, exchanges: tuple[Exchange, ...] = ()
+) -> Link:
     source = HOST if link.source == HOST_INDEX else kernels[link.source].name
     if link.target == HOST_INDEX:
         output = next(item for item in kernels[link.source].outputs if item.tensor == link.tensor)
@@ -155,4 +215,5 @@ def _link(link: GraphLink, kernels: Mapping[int, Kernel], cycles: int) -> Link:
         routes=(),
         cycles=math.ceil(cycles),
         interval=math.ceil(cycles),
+        exchanges=exchanges,
     )

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wsec.compiler.cost.resharding_ways import resharding_way
 from wsec.compiler.cost.reshardings import LaidTensor, resharding_cycles, resharding_table
 from wsec.compiler.plan import Rectangle
 from wsec.compiler.sharding import Mesh, MeshAxis, Sharding, block_bounds, cut, whole
@@ -104,3 +105,15 @@ def test_what_stays_within_a_group_does_not_grow_with_the_line() -> None:
     """Parts of several heads are no run of elements; cores of a group exchange them whatever lies beyond it."""
     few, many = (resharding_cycles(*_heads(groups), 64 * groups, _MACHINE) for groups in (4, 16))
     assert 0 < few == many
+
+
+@given(_layouts(), _layouts())
+@settings(max_examples=200, deadline=None)
+def test_the_exchanges_of_a_way_are_what_its_cycles_count(source: LaidTensor, target: LaidTensor) -> None:
+    """One pair alone costs what the table says, nothing needs no exchange, and segments lie within their lines."""
+    cycles, exchanges = resharding_way(source, target, _WORDS, _MACHINE)
+    assert cycles == resharding_cycles(source, target, _WORDS, _MACHINE)
+    assert bool(exchanges) == (cycles > 0)
+    for exchange in exchanges:
+        assert exchange.segment >= 2
+        assert 0 <= exchange.offset < exchange.segment
