@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from wsec.compiler.plan import HOST, MemoryLedger
-from wsec.runtime.report.fabric_maps import colours_of, fabric_map, tile_side, traffic_of
+from wsec.runtime.report.fabric_maps import colours_of, fabric_map, followed_traffic, tile_side, traffic_of
 from wsec.runtime.report.figures import key_figures
 from wsec.runtime.report.lanes import middle_path
 from wsec.runtime.report.limits import limits_of, room_of
@@ -65,6 +65,7 @@ def _parts(places: Sequence[Place], plan: Plan, estimate: Estimate) -> Iterator[
     for place in places:
         wafer, phase = plan.wafers[place.wafer], place.phase
         cost = place.turn or estimate.wafers[place.wafer]
+        followed = followed_traffic(phase, plan)
         placed = (phase.summary.placement if phase.summary else wafer.placement) or plan.placement
         yield {
             "wafer": place.wafer,
@@ -76,7 +77,8 @@ def _parts(places: Sequence[Place], plan: Plan, estimate: Estimate) -> Iterator[
             "bound": placed.interval_bound,
             "cores": cost.cores_used,
             "tile": side,
-            "traffic": asdict(fabric_map(traffic_of(phase, plan), side)),
+            "followed": followed is not None,
+            "traffic": asdict(fabric_map(traffic_of(phase, plan, followed), side)),
             "colours": asdict(fabric_map(colours_of(phase, plan), side)),
         }
 

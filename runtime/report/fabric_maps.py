@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.plan import Circuit, Phase, Plan, Route, RouterArea
+    from wsec.compiler.plan_checker.fabric.traffic import Traffic
 
 _TILES = 160_000  # of all pictures together: what a page can hold without being large
 _LEAST_SIDE = 16
@@ -52,8 +53,24 @@ def tile_side(plan: Plan) -> int:
     return max(min(side, longest // _LEAST_SIDE), 1)
 
 
-def traffic_of(phase: Phase, plan: Plan) -> NDArray[np.float64]:
-    """Words of links that pass each core for a sample, [rows, columns]; those of a link spread evenly over its lanes."""
+def followed_traffic(phase: Phase, plan: Plan) -> Traffic | None:
+    """The words of a sample through every port of a router, where circuits tell of them all and have no fault."""
+    if not phase.circuits:
+        return None
+    from wsec.compiler.plan_checker.fabric.following import measure_traffic
+
+    return measure_traffic(phase, plan)
+
+
+def traffic_of(phase: Phase, plan: Plan, followed: Traffic | None) -> NDArray[np.float64]:
+    """Words of a sample at each core, [rows, columns].
+
+    Where words were followed along circuits, those that leave the router by its busiest port for a neighbour, inside kernels
+    too. Else those of links on all lanes that pass the core; words of a link are spread evenly over its lanes.
+    """
+    if followed is not None:
+        busiest: NDArray[np.float64] = (followed.links + followed.inner).max(axis=0)
+        return busiest.reshape(plan.region_height, plan.region_width)
     routes: list[Route] = []
     amounts: list[float] = []
     for link in phase.links:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import errno
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 import wsec as wsec_package
 from wsec.compiler.errors import ExitStatus
+from wsec.runtime.programs import simulate as simulate_module
+from wsec.runtime.report.contents import contents_of
+from wsec.runtime.report.fabric_maps import followed_traffic, traffic_of
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from tests.cli.conftest import Wsec
 
 
@@ -160,3 +166,49 @@ def test_names_of_a_model_cannot_become_code(tmp_path: Path, small_plan: Path) -
     page = Page(path)
     assert page.contents["kernels"]["name"][0] == evil
     assert sum(tag == "script" for tag, _ in page.elements) == 4
+
+
+def test_traffic_of_a_full_plan_is_what_the_simulator_counts(
+    small_full_plan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words through the busiest port of each core, followed along the circuits, are those that a simulated sample sends through it."""
+    seen: list[NDArray[np.int64]] = []
+    run = simulate_module._run
+
+    def listen(*arguments: Any) -> Any:
+        result = run(*arguments)
+        seen.append(result.link_words)
+        return result
+
+    monkeypatch.setattr(simulate_module, "_run", listen)
+    plan = wsec_package.load_plan(small_full_plan)
+    draw = np.random.default_rng(0)
+    plan.simulate({"image": draw.standard_normal((1, 3, 16, 16)).astype(np.float32)})
+    (phase,) = plan.record.wafers[0].phases
+    followed = followed_traffic(phase, plan.record)
+    assert followed is not None
+    drawn = traffic_of(phase, plan.record, followed)
+    (simulated,) = seen
+    np.testing.assert_array_equal(
+        drawn, simulated[:, 1:-1, :4].max(axis=2)
+    )  # the host is a column at each side
+    assert drawn.max() > 0
+    (part,) = contents_of(plan.record, plan.estimate())["parts"]
+    assert (part["followed"], part["traffic"]["most"]) == (True, drawn.max())
+
+
+def test_traffic_is_of_lanes_where_circuits_have_a_fault(small_full_plan: Path) -> None:
+    """Words that cannot be followed are not guessed: the part says that its traffic is that of lanes."""
+    plan = wsec_package.load_plan(small_full_plan)
+    (phase,) = plan.record.wafers[0].phases
+    at = next(number for number, circuit in enumerate(phase.circuits) if circuit.purpose == "link")
+    for fault in ({"areas": phase.circuits[at].areas[:-1]}, {"areas": phase.circuits[at].areas * 2}):
+        circuits = tuple(
+            replace(circuit, **fault) if number == at else circuit
+            for number, circuit in enumerate(phase.circuits)
+        )
+        broken = replace(phase, circuits=circuits)
+        record = replace(plan.record, wafers=(replace(plan.record.wafers[0], phases=(broken,)),))
+        (part,) = contents_of(record, plan.estimate())["parts"]
+        assert part["followed"] is False
+        assert part["traffic"]["most"] == traffic_of(broken, record, None).max() > 0

@@ -27,7 +27,12 @@ from wsec.compiler.plan import (
 from wsec.compiler.sharding import Sharding, whole
 from wsec.runtime.estimate import estimate
 from wsec.runtime.report.contents import contents_of
-from wsec.runtime.report.fabric_maps import colours_of, fabric_map, tile_side, traffic_of
+from wsec.runtime.report.fabric_maps import (
+    colours_of,
+    fabric_map,
+    tile_side,
+    traffic_of,
+)
 from wsec.runtime.report.limits import limits_of, room_of
 from wsec.runtime.report.timeline import Stage, timeline_of
 from wsec.runtime.report.work import operations_of, roofline_point
@@ -201,14 +206,14 @@ def test_links_without_lanes_are_reshardings(tmp_path: Path) -> None:
     assert found["first.a"].reason == "40 words take 25 cycles from one layout to the next"
     assert "lanes" not in found["first.a"].advice
     assert contents_of(plan, result)["links"]["paths"] == [[], [], []]
-    assert not traffic_of(plan.wafers[0].phases[0], plan).any()
+    assert not traffic_of(plan.wafers[0].phases[0], plan, None).any()
 
 
 def test_pictures_of_the_fabric(tmp_path: Path) -> None:
     """Three links with 20 words a lane on two lanes of three cores; lanes of one colour."""
     plan = plan_of(tmp_path)
     (phase,) = plan.wafers[0].phases
-    traffic, colours = traffic_of(phase, plan), colours_of(phase, plan)
+    traffic, colours = traffic_of(phase, plan, None), colours_of(phase, plan)
     wanted = np.zeros((16, 16))
     wanted[:2, :3] = 1
     np.testing.assert_allclose(traffic, 60 * wanted)

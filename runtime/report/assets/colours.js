@@ -53,6 +53,13 @@ function ramp(palette, share) {
   return palettes[palette][Math.max(0, Math.min(255, Math.round(255 * share)))];
 }
 
+// The most words of the picture of traffic: through a port, as share of what it carries in an interval; or on all lanes of a core.
+function trafficEnd(part) {
+  const words = `${short.format(part.traffic.most)} words a sample`;
+  if (!part.followed) return words;
+  return `${words} through its busiest port, ${percent(part.traffic.most / (Math.max(part.interval, 1) * report.link_words_per_cycle))} of what it carries`;
+}
+
 // Each colouring: a colour for a kernel, or a picture of the fabric below the kernels, and its legend.
 const COLOURINGS = {
   order: {title: "kernel, in order of execution", of: (k) => ramp("viridis", kernelCount > 1 ? rankOf[k] / (kernelCount - 1) : 0.5),
@@ -68,7 +75,7 @@ const COLOURINGS = {
   memory: {title: "memory of the fullest core", of: (k) => ramp("cividis", bytesOf(k) / report.sram_bytes), palette: "cividis",
     ends: ["empty", kibibytes(report.sram_bytes)]},
   traffic: {title: "link traffic of each core", picture: "traffic", palette: "viridis",
-    ends: ["0 words", (part) => `${short.format(part.traffic.most)} words a sample`]},
+    ends: ["0 words", trafficEnd]},
   colours: {title: "colours in use of each router", picture: "colours", palette: "viridis",
     ends: ["0", (part) => `${part.colours.most} of ${report.colours} colours`]},
 };

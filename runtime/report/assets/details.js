@@ -72,8 +72,11 @@ function showParts() {
 
 function showNotes() {
   const notes = [...report.notes, ...report.host_operators.map((each) => `${each.name} (${each.operator}) runs on the host: ${each.reason}`)];
-  if (report.fabric === "lanes") notes.push("Link traffic and colours are those of lanes between rectangles; words of a link are spread evenly over its lanes.");
-  else notes.push("Colours are those that routers hold. Link traffic is that of lanes between rectangles, spread evenly; fans and words inside kernels are not in the picture.");
+  if (report.fabric === "full") notes.push("Colours are those that routers hold.");
+  if (parts.some((part) => part.followed)) notes.push("Link traffic is counted word by word along the circuits of links, exchanges and collectives: of each core its busiest port to a neighbour.");
+  if (parts.some((part) => !part.followed)) notes.push(report.fabric === "lanes"
+    ? "Link traffic and colours are those of lanes between rectangles; words of a link are spread evenly over its lanes."
+    : "Some circuits cannot be followed, see wsec check-plan: there link traffic is that of lanes between rectangles, spread evenly.");
   document.getElementById("notes").replaceChildren(...notes.map((note) => element("li", {}, note)));
   const versions = Object.entries(report.versions).map(([name, version]) => `${name} ${version}`).join(", ");
   document.getElementById("versions").textContent = `Cycles are of an analytic model. Plan made with ${versions}. Drawn by Bokeh ${Bokeh.version}.`;

@@ -9,7 +9,7 @@ import pytest
 from legal_plans import network_plan
 
 from wsec.compiler.plan import Circuit, Plan, RouterArea, Wafer
-from wsec.compiler.plan_checker.fabric import check_fabric
+from wsec.compiler.plan_checker.fabric.circuits import check_fabric
 
 if TYPE_CHECKING:
     from wsec.compiler.plan_checker.findings import Finding

@@ -23,7 +23,7 @@ from wsec.compiler.plan import (
     RouterArea,
     Wafer,
 )
-from wsec.compiler.plan_checker.fabric import check_fabric
+from wsec.compiler.plan_checker.fabric.circuits import check_fabric
 from wsec.compiler.sharding import MeshAxis
 from wsec.compiler.target import load_target
 
