@@ -9,7 +9,15 @@ from wsec.compiler.cost.collective_uses import collective_cycles
 from wsec.compiler.fabric.collective_choice import choose_collectives, chosen_cycles
 from wsec.compiler.fabric.holdings import held_words
 from wsec.compiler.kernels.graph import HOST_INDEX, slots_of
-from wsec.compiler.kernels.splits import cycles_of, ledger_of, mesh_of, sharding_of, split_of, turns_of
+from wsec.compiler.kernels.splits import (
+    cycles_of,
+    ledger_of,
+    mesh_of,
+    rotation_of,
+    sharding_of,
+    split_of,
+    turns_of,
+)
 from wsec.compiler.plan import HOST, Kernel, KernelInput, KernelOutput, Link, Rectangle
 from wsec.compiler.routing import RoutingLink
 from wsec.compiler.sharding import Sharding, whole
@@ -44,7 +52,8 @@ def kernel_record(table: SplitTable, option: int, x: int, y: int, target: Target
     nest = table.nest
     mesh = mesh_of(table, option)
     split, turns = split_of(table, option), int(table.turns[option])
-    collectives = choose_collectives(nest, split, turns, mesh, target.fabric)
+    rotation = rotation_of(table, option)
+    collectives = () if rotation else choose_collectives(nest, split, turns, mesh, target.fabric)
     return Kernel(
         name=nest.name,
         kind=nest.kind,
@@ -78,9 +87,12 @@ def kernel_record(table: SplitTable, option: int, x: int, y: int, target: Target
         ),
         chain=nest.chain,
         memory=ledger_of(table, option, target),
-        cycles=_with_collectives(table, option, collectives, mesh, target),
+        cycles=cycles_of(table, option)
+        if rotation
+        else _with_collectives(table, option, collectives, mesh, target),
         body=nest.body,
         collectives=collectives,
+        rotation=rotation,
     )
 
 

@@ -43,7 +43,9 @@ __all__ = [
     "PlacementConstraint",
     "PlacementSummary",
     "Plan",
+    "Products",
     "Rectangle",
+    "Rotation",
     "Route",
     "RouterArea",
     "Slots",
@@ -66,6 +68,7 @@ FabricDepth = Literal["lanes", "full"]
 WaferMode = Literal["pipelined", "sequential", "streaming"]
 Objective = Literal["throughput", "latency"]
 StatesChoice = Literal["auto", "none"]
+Products = Literal["auto", "sums", "shifts"]
 
 CollectiveAlgorithm = Literal["star", "chain", "tree", "two_phase", "two_level", "ring"]
 Argument = bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
@@ -234,6 +237,22 @@ class Collective:
 
 
 @dataclass(frozen=True, slots=True)
+class Rotation:
+    """How the parts of one loop go around a square of cores, so that a core has another part of it in each step (docs/kernels.md).
+
+    Attributes:
+        loop: It has no axis of its own: what follows it lies along the axis of the loop that it does not follow itself.
+        steps: Into how many parts it is cut, which are those of the other two loops.
+        placed: Roles of weights that are loaded where the first step needs them. Whatever else shifts is brought there first, or
+            brought home behind the last step where it is the result.
+    """
+
+    loop: str
+    steps: int
+    placed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Kernel:
     """A distributed program for one operator or a fused group, and where it sits.
 
@@ -253,6 +272,7 @@ class Kernel:
         cycles: Cycles of one sample.
         body: The kernel's own operators in order, for a kind that is made of several (docs/kernels.md).
         collectives: In the order in which they happen, the last axis of the mesh first.
+        rotation: Of a product whose operands shift, which loop's parts go around; else null.
     """
 
     name: str
@@ -270,6 +290,7 @@ class Kernel:
     turns: dict[str, int] = field(default_factory=dict)
     body: tuple[ChainStep, ...] = ()
     collectives: tuple[Collective, ...] = ()
+    rotation: Rotation | None = None
 
 
 @dataclass(frozen=True, slots=True)

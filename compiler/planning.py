@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from wsec.compiler.kernels.loop_nest import LoopNest
     from wsec.compiler.placement import Constraint, Limits, Placement, Progress
-    from wsec.compiler.plan import FabricDepth, HostOperator, Link
+    from wsec.compiler.plan import FabricDepth, HostOperator, Link, Products
     from wsec.compiler.target import Target
 
     _Fitted = tuple[KernelGraph, list[SplitTable], "_Placed"]
@@ -114,6 +114,7 @@ class Planner:
         constraints: What users demand of the placement, by operators.
         collective: The algorithm of collectives inside kernels; `auto`: the cheapest of each.
         fabric: `full` follows words inside kernels; with `lanes`, links begin and end at the rectangles.
+        products: Where kernels take turns, how products of matrices are cut: `shifts` of their operands, `sums`, or whichever is faster.
         tables: The splits of kernels planned before, which equal ones share.
         led: The same by what leads on their rows.
     """
@@ -125,6 +126,7 @@ class Planner:
     constraints: tuple[Constraint, ...] = ()
     collective: str = AUTO
     fabric: FabricDepth = "lanes"
+    products: Products = "auto"
     tables: dict[object, SplitTable] = field(default_factory=dict, repr=False, compare=False)
     led: dict[object, LedSplits] = field(default_factory=dict, repr=False, compare=False)
 

@@ -97,6 +97,8 @@ class Executor:
             program_named(kernel.kind, f"kernel {kernel.name}")  # all packages that it needs are installed
             if self._ordered and kernel.kind not in {"elementwise", *ORDERED_PROGRAMS}:
                 raise not_simulated(f"kernel {kernel.name} of kind {kernel.kind}", f"kind {kernel.kind}")
+            if self._ordered and kernel.rotation is not None:
+                raise not_simulated(f"kernel {kernel.name}", "a product whose operands shift")
         self._states = StateStore(loaded.plan)
         self._model = LoweredModel(loaded.lowered_path)
         self._schedule: Schedule = make_schedule(loaded.plan, self._model.is_initializer)

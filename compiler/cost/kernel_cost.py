@@ -121,7 +121,9 @@ def split_costs(
         communication=np.ceil(
             passed + collective_cycles(nest, parts, turns, target.fabric) + gather_cycles(nest, parts, target)
         ),
-        memory=np.ceil(sum((_memory(work, nest, own, target) for work, own in shares), np.zeros(len(parts)))),
+        memory=np.ceil(
+            sum((memory_cycles(work, nest, own, target) for work, own in shares), np.zeros(len(parts)))
+        ),
         transfer=moved,
         states=states,
     )
@@ -223,7 +225,7 @@ def _serial_costs(nest: LoopNest, parts: Array, target: Target) -> SplitCosts:
         communication=words
         + np.ceil(target.fabric.hop_cycles * parts.sum(axis=1))
         + 2 * target.fabric.ramp_cycles,
-        memory=np.ceil(_memory(nest.work, nest, blocks, target)),
+        memory=np.ceil(memory_cycles(nest.work, nest, blocks, target)),
         transfer=np.zeros(len(parts)),
         states=np.zeros(len(parts)),
     )
@@ -311,7 +313,7 @@ def _join_taps(inside: NDArray[np.int64], work: Work, nest: LoopNest, blocks: Ar
         inside[one, at] = 1
 
 
-def _memory(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:
+def memory_cycles(work: Work, nest: LoopNest, blocks: Array, target: Target) -> Array:
     """Every operation of a vector reads two elements and writes one; a matrix unit reads the factors of tiles."""
     if work.product is not None and target.core.matrix_unit is not None:
         dtype = _lane_dtype(work.dtype)

@@ -12,6 +12,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wsec.compiler.cost.shifts import Shifts, product_by_shifts
 from wsec.compiler.errors import WsecError
 
 if TYPE_CHECKING:
@@ -129,12 +130,16 @@ def mesh_gemm_cycles(
     leave and words that come share the datapath. In the steps words move while the cores compute. The rows are the vectors;
     the longer of the other two is the outer loop.
     """
-    hops = 2 * target.fabric.hop_cycles
     left, right = elements.words(rows * depth), elements.words(depth * columns)
     products = vector_loop_cycles(max(depth, columns), min(depth, columns), rows, target, elements)
-    step = max(products + 2 * (left + right) * elements.move_cycles, max(left, right) + hops)
-    shift = max(2 * left, left + hops + 2 * target.fabric.ramp_cycles)
-    return cores * (step + overheads_of(target).step_cycles) + cores // 2 * shift
+    found = product_by_shifts(
+        products,
+        Shifts(cores, (left, right), (left,)),
+        target,
+        step_cycles=overheads_of(target).step_cycles,
+        move_cycles=elements.move_cycles,
+    )
+    return found.total
 
 
 def summa_cycles(cores: int, tile: int, target: Target, elements: Elements = HALVES) -> float:

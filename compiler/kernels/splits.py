@@ -16,10 +16,11 @@ from wsec.compiler.cost.collective_uses import side_cycles
 from wsec.compiler.cost.kernel_cost import SplitCosts, passing_cycles, split_costs
 from wsec.compiler.errors import WsecError
 from wsec.compiler.kernels.loop_nest import LoopRole
+from wsec.compiler.kernels.rotation import PRODUCT_LOOPS, axis_of_rotating
 from wsec.compiler.kernels.unsplit import COLUMN, ROW
 from wsec.compiler.placement.problem import ShapeOptions
 from wsec.compiler.placement.shape_curves import pareto_filter
-from wsec.compiler.plan import Cycles, MemoryLedger
+from wsec.compiler.plan import Cycles, MemoryLedger, Rotation
 from wsec.compiler.sharding import Mesh, MeshAxis, Sharding, cut
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class SplitTable:
         shapes: Rectangles, and the cycles of a sample to expect there: the kernel's, or those its words need to cross
             the edge where only a part of it carries them.
         least: The same rectangles with the least cycles by the same measure, words crossing everywhere on the edge: for bounds.
+        rotated: [options], the loop whose parts go around (`kernels.rotation`), -1 where none does; None where none ever does.
     """
 
     nest: LoopNest
@@ -61,6 +63,7 @@ class SplitTable:
     costs: SplitCosts
     shapes: ShapeOptions
     least: ShapeOptions
+    rotated: NDArray[np.int64] | None = None
 
 
 def enumerate_splits(nest: LoopNest, target: Target, *, inside: bool = True) -> SplitTable:
@@ -269,6 +272,7 @@ def some_options(table: SplitTable, keep: NDArray[np.int64]) -> SplitTable:
         costs=_select(table.costs, keep),
         shapes=ShapeOptions(shapes.widths[keep], shapes.heights[keep], shapes.cycles[keep]),
         least=ShapeOptions(least.widths[keep], least.heights[keep], least.cycles[keep]),
+        rotated=None if table.rotated is None else table.rotated[keep],
     )
 
 
@@ -338,10 +342,15 @@ def sharding_of(table: SplitTable, option: int, operand: Operand, *, output: boo
     if table.nest.kind == "unsplit":
         axes = tuple(name for name in (ROW, COLUMN) if split[name] > 1)
         return Sharding((cut(operand.maps[0].extent, math.prod(split.values()), axes),))
+    turning = rotating_loop(table, option)
     dimensions = []
     for dimension in operand.maps:
         if not dimension.loop:
             dimensions.append(dimension.sharding(1, ()))
+            continue
+        if dimension.loop == turning:
+            axis = axis_of_rotating(operand, table.nest)
+            dimensions.append(cut(dimension.extent, split[axis], (axis,)))
             continue
         extent = table.nest.loops[table.nest.position(dimension.loop)].extent
         axes = (dimension.loop,) if split[dimension.loop] > 1 else ()
@@ -349,7 +358,25 @@ def sharding_of(table: SplitTable, option: int, operand: Operand, *, output: boo
     reduced = [
         loop.name for loop in table.nest.loops if loop.role is LoopRole.REDUCTION and split[loop.name] > 1
     ]
-    return Sharding(tuple(dimensions), root=tuple(reduced) if output and not operand.state else ())
+    at_root = output and not operand.state and not turning
+    return Sharding(tuple(dimensions), root=tuple(reduced) if at_root else ())
+
+
+def rotating_loop(table: SplitTable, option: int) -> str:
+    """The loop whose parts go around in an option; empty where none does."""
+    at = -1 if table.rotated is None else int(table.rotated[option])
+    return "" if at < 0 else table.nest.loops[at].name
+
+
+def rotation_of(table: SplitTable, option: int) -> Rotation | None:
+    """The record of it."""
+    loop = rotating_loop(table, option)
+    if not loop:
+        return None
+    shifting = [item for item in table.nest.inputs if any(each.loop == loop for each in item.maps)]
+    side = next(name for name in PRODUCT_LOOPS if name != loop)
+    placed = tuple(item.role for item in shifting if item.constant and item.role[:1] != "e")
+    return Rotation(loop, split_of(table, option)[side], placed)
 
 
 def ledger_of(table: SplitTable, option: int, target: Target) -> MemoryLedger:

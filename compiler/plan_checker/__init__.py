@@ -12,7 +12,7 @@ What it checks, by code:
   region, whole rows of living cores.
 * WSEC543 shardings: mesh axes as split; a view holds as many elements as its tensor; an axis cuts one dimension;
   every element of an output lies on exactly one core, but for replication; nothing left partial; element types those
-  of the model; weights are initializers.
+  of the model; weights are initializers; what goes around in a product whose operands shift has as many parts as steps.
 * WSEC544 reads: every core holds every element that it reads to compute its block of the output, at the place where
   the kind looks for it; a reduction that is cut is combined over every part.
 * WSEC545 operators: kind, operands, arguments and chain of a kernel are those of the nodes that it computes.

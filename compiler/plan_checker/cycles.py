@@ -10,6 +10,7 @@ import numpy as np
 from wsec.compiler.plan_checker.findings import CYCLES, Finding, count
 from wsec.compiler.plan_checker.kinds.experts import multiply_adds
 from wsec.compiler.plan_checker.model_facts import item_bytes
+from wsec.compiler.plan_checker.rotations import words_shifted
 from wsec.compiler.sharding import block_bounds
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ def check_cycles(kernel: Kernel, target: Target, *, in_turns: bool = False) -> I
         expected = f"at least {words} cycles, for the words that come to a core"
         found = f"{passed} cycles"
         yield Finding(CYCLES, rule, f"{where}, communication", expected, found)
+    shifted = words_shifted(kernel, target.fabric.word_bytes)
+    if kernel.cycles.work * target.fabric.link_words_per_cycle < shifted:
+        rule = "what shifts comes to a core in each step, no faster than a line carries it"
+        expected = f"at least {count(shifted, 'word')} in the cycles of the kernel"
+        yield Finding(CYCLES, rule, f"{where}, work", expected, f"{kernel.cycles.work} cycles")
     lanes = (
         target.core.lanes.get(kernel.inputs[0].dtype) if kernel.inputs else None
     )  # a chain may cast the result
@@ -79,7 +85,8 @@ def _multiply_adds(kernel: Kernel) -> int:
     blocks = {entry.role: entry.sharding.block_shape for entry in kernel.inputs}
     results = kernel.outputs[0].sharding.block_elements if kernel.outputs else 0
     if kernel.kind == "matmul" and blocks.get("a"):
-        return results * blocks["a"][-1]
+        steps = 1 if kernel.rotation is None else kernel.rotation.steps
+        return results * blocks["a"][-1] * steps
     if kernel.kind == "convolution" and len(blocks.get("w", ())) > 2:
         return results * math.prod(blocks["w"][2:])
     return 0

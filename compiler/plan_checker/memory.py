@@ -9,6 +9,7 @@ from wsec.compiler.plan_checker.cycles import score_block
 from wsec.compiler.plan_checker.findings import MEMORY, Finding
 from wsec.compiler.plan_checker.kinds.experts import bytes_of_inner_products
 from wsec.compiler.plan_checker.model_facts import item_bytes, packed_bytes
+from wsec.compiler.plan_checker.rotations import shifted_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,7 @@ def check_memory(kernel: Kernel, target: Target, *, in_turns: bool = False) -> I
         0 if whole else sum(_bytes_at_work(entry, kernel) for entry in kernel.inputs if not entry.resident)
     )
     at_work += sum(_bytes_to_add(entry, kernel) for entry in kernel.outputs) + _bytes_of_scores(kernel)
+    at_work += shifted_bytes(kernel)
     code = target.core.code_reserve_bytes
     total = weights + states + held + results + at_work + code
     parts = f"weights {weights}, activations {held}, outputs {results}, at work {at_work}, code {code}"

@@ -14,6 +14,7 @@ import numpy as np
 from wsec.compiler.plan import REPLICAS
 from wsec.compiler.plan_checker.findings import READS, Finding, count, words
 from wsec.compiler.plan_checker.positions import axis_sizes, block_starts, coordinate, parts_of
+from wsec.compiler.plan_checker.rotations import check_rotated_reads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 def check_reads(kernel: Kernel, expectation: Expectation) -> list[Finding]:
     """Findings on the output, the reductions and the inputs of a kernel whose shardings are sound."""
+    if kernel.rotation is not None:
+        return list(check_rotated_reads(kernel, expectation))
     findings = list(_check_output(kernel, expectation))
     if findings:
         return findings

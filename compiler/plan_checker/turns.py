@@ -10,6 +10,7 @@ import numpy as np
 from wsec.compiler.plan import HOST
 from wsec.compiler.plan_checker.findings import PHASES, Finding, count
 from wsec.compiler.plan_checker.model_facts import item_bytes, packed_bytes
+from wsec.compiler.plan_checker.rotations import shifted_bytes
 from wsec.compiler.sharding import block_bounds
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ def _working_bytes(kernel: Kernel) -> int:
     """Blocks of what a kernel reads and makes; of a turn of them where it has not room for all."""
     turns = math.prod(kernel.turns.values())
     read = sum(_block_bytes(entry) for entry in kernel.inputs if not (entry.constant or entry.state))
-    return -(-read // turns) + sum(_block_bytes(entry) for entry in kernel.outputs if not entry.state)
+    made = sum(_block_bytes(entry) for entry in kernel.outputs if not entry.state)
+    return -(-read // turns) + made + shifted_bytes(kernel)
 
 
 def _block_bytes(entry: KernelInput | KernelOutput) -> int:

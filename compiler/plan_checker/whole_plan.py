@@ -17,6 +17,7 @@ from wsec.compiler.plan_checker.model_facts import read_model
 from wsec.compiler.plan_checker.operators import check_operators
 from wsec.compiler.plan_checker.phases import check_phases
 from wsec.compiler.plan_checker.placement import check_placement
+from wsec.compiler.plan_checker.rotations import check_rotation
 from wsec.compiler.plan_checker.routes import check_routes
 from wsec.compiler.plan_checker.shardings import check_kernel_shardings
 from wsec.compiler.plan_checker.states import check_states
@@ -48,7 +49,7 @@ def check_whole_plan(plan: Plan, lowered: onnx_ir.Model | Path | None) -> tuple[
     }
     for kernel in plan.kernels():
         in_turns = kernel.name in taking_turns
-        of_kernel = check_kernel_shardings(kernel, model)
+        of_kernel = [*check_kernel_shardings(kernel, model), *check_rotation(kernel, in_turns=in_turns)]
         if not of_kernel:
             sound.add(kernel.name)
             of_kernel = [

@@ -9,6 +9,7 @@ from wsec.runtime.collectives import combine
 from wsec.runtime.contraction import Operand, SummedAxis, contract
 from wsec.runtime.kernels.arguments import input_sharding, output_sharding
 from wsec.runtime.kernels.quantization import factor, finished
+from wsec.runtime.kernels.shifted_products import shifted_product
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 def matmul(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
     """MatMul: `a` [B, m, k], `b` [B, k, n] to [B, m, n]; the batch dimensions broadcast. Factors may be quantised."""
     a, b, out = matrix_labels(kernel)
+    if kernel.rotation is not None:
+        sums = shifted_product(kernel, kernel.rotation, (blocks["a"], a), (blocks["b"], b), out)
+        return finished(kernel, blocks, ("a", "b"), sums)
     result = contract_on_mesh(kernel, (factor(kernel, blocks, "a"), a), (factor(kernel, blocks, "b"), b), out)
     return finished(kernel, blocks, ("a", "b"), result)
 

@@ -13,10 +13,10 @@ import weakref
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from wsec.compiler.errors import WsecError
-from wsec.compiler.plan import PLAN_FORMAT
+from wsec.compiler.plan import PLAN_FORMAT, Products
 from wsec.compiler.plan import Plan as PlanRecord
 from wsec.compiler.target import Target, load_target
 from wsec.loaded_plan import load_plan
@@ -84,6 +84,8 @@ class Options:
         states: `auto` keeps the KV cache of a decoder on the wafer between two runs (docs/states.md); with `none` its inputs
             and outputs come and go with each run.
         max_memory: The most resident bytes that this process may come to hold while it compiles; None for any number.
+        products: Where kernels take turns: products of matrices by `shifts` of their operands, as measured programs compute them,
+            by `sums` of parts, or whichever is faster (docs/modes.md).
     """
 
     target: str | Path | Target = "wse2"
@@ -108,6 +110,7 @@ class Options:
     fabric: FabricDepth = "lanes"
     states: StatesChoice = "auto"
     max_memory: int | None = None
+    products: Products = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +178,7 @@ def _compile(
     _check_phases(options)
     execution_of(options)
     _check_collective(options)
+    _check_products(options)
     if output is not None:
         check_output_folder(output)
     job = _Job(Path(model), options, *_target(options), _constraints(options), observer, stop)
@@ -223,6 +227,19 @@ def execution_of(options: Options) -> Execution:
     )
     check_execution(execution, options.fabric, constrained=bool(options.constraints))
     return execution
+
+
+def _check_products(options: Options) -> None:
+    """Refuses a way of products that nobody knows."""
+    known = get_args(Products)
+    if options.products not in known:
+        raise WsecError(
+            "WSEC383",
+            "there is no such way of products",
+            expected=f"one of {', '.join(known)}",
+            found=options.products,
+            hint="docs/modes.md says what each is good for; auto takes whichever is faster",
+        )
 
 
 def _check_collective(options: Options) -> None:
@@ -435,7 +452,14 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
 
     limits = Limits(effort=job.options.effort, seed=job.options.seed, stop=job.stop)
     planner = Planner(
-        job.target, limits, job.stage, report, job.constraints, job.options.collective, job.options.fabric
+        job.target,
+        limits,
+        job.stage,
+        report,
+        job.constraints,
+        job.options.collective,
+        job.options.fabric,
+        job.options.products,
     )
     with hear_of_compilation(report_compilation):
         chosen = plan_in_mode(planner, lowered, execution_of(job.options))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from wsec.checking.records import CheckResult
     from wsec.compiler.ledger import Fit
     from wsec.compiler.placement import Constraint
-    from wsec.compiler.plan import FabricDepth, Objective, StatesChoice
+    from wsec.compiler.plan import FabricDepth, Objective, Products, StatesChoice
     from wsec.compiler.target import Target
     from wsec.driver import StageEvent
     from wsec.passes import Pass, PlacedPass
@@ -48,6 +48,7 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
     fabric: FabricDepth = "lanes",
     states: StatesChoice = "auto",
     max_memory: int | None = None,
+    products: Products = "auto",
     observer: Callable[[StageEvent], None] | None = None,
 ) -> Plan:
     """Compile an ONNX file onto the grid of a wafer-scale engine.
@@ -79,6 +80,8 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         fabric: `lanes` routes words between the rectangles of kernels; `full` from core to core, which can be simulated.
         states: `auto` keeps the KV cache of a decoder on the wafer between two runs; `none` does not (docs/states.md).
         max_memory: The most resident bytes that this process may come to hold meanwhile; None for any number.
+        products: Where kernels take turns: products of matrices by `shifts` of their operands, by `sums` of parts, or whichever is
+            faster (docs/modes.md).
         observer: Called with a `StageEvent` as stages begin, progress and end.
 
     Raises:
@@ -107,6 +110,7 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         fabric=fabric,
         states=states,
         max_memory=max_memory,
+        products=products,
     )
     folder = None if output is None else Path(output)
     if observer is None:

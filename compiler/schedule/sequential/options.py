@@ -468,6 +468,7 @@ def select_splits(table: SplitTable, keep: NDArray[np.int64]) -> SplitTable:
         costs=_select(table.costs, keep),
         shapes=shapes,
         least=shapes,
+        rotated=None if table.rotated is None else table.rotated[keep],
     )
 
 

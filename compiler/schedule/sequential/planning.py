@@ -96,13 +96,13 @@ def _turns(planner: Planner, lowered: ir.Model) -> tuple[KernelGraph, list[Turn]
 
     graph = source(1, frozenset())
     try:
-        return graph, make_turns(graph, planner.target, planner.collective, {})
+        return graph, make_turns(graph, planner.target, planner.collective, {}, planner.products)
     except WsecError as error:
         unsplit = planner.oversized(source) if error.exit_status is ExitStatus.DOES_NOT_FIT else frozenset()
         if not unsplit:
             raise
     graph = source(1, unsplit)
-    return graph, make_turns(graph, planner.target, planner.collective, {})
+    return graph, make_turns(graph, planner.target, planner.collective, {}, planner.products)
 
 
 def _fitting(

@@ -15,6 +15,7 @@ from wsec.compiler.cost.host_clock import host_link_cycles
 from wsec.compiler.cost.middle_collectives import MIDDLE
 from wsec.compiler.cost.resharding_ways import resharding_way
 from wsec.compiler.kernels.graph import HOST_INDEX, GraphLink
+from wsec.compiler.kernels.splits import rotating_loop
 from wsec.compiler.plan import HOST, REPLICAS, Collective, Link, Phase
 from wsec.compiler.schedule.sequential.options import joint_cost, turn_collectives, turn_mesh
 from wsec.compiler.sharding import Sharding, whole
@@ -106,6 +107,8 @@ def turn_kernel(turn: Turn, member: int, way: int, target: Target, algorithm: st
 
 def _collectives(turn: Turn, member: int, way: int, target: Target, algorithm: str) -> tuple[Collective, ...]:
     """All-reduces of one option, in order; kernels that share a turn have one together."""
+    if rotating_loop(turn.tables[member].splits, int(turn.option[way, member])):
+        return ()
     ways = [_one_way(table, int(at)) for table, at in zip(turn.tables, turn.option[way], strict=True)]
     nests = [table.splits.nest for table in turn.tables]
     names: tuple[CollectiveAlgorithm, ...] = MIDDLE if algorithm == AUTO else (algorithm,)  # type: ignore[assignment]

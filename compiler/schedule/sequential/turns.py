@@ -16,8 +16,9 @@ import numpy as np
 from wsec.compiler.cost.collective_uses import AUTO
 from wsec.compiler.cost.kernel_cost import split_costs
 from wsec.compiler.cost.reshardings import LaidTensor
+from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.kernels.loop_nest import LoopRole
-from wsec.compiler.kernels.splits import loop_parts, sharding_of
+from wsec.compiler.kernels.splits import loop_parts, rotating_loop, sharding_of
 from wsec.compiler.plan import Rectangle
 from wsec.compiler.schedule.sequential.options import (
     Repeats,
@@ -32,6 +33,7 @@ from wsec.compiler.schedule.sequential.options import (
     turn_mesh,
     turn_options,
 )
+from wsec.compiler.schedule.sequential.rotations import rotated_ways, with_rotated
 from wsec.compiler.sharding import Mesh
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
     from wsec.compiler.kernels.graph import GraphLink, KernelGraph
     from wsec.compiler.kernels.loop_nest import LoopNest, Operand
+    from wsec.compiler.plan import Products
     from wsec.compiler.target import Target
 
     _Ways = tuple[tuple[TurnTable, ...], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
@@ -109,6 +112,8 @@ def _at_root(laid: LaidTensor, table: TurnTable, option: int) -> LaidTensor:
     Where other axes lie on the same side as a reduction, on all cores.
     """
     splits, mesh, place = table.splits, laid.mesh, laid.rectangle
+    if rotating_loop(splits, option):
+        return laid
     reduced = {
         loop.name
         for loop, count in zip(splits.nest.loops, splits.parts[option], strict=True)
@@ -125,7 +130,13 @@ def _at_root(laid: LaidTensor, table: TurnTable, option: int) -> LaidTensor:
     return LaidTensor(laid.sharding, mesh, place)
 
 
-def make_turns(graph: KernelGraph, target: Target, algorithm: str, known: dict[object, _Ways]) -> list[Turn]:
+def make_turns(
+    graph: KernelGraph,
+    target: Target,
+    algorithm: str,
+    known: dict[object, _Ways],
+    products: Products = "auto",
+) -> list[Turn]:
     """The turns of a graph in order; equal kernels share their tables, which go into `known`.
 
     Raises:
@@ -137,7 +148,7 @@ def make_turns(graph: KernelGraph, target: Target, algorithm: str, known: dict[o
         nests = [graph.nests[index] for index in members]
         key = (algorithm, *(nest.cost_key() for nest in nests))
         if key not in known:
-            known[key] = _ways(nests, target, algorithm, repeats)
+            known[key] = _ways(nests, target, (algorithm, products), repeats)
         tables, option, x, y = known[key]
         named = tuple(
             replace(table, splits=replace(table.splits, nest=nest))
@@ -199,14 +210,32 @@ def _shared_vector(nest: LoopNest) -> object | None:
     return factors["a"].tensor, reduced[0]
 
 
-def _ways(nests: Sequence[LoopNest], target: Target, algorithm: str, repeats: Repeats) -> _Ways:
+def _ways(
+    nests: Sequence[LoopNest], target: Target, demanded: tuple[str, Products], repeats: Repeats
+) -> _Ways:
+    algorithm, _ = demanded
     if len(nests) == 1:
-        table = turn_options(nests[0], target, algorithm, repeats)
+        table = _table(nests[0], target, demanded, repeats)
         option = np.arange(len(table.cycles))[:, None]
         return (table,), option, np.zeros_like(option), np.zeros_like(option)
     tables = _together(nests, target, algorithm, repeats)
     option = np.repeat(np.arange(len(tables[0].cycles))[:, None], len(nests), axis=1)
     return tables, option, np.zeros_like(option), np.zeros_like(option)
+
+
+def _table(nest: LoopNest, target: Target, demanded: tuple[str, Products], repeats: Repeats) -> TurnTable:
+    """The ways of a kernel that takes a turn alone; where its operands shall shift, only those in which they do, if there are any."""
+    algorithm, products = demanded
+    rotated = None if products == "sums" else rotated_ways(nest, target, published=products == "shifts")
+    if rotated is not None and products == "shifts":
+        return rotated
+    try:
+        found = turn_options(nest, target, algorithm, repeats)
+    except WsecError as error:  # blocks that shift are smaller
+        if rotated is None or error.exit_status is not ExitStatus.DOES_NOT_FIT:
+            raise
+        return rotated
+    return found if rotated is None else with_rotated(found, rotated)
 
 
 def _together(

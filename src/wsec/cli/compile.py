@@ -20,7 +20,7 @@ from wsec.compiler.errors import WsecError
 from wsec.compiler.target import parse_region
 
 if TYPE_CHECKING:
-    from wsec.compiler.plan import FabricDepth, Objective, StatesChoice
+    from wsec.compiler.plan import FabricDepth, Objective, Products, StatesChoice
     from wsec.driver import Options, StageEvent
     from wsec.loaded_plan import Plan
 
@@ -184,6 +184,13 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
     show_default=True,
     help="Keep the KV cache of a decoder on the wafer between two runs, or let it come and go.",
 )
+@click.option(
+    "--products",
+    type=click.Choice(("auto", "sums", "shifts")),
+    default="auto",
+    show_default=True,
+    help="Where kernels take turns: products of matrices by sums of parts, by shifts of operands, or the faster.",
+)
 @click.option("--no-host", is_flag=True, help="Refuse a model of which a part would run on the host.")
 @click.option(
     "--max-memory",
@@ -221,6 +228,7 @@ def compile_plan(
     collective: str,
     fabric: FabricDepth,
     states: StatesChoice,
+    products: Products,
     no_host: bool,
     max_memory: int | None,
     as_json: bool,
@@ -256,6 +264,7 @@ def compile_plan(
         fabric=fabric,
         states=states,
         max_memory=max_memory,
+        products=products,
     )
     folder = Path(f"{Path(model).stem}.plan") if output is None else Path(output)
     plan, stages = _compile(Path(model), options, folder, quiet=quiet, verbose=verbose)
