@@ -40,7 +40,9 @@ def check_rotation(kernel: Kernel, *, in_turns: bool) -> list[Finding]:
         return findings
     if not in_turns or kernel.turns:
         rule = "operands shift where kernels take turns, and no core walks its blocks in several"
-        findings.append(Finding(SHARDING, rule, where, "one turn of a sequential wafer", words(kernel.turns)))
+        findings.append(
+            Finding(SHARDING, rule, where, "one turn of a sequential wafer", words(list(kernel.turns)))
+        )
     sizes = axis_sizes(kernel.mesh)
     sides = [sizes.get(name, 1) for name in _LOOPS if name != rotation.loop]
     if rotation.loop in sizes or sides != [rotation.steps] * 2 or rotation.steps < 2:

@@ -72,7 +72,8 @@ def rotated_ways(nest: LoopNest, target: Target, *, published: bool = False) -> 
         return None
     table = _table(nest, found)
     cycles = table.shapes.cycles
-    kinds = np.column_stack([np.where(table.parts > 1, 1 + table.on_rows, 0), table.rotated])
+    turning = [PRODUCT_LOOPS.index(way.turning) for way, _ in found]
+    kinds = np.column_stack([np.where(table.parts > 1, 1 + table.on_rows, 0), turning])
     order = np.argsort(cycles, kind="stable")
     _, first = np.unique(kinds[order], axis=0, return_index=True)
     kept = np.union1d(order[first], leaner(cycles, table.costs.weights, np.arange(len(cycles))))
