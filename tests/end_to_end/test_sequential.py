@@ -12,6 +12,7 @@ from small_models import residual_network
 from wsec.compiler.errors import WsecError
 from wsec.compiler.plan import REPLICAS
 from wsec.compiler.plan_checker import check_plan
+from wsec.compiler.target import load_target
 from wsec.driver import Options, compile_model
 from wsec.loaded_plan import Plan, load_plan
 
@@ -124,6 +125,22 @@ def test_turns_over_three_wafers(decoder: Path, tmp_path: Path) -> None:
     estimate = plan.estimate()
     assert max(wafer.interval_cycles for wafer in estimate.wafers) < estimate.latency_cycles
     assert load_plan(plan.folder).record == plan.record
+
+
+def test_the_fewest_wafers_are_found_and_proven(decoder: Path, tmp_path: Path) -> None:
+    """Bytes alone promise four wafers of two cores a side; no cut of the kernels fits fewer than five, and five are found."""
+    target = load_target("wse3")
+    small = replace(target, core=replace(target.core, sram_bytes=28 * 1024, code_reserve_bytes=8 * 1024))
+    plan = compile_model(
+        decoder, Options(target=small, region=(2, 2), mode="sequential", wafers=None), tmp_path / "few.plan"
+    )
+    assert len(plan.record.wafers) == 5
+    (said,) = [note for note in plan.record.notes if note.startswith("5 wafers: ")]
+    assert "need at least 4 of 20,480 bytes a core" in said
+    assert said.endswith(
+        "80,312 bytes on the fullest core, at least 5: no plan whose kernels take turns has fewer"
+    )
+    assert plan.check() == ()
 
 
 def test_a_network_of_convolutions_takes_turns(tmp_path: Path) -> None:

@@ -125,10 +125,22 @@ def _without_ends(axes: tuple[tuple[str, int, str], ...]) -> tuple[tuple[str, in
     return tuple(kept)
 
 
-def ways_left(turns: Sequence[Turn], edges: Sequence[Edge]) -> list[NDArray[np.int64]]:
-    """The ways of each turn of which no other one takes as few cycles and as little memory, whatever memory is worth."""
-    own = [np.stack([turn.cycles, turn.resident], axis=1).astype(np.float64) for turn in turns]
-    return undominated(own, _tables(edges), [turn.signature for turn in turns])
+def ways_left(
+    turns: Sequence[Turn], edges: Sequence[Edge], sizes: Sequence[NDArray[np.float64]]
+) -> list[NDArray[np.int64]]:
+    """The ways of each turn of which no other one takes as few cycles and as few bytes, whatever a byte is worth."""
+    own = [
+        np.stack([turn.cycles, size], axis=1).astype(np.float64)
+        for turn, size in zip(turns, sizes, strict=True)
+    ]
+    return undominated(own, _tables(edges), _alike(turns, sizes))
+
+
+def _alike(turns: Sequence[Turn], sizes: Sequence[NDArray[np.float64]] | None) -> list[object]:
+    """By turn, equal where ways, their cycles and their bytes are."""
+    if sizes is None:
+        return [turn.signature for turn in turns]
+    return [(turn.signature, size.tobytes()) for turn, size in zip(turns, sizes, strict=True)]
 
 
 def choose_ways(
@@ -136,19 +148,22 @@ def choose_ways(
     edges: Sequence[Edge],
     price: float = 0.0,
     left: Sequence[NDArray[np.int64]] | None = None,
+    sizes: Sequence[NDArray[np.float64]] | None = None,
 ) -> tuple[NDArray[np.int64], float]:
     """The way of each turn, and cycles of all turns and reshardings.
 
     Args:
         turns: In order.
         edges: Between them.
-        price: Cycles for each byte of weights and states on a core, so that less memory is taken.
+        price: Cycles for each byte on a core, so that less memory is taken.
         left: The ways that count, by turn; with them the choice is one in haste.
+        sizes: By turn, bytes of each way that the price is for, [ways]; without them weights and states.
     """
-    own = [turn.cycles + price * turn.resident for turn in turns]
+    priced = sizes if sizes is not None else [turn.resident for turn in turns]
+    own = [turn.cycles + price * size for turn, size in zip(turns, priced, strict=True)]
     tables = _tables(edges)
-    signatures = [turn.signature for turn in turns]
-    kept = left if left is not None else undominated([each[:, None] for each in own], tables, signatures)
+    alike = _alike(turns, sizes)
+    kept = left if left is not None else undominated([each[:, None] for each in own], tables, alike)
     few = [cycles[ways] for cycles, ways in zip(own, kept, strict=True)]
     between = [
         replace(each, cycles=each.cycles[np.ix_(kept[each.source], kept[each.target])]) for each in tables

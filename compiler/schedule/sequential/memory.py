@@ -6,8 +6,9 @@ Every rectangle has the core at the origin, which therefore is the fullest. What
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from wsec.compiler.kernels.graph import KernelGraph
     from wsec.compiler.schedule.sequential.turns import Turn
+
+_SHARES: Final = 8  # of all turns: few different ones, so that equal turns are weighed once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,19 +57,6 @@ def memory_of(turns: Sequence[Turn], ways: Sequence[int], graph: KernelGraph) ->
     return TurnMemory(resident, working, _held(turns, ways, graph))
 
 
-def least_memory(turns: Sequence[Turn]) -> TurnMemory:
-    """What no choice of ways goes below: the least that each turn leaves on its fullest core, and the least that it works with."""
-    resident, working = [], []
-    for turn in turns:
-        resident.append(int(turn.resident.min()))
-        costs = [table.splits.costs for table in turn.tables]
-        each = [
-            (cost.activations + cost.buffers)[turn.option[:, member]] for member, cost in enumerate(costs)
-        ]
-        working.append(int(np.sum(each, axis=0).min()))
-    return TurnMemory(np.array(resident), np.array(working), np.zeros(len(turns), dtype=np.int64))
-
-
 def stored_bytes(graph: KernelGraph) -> int:
     """Bytes of all weights and states, each once."""
     found = {
@@ -78,25 +68,62 @@ def stored_bytes(graph: KernelGraph) -> int:
     return math.ceil(sum(found.values()))
 
 
-def _held(turns: Sequence[Turn], ways: Sequence[int], graph: KernelGraph) -> NDArray[np.int64]:
+def bytes_of_ways(turns: Sequence[Turn], graph: KernelGraph, wafers: int) -> list[NDArray[np.float64]]:
+    """By turn, bytes on the fullest core that each of its ways asks for, [ways], for a price that is the same for all turns.
+
+    Weights and states count whole: they stay. A tensor that waits for later turns counts by the share of all turns for which it does, in
+    eighths, on each of `wafers`. What a turn works with counts as far as it is more than some turn needs in any case; as only the most of a wafer
+    matters, equal turns share it.
+    """
+    floor = max((turn.working.min() for turn in turns), default=0.0)
+    alike = Counter(turn.signature for turn in turns)
+    found = []
+    for turn in turns:
+        peak = np.maximum(turn.working - floor, 0) * min(1.0, wafers / alike[turn.signature])
+        found.append(turn.resident + peak)
+    known: dict[object, NDArray[np.float64]] = {}
+    for (kernel, tensor), (first, last) in _waiting(turns, graph).items():
+        turn = turns[first]
+        share = round(_SHARES * (last - first - 1) / len(turns)) / _SHARES
+        if not share:
+            continue
+        member = turn.kernels.index(kernel)
+        position = [item.tensor for item in graph.nests[kernel].outputs].index(tensor)
+        key = turn.signature, member, position
+        if key not in known:
+            known[key] = np.array(
+                [_block_bytes(turn, way, member, position) for way in range(len(turn.option))],
+                dtype=np.float64,
+            )
+        found[first] = found[first] + known[key] * (wafers * share)
+    return found
+
+
+def _block_bytes(turn: Turn, way: int, member: int, position: int) -> int:
+    """Of a result on a core that has a block of it."""
+    table = turn.tables[member]
+    made = table.splits.nest.outputs[position]
+    sharding = sharding_of(table.splits, int(turn.option[way, member]), made, output=True)
+    return math.ceil(sharding.block_elements * made.item_bytes)
+
+
+def _waiting(turns: Sequence[Turn], graph: KernelGraph) -> dict[tuple[int, str], tuple[int, int]]:
+    """Tensors that turns after the next one read: the kernel and the name; the turn that makes each, and the last that reads it."""
     turn_of = {index: at for at, turn in enumerate(turns) for index in turn.kernels}
     last: dict[tuple[int, str], int] = {}
     for link in graph.links:
         if HOST_INDEX not in (link.source, link.target):
             key = link.source, link.tensor
             last[key] = max(last.get(key, 0), turn_of[link.target])
+    return {key: (turn_of[key[0]], at) for key, at in last.items() if at > turn_of[key[0]] + 1}
+
+
+def _held(turns: Sequence[Turn], ways: Sequence[int], graph: KernelGraph) -> NDArray[np.int64]:
     change = np.zeros(len(turns) + 1, dtype=np.int64)
-    for (kernel, tensor), at in last.items():
-        first = turn_of[kernel]
-        if at <= first + 1:
-            continue
-        turn, way = turns[first], ways[first]
-        member = turn.kernels.index(kernel)
-        operand = next(item for item in graph.nests[kernel].outputs if item.tensor == tensor)
-        sharding = sharding_of(
-            turn.tables[member].splits, int(turn.option[way, member]), operand, output=True
-        )
-        size = int(np.ceil(sharding.block_elements * operand.item_bytes))
+    for (kernel, tensor), (first, last) in _waiting(turns, graph).items():
+        member = turns[first].kernels.index(kernel)
+        position = [item.tensor for item in graph.nests[kernel].outputs].index(tensor)
+        size = _block_bytes(turns[first], ways[first], member, position)
         change[first + 1] += size
-        change[at] -= size
+        change[last] -= size
     return change.cumsum()[:-1]

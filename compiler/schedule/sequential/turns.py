@@ -88,6 +88,14 @@ class Turn:
         total: NDArray[np.float64] = np.sum(each, axis=0)
         return total
 
+    @cached_property
+    def working(self) -> NDArray[np.float64]:
+        """Bytes that it works with on the fullest core, beside what stays, [ways]."""
+        every = [table.splits.costs for table in self.tables]
+        each = [(costs.activations + costs.buffers)[self.option[:, at]] for at, costs in enumerate(every)]
+        total: NDArray[np.float64] = np.sum(each, axis=0)
+        return total
+
     def laid(self, member: int, way: int, operand: Operand, *, output: bool) -> LaidTensor:
         """How an operand of a kernel lies in one of the ways."""
         table, option = self.tables[member], int(self.option[way, member])
