@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,13 +11,37 @@ if TYPE_CHECKING:
     from wsec.compiler.plan import Plan, Wafer
 
 
+@dataclass(frozen=True, slots=True)
+class ResidentCore:
+    """Bytes in use on the fullest core of a wafer whose kernels take turns.
+
+    Attributes:
+        resident: Weights and states of all kernels whose rectangles have it.
+        working: What the turn with most of it works with, wherever that is: activations and buffers.
+        code: Of the largest kernel.
+    """
+
+    resident: int
+    working: int
+    code: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.resident + self.working + self.code
+
+
 def fullest_core(plan: Plan) -> tuple[int, str]:
     """Bytes in use on it, and what they belong to: a kernel, or the turns of a wafer; 0 and no name where there is no kernel.
 
     Where kernels take turns and all weights stay, the weights and states of every kernel lie on its cores, and beside them what the
     turn with most of it works with, wherever that is. Results that wait for a later turn are not counted.
     """
-    found = [_of_turns(wafer, plan) for wafer in plan.wafers if wafer.mode == "sequential"]
+    found = [
+        (resident_core(wafer, plan).total, f"{len(wafer.phases)} turns")
+        for wafer in plan.wafers
+        if wafer.mode == "sequential"
+    ]
     found += [
         (kernel.memory.total, kernel.name)
         for wafer in plan.wafers
@@ -26,7 +51,8 @@ def fullest_core(plan: Plan) -> tuple[int, str]:
     return max(found, key=lambda each: each[0], default=(0, ""))
 
 
-def _of_turns(wafer: Wafer, plan: Plan) -> tuple[int, str]:
+def resident_core(wafer: Wafer, plan: Plan) -> ResidentCore:
+    """The fullest core of a wafer whose kernels take turns, all weights in place."""
     edges = np.zeros((plan.region_height + 1, plan.region_width + 1), dtype=np.int64)
     for kernel in wafer.kernels():
         area, stays = kernel.rectangle, kernel.memory.weights + kernel.memory.states
@@ -40,4 +66,4 @@ def _of_turns(wafer: Wafer, plan: Plan) -> tuple[int, str]:
         sum(kernel.memory.activations + kernel.memory.buffers for kernel in phase.kernels)
         for phase in wafer.phases
     )
-    return resident + max(working, default=0) + code, f"{len(wafer.phases)} turns"
+    return ResidentCore(resident, max(working, default=0), code)

@@ -6,6 +6,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from wsec.compiler.plan import HOST, MemoryLedger
+from wsec.runtime.fullest_core import resident_core
 from wsec.runtime.report.fabric_maps import colours_of, fabric_map, followed_traffic, tile_side, traffic_of
 from wsec.runtime.report.figures import key_figures
 from wsec.runtime.report.lanes import middle_path
@@ -44,6 +45,11 @@ def contents_of(plan: Plan, estimate: Estimate) -> dict[str, Any]:
         "facts": [[each.label, each.text, each.more] for each in key_figures(estimate)],
         "parts": list(_parts(places, plan, estimate)),
         "ledger": LEDGER,
+        "residents": [
+            {"wafer": number, **asdict(resident_core(wafer, plan))}
+            for number, wafer in enumerate(plan.wafers)
+            if wafer.mode == "sequential"
+        ],
         "kernels": _kernels(places, plan.target, estimate, timeline),
         "links": _links(places),
         "stages": [asdict(stage) for stage in timeline.stages],

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from wsec.runtime.report.work import roofline_point
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import TypeVar
 
     from wsec.compiler.plan import Kernel, Link, Plan
     from wsec.runtime.estimate import Bottleneck, Estimate, KernelEstimate
+
+    Item = TypeVar("Item")
 
 _KERNELS = 8
 _LINKS = 3
@@ -27,6 +31,7 @@ class Limit:
         cycles: That it needs for a sample; 0 where it is not a number of cycles.
         reason: Why, in a sentence.
         advice: What would help, in a sentence or two.
+        alike: How many more kernels or links have the same numbers, as those of equal layers have.
     """
 
     kind: str
@@ -34,6 +39,7 @@ class Limit:
     cycles: int
     reason: str
     advice: str
+    alike: int = 0
 
 
 def limits_of(plan: Plan, estimate: Estimate) -> tuple[Limit, ...]:
@@ -47,7 +53,10 @@ def limits_of(plan: Plan, estimate: Estimate) -> tuple[Limit, ...]:
         worst = Limit(first.kind, first.name, cycles, first.reason, _advice(first.kind, plan, estimate))
     others = [limit for limit in _others(plan, estimate, kernels, links) if limit.cycles]
     rest = sorted(others, key=lambda limit: -limit.cycles)
-    return (worst, *(limit for limit in rest if (limit.kind, limit.name) != (worst.kind, worst.name)))
+    same = next((limit for limit in rest if _but_for_name(limit) == _but_for_name(worst)), None)
+    if same is not None:
+        worst = replace(worst, alike=same.alike)
+    return (worst, *(limit for limit in rest if limit is not same))
 
 
 def room_of(plan: Plan, estimate: Estimate) -> str:
@@ -85,10 +94,12 @@ def _known(
 def _others(
     plan: Plan, estimate: Estimate, kernels: dict[str, Kernel], links: dict[str, Link]
 ) -> Iterator[Limit]:
-    for costs in sorted(estimate.kernels, key=lambda kernel: -kernel.total_cycles)[:_KERNELS]:
-        yield _of_kernel(costs, kernels[costs.name], plan)
-    for link in sorted(links.values(), key=lambda link: -link.interval)[:_LINKS]:
-        yield _of_link(link)
+    slowest = sorted(estimate.kernels, key=lambda kernel: -kernel.total_cycles)
+    for costs, alike in islice(_without_alike(slowest, _numbers_of_kernel), _KERNELS):
+        yield replace(_of_kernel(costs, kernels[costs.name], plan), alike=alike)
+    busiest = sorted(links.values(), key=lambda link: -link.interval)
+    for link, alike in islice(_without_alike(busiest, _numbers_of_link), _LINKS):
+        yield replace(_of_link(link), alike=alike)
     if estimate.host_cycles:
         reason = f"{estimate.host_cycles:,} cycles to bring one sample in and its result out"
         yield Limit("host", "host", estimate.host_cycles, reason, _advice("host", plan, estimate))
@@ -104,6 +115,27 @@ def _others(
         reason = f"{words:,} words from and for other phases take {phase.crossing_cycles:,} cycles a sample"
         crossings = _advice("crossings", plan, estimate)
         yield Limit("crossings", f"phase {number}", phase.crossing_cycles, reason, crossings)
+
+
+def _without_alike(items: Iterable[Item], numbers: Callable[[Item], object]) -> Iterator[tuple[Item, int]]:
+    """The first of those with equal numbers, and how many more there are."""
+    found: dict[object, list[Item]] = {}
+    for item in items:
+        found.setdefault(numbers(item), []).append(item)
+    return ((each[0], len(each) - 1) for each in found.values())
+
+
+def _numbers_of_kernel(costs: KernelEstimate) -> object:
+    parts = (costs.compute_cycles, costs.memory_cycles, costs.communication_cycles, costs.transfer_cycles)
+    return costs.kind, costs.total_cycles, parts, costs.cores, tuple(costs.split.items())
+
+
+def _numbers_of_link(link: Link) -> object:
+    return link.words, link.interval, sum(route.lanes for route in link.routes)
+
+
+def _but_for_name(limit: Limit) -> object:
+    return limit.kind, limit.cycles, limit.reason, limit.advice
 
 
 def _of_kernel(costs: KernelEstimate, kernel: Kernel, plan: Plan) -> Limit:
@@ -143,7 +175,7 @@ def _more_arithmetic(kernel: Kernel, plan: Plan) -> str:
     point = roofline_point(kernel, plan.target)
     busy = point.performance / point.roof
     cores = kernel.rectangle.width * kernel.rectangle.height
-    said = f"Arithmetic on {cores:,} cores, {busy:.0%} of what their lanes can do."
+    said = f"Arithmetic on {cores:,} cores, {busy:.{0 if busy >= 0.1 else 1}%} of what their lanes can do."
     if busy < 0.5:
         return f"{said} Vectors are short or loops start often: a split that leaves a core longer blocks would gain."
     return f"{said} More cores would shorten it."

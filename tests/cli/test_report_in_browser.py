@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import wsec
-from wsec.compiler.plan import Rectangle
+from wsec.compiler.plan import Phase, Rectangle
 from wsec.runtime.estimate import estimate
 from wsec.runtime.report import write_page
 
@@ -264,6 +264,50 @@ def test_a_plan_without_kernels(opened: Callable[..., Opened], small_full_plan: 
     for key in ("n", "p", "ArrowLeft", "c", "+", "0", "Escape"):
         page.keyboard.press(key)
     assert page.evaluate("state.selected") == -1
+    assert said == []
+
+
+def test_kernels_that_take_turns(
+    opened: Callable[..., Opened], small_full_plan: Path, tmp_path: Path
+) -> None:
+    """Of 40 turns each is one step away; ends of tensors in other turns are outlined and named; a wafer has one row."""
+    record = wsec.load_plan(small_full_plan).record
+    (phase,) = record.wafers[0].phases
+    link = next(link for link in phase.links if "host" not in (link.source, link.target))
+    by_name = {kernel.name: kernel for kernel in phase.kernels}
+    pair = (by_name[link.source], by_name[link.target])
+    kernels = [
+        replace(pair[number % 2], name=f"turn{number}", operators=(f"op{number}",)) for number in range(40)
+    ]
+    phases = tuple(
+        Phase(
+            (kernel,),
+            (replace(link, source=f"turn{number - 1}", target=kernel.name, routes=()),) if number % 2 else (),
+        )
+        for number, kernel in enumerate(kernels)
+    )
+    wafer = replace(record.wafers[0], phases=phases, mode="sequential")
+    record = replace(record, wafers=(wafer,), fabric="lanes")
+    file = tmp_path / "turns.html"
+    write_page(file, record, estimate(record))
+    page, said = opened(file)
+    assert page.locator("#parts tbody tr").count() == 1
+    assert "0, 0 to 39" in page.locator("#parts tbody").inner_text()
+    assert "weights and states of all its kernels" in page.locator("#memory-says").inner_text()
+    assert page.is_disabled("#part-before")
+    page.click("#part-after")
+    assert page.locator("#part option:checked").inner_text() == "wafer 0, phase 1: turn1"
+    page.focus("#floorplan")
+    page.keyboard.press("n")
+    page.keyboard.press("n")
+    assert page.evaluate("kernels.name[state.selected]") == "turn2"
+    assert page.input_value("#part") == "2"
+    details = page.locator("#details").inner_text()
+    assert "to turn3 (wafer 0, phase 3)" in details
+    assert page.evaluate("floorplan.ends.data.dash.map((dash) => dash.length)") == [2]
+    page.keyboard.press("p")
+    assert page.input_value("#part") == "1"
+    keep(page, "turns")
     assert said == []
 
 

@@ -26,6 +26,7 @@ from wsec.compiler.plan import (
 )
 from wsec.compiler.sharding import Sharding, whole
 from wsec.runtime.estimate import estimate
+from wsec.runtime.fullest_core import resident_core
 from wsec.runtime.report.contents import contents_of
 from wsec.runtime.report.fabric_maps import (
     colours_of,
@@ -150,6 +151,14 @@ def test_operations_of_other_kinds(tmp_path: Path) -> None:
     assert operations_of(attention) == 2 * 7 * 9 * (16 + 8)
     pooling = of_kind(kernel, "pooling", (1, 3, 2, 2), {"window": (3, 3)}, x=(1, 3, 6, 6))
     assert operations_of(pooling) == 12 * 9
+    reduction = of_kind(kernel, "reduction", (4, 1), {}, x=(4, 30))
+    assert operations_of(reduction) == 4 * 30
+    lstm = of_kind(kernel, "recurrent", (5, 1, 2, 6), {}, x=(5, 2, 3), w=(1, 4, 6, 3), r=(1, 4, 6, 6))
+    assert operations_of(lstm) == 5 * 2 * (4 * 6 * 3 + 4 * 6 * 6)
+    experts = of_kind(
+        kernel, "experts", (1, 7, 8), {"chosen": 2}, x=(1, 7, 8), w1=(16, 8, 2, 5), w2=(16, 5, 8)
+    )
+    assert operations_of(experts) == 7 * 2 * (8 * 2 * 5 + 5 * 8)  # of two experts of sixteen
     step = ChainStep("Relu", ("result",), "s0", "float32", {})
     assert operations_of(replace(of_kind(kernel, "reshape", (12,), {}, x=(12,)), chain=(step, step))) == 36
 
@@ -258,3 +267,39 @@ def test_contents_are_plain_and_of_one_length(tmp_path: Path) -> None:
         assert [contents["kernels"][entry][0] for entry in contents["ledger"]][:4] == [1000, 200, 30, 4]
         phases = len(plan.wafers[0].phases)
         assert [part["takes_turns"] for part in contents["parts"]] == [phases > 1] * phases
+
+
+def test_limits_of_equal_layers_are_one_entry(tmp_path: Path) -> None:
+    """Kernels with equal numbers are said once, with how many there are, and leave room for others."""
+    plan = plan_of(tmp_path)
+    (phase,) = plan.wafers[0].phases
+    first, second = phase.kernels
+    copies = [replace(first, name=f"layer{number}", operators=(f"layer{number}",)) for number in range(12)]
+    slower = replace(first, name="slower", cycles=Cycles(300, 50, 401, 7))
+    many = replace(plan, wafers=(Wafer((replace(phase, kernels=(*copies, slower, second), links=()),)),))
+    limits = limits_of(many, estimate(many))
+    named = [(limit.name, limit.alike) for limit in limits if limit.kind == "kernel"]
+    assert sorted(named) == [("layer0", 11), ("second", 0), ("slower", 0)]
+    assert len({limit.name for limit in limits}) == len(limits)
+
+
+def test_the_fullest_core_of_a_sequential_wafer(tmp_path: Path) -> None:
+    """Weights and states of all kernels that share a core, what the largest turn works with, and the largest code."""
+    plan = plan_of(tmp_path)
+    (phase,) = plan.wafers[0].phases
+    places = (Rectangle(0, 0, 4, 4), Rectangle(3, 3, 4, 4))
+    kernels = tuple(
+        replace(kernel, rectangle=place, memory=memory)
+        for kernel, place, memory in zip(
+            phase.kernels,
+            places,
+            (MemoryLedger(1000, 200, 30, 4, 7), MemoryLedger(500, 300, 0, 6)),
+            strict=True,
+        )
+    )
+    wafer = Wafer(tuple(Phase((kernel,), ()) for kernel in kernels), mode="sequential")
+    found = resident_core(wafer, plan)
+    assert (found.resident, found.working, found.code, found.total) == (1507, 300, 6, 1813)
+    plan = replace(plan, wafers=(wafer,))
+    (said,) = contents_of(plan, estimate(plan))["residents"]
+    assert said == {"wafer": 0, "resident": 1507, "working": 300, "code": 6}

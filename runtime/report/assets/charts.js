@@ -60,14 +60,15 @@ function drawStages() {
   const box = document.getElementById("stages");
   if (report.stages.length < 2) { box.remove(); return; }
   const LOOKS = {sample: "#56B4E9", load: "#D55E00", work: "#0072B2", crossing: "#CC79A7"};
-  const names = [...new Set(report.stages.map((stage) => partName(stage)))];
-  const figure = makeFigure("stages", {height: 70 + Math.min(names.length, 40) * 20, sizing_mode: "stretch_width", tools: "",
+  const rowName = (stage) => (stagesByWafer ? `wafer ${stage.wafer}` : partName(stage));
+  const names = [...new Set(report.stages.map(rowName))];
+  const figure = makeFigure("stages", {height: 70 + names.length * 20, sizing_mode: "stretch_width", tools: "",
     x_axis_label: "cycles", x_range: new Bokeh.Range1d({start: 0, end: lastCycle * 1.01}), y_range: new Bokeh.Range1d({start: names.length - 0.4, end: -0.6})});
   figure.yaxis.ticker = new Bokeh.FixedTicker({ticks: names.map((_, row) => row)});
   figure.yaxis.major_label_overrides = new Map(names.map((name, row) => [row, name]));
   figure.xaxis.formatter = cycleTicks();
   const bars = figure.hbar({y: {field: "row"}, left: {field: "start"}, right: {field: "end"}, height: 0.8, line_color: null, fill_color: {field: "colour"},
-    source: source({row: report.stages.map((stage) => names.indexOf(partName(stage))), start: report.stages.map((stage) => stage.start),
+    source: source({row: report.stages.map((stage) => names.indexOf(rowName(stage))), start: report.stages.map((stage) => stage.start),
       end: report.stages.map((stage) => stage.end), what: report.stages.map((stage) => stage.what),
       colour: report.stages.map((stage) => LOOKS[stage.what]), part: report.stages.map((stage) => partName(stage))})});
   addHover(figure, [bars], [["", "@part: @what"], ["cycles", "@start{0,0} to @end{0,0}"]]);
@@ -78,6 +79,8 @@ function drawStages() {
 }
 
 const lastCycle = greatest([...kernels.end, ...report.stages.map((stage) => stage.end)], 1);
+const MOST_STAGE_ROWS = 24;  // of phases that take turns: more of them share the row of their wafer
+const stagesByWafer = parts.length > MOST_STAGE_ROWS;
 const partName = (part) => `wafer ${part.wafer}, phase ${part.phase}`;
 
 function timelineWords(last) {
@@ -137,6 +140,8 @@ function drawMemory() {
     columns[stack] = kernels[stack].map(kibibytes);
   }
   const sram = report.sram_bytes / 1024;
+  document.getElementById("memory-says").textContent = report.residents.map((each) => `On the fullest core of wafer ${each.wafer} weights and states of all its kernels take ${kibibytes(each.resident)}, `
+    + `what the turn with most of it works with ${kibibytes(each.working)}, code ${kibibytes(each.code)}: ${kibibytes(each.resident + each.working + each.code)} of ${kibibytes(report.sram_bytes)}.`).join(" ");
   const figure = makeFigure("memory", {height: 280, sizing_mode: "stretch_width", tools: "", x_axis_label: "kernels, in the order of the plan", y_axis_label: "KiB",
     x_range: new Bokeh.Range1d({start: -0.7, end: kernelCount - 0.3}), y_range: new Bokeh.Range1d({start: 0, end: greatest(below, sram) * 1.05})});
   figure.xaxis.formatter = new Bokeh.NumeralTickFormatter({format: "0"});

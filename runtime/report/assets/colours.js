@@ -7,7 +7,7 @@ const kernelCount = kernels.name.length;
 const whole = new Intl.NumberFormat("en-US", {maximumFractionDigits: 0});
 const short = new Intl.NumberFormat("en-US", {maximumSignificantDigits: 3});
 const percent = (share) => `${(100 * share).toFixed(1)}%`;
-const kibibytes = (bytes) => `${(bytes / 1024).toFixed(1)} KiB`;
+const kibibytes = (bytes) => (bytes > 0 && bytes < 103 ? `${bytes} bytes` : `${(bytes / 1024).toFixed(1)} KiB`);  // never 0.0 of something
 
 // Okabe and Ito, "Color Universal Design" (2008), without black; the last is for all else.
 const CATEGORIES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#8A8A8A"];

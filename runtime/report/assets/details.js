@@ -26,17 +26,18 @@ function showDetails() {
   const {ins, outs} = linksOf(k);
   box.replaceChildren(element("h3", {}, kernels.name[k]),
     element("dl", {}, ...rows.flatMap(([label, text]) => [element("dt", {}, label), element("dd", {}, text)])),
-    element("h3", {class: "in"}, "Tensors in"), linkList(ins, "source", "from"), element("h3", {class: "out"}, "Tensors out"), linkList(outs, "target", "to"),
+    element("h3", {class: "in"}, "Tensors in"), linkList(k, ins, "source", "from"), element("h3", {class: "out"}, "Tensors out"), linkList(k, outs, "target", "to"),
     element("h3", {}, `Operators (${kernels.operators[k].length})`), element("p", {class: "small"}, operatorsOf(k, 40)));
 }
 
-function linkList(found, end, word) {
+function linkList(self, found, end, word) {
   if (!found.length) return element("p", {class: "small"}, "none");
   const items = found.slice(0, 40).map((link) => {
     const other = links[end][link];
     const name = other < 0 ? "host" : element("button", {type: "button", class: "link", title: kernels.name[other], onclick: () => select(other)}, brief(kernels.name[other], 44));
+    const elsewhere = other >= 0 && (kernels.wafer[other] !== kernels.wafer[self] || kernels.phase[other] !== kernels.phase[self]);
     const colours = [...new Set(links.paths[link].map(([colour]) => colour))];
-    return element("li", {}, briefly(links.tensor[link], 44), ` ${word} `, name,
+    return element("li", {}, briefly(links.tensor[link], 44), ` ${word} `, name, elsewhere ? ` (${partName({wafer: kernels.wafer[other], phase: kernels.phase[other]})})` : "",
       `: ${whole.format(links.words[link])} words${links.lanes[link] ? `, ${whole.format(links.lanes[link])} lane${links.lanes[link] === 1 ? "" : "s"}` : ""}${colours.length ? `, colour ${colours.join(", ")}` : ""}, ${whole.format(links.cycles[link])} cycles`);
   });
   if (found.length > 40) items.push(element("li", {}, `and ${found.length - 40} more`));
@@ -51,17 +52,27 @@ function showLimits() {
     const k = limit.kind === "kernel" || limit.kind === "buffers" ? numbers.get(limit.name) : undefined;
     const text = brief(limit.name, 60);
     const name = k === undefined ? briefly(limit.name, 60) : element("button", {type: "button", class: "link", title: limit.name, onclick: () => select(k)}, text);
-    list.append(element("li", {}, element("div", {class: "name"}, limit.name.includes(limit.kind) ? "" : `${limit.kind} `, name),
+    list.append(element("li", {}, element("div", {class: "name"}, limit.name.includes(limit.kind) ? "" : `${limit.kind} `, name, limit.alike ? ` and ${whole.format(limit.alike)} alike` : ""),
       element("div", {class: "number"}, limit.cycles ? `${whole.format(limit.cycles)} cycle${limit.cycles === 1 ? "" : "s"}` : ""), element("div", {}, limit.reason), element("div", {}, limit.advice)));
   }
 }
 
 function showParts() {
   const body = document.querySelector("#parts tbody");
+  const held = new Map();  // kernels of each row; turns of a wafer share an interval and a row
+  const rowOf = (wafer, phase, mode) => (mode === "sequential" ? `${wafer}` : `${wafer}, ${phase}`);
+  kernels.name.forEach((_, k) => {
+    const {wafer, phase, mode} = parts[partOf(kernels.wafer[k], kernels.phase[k])], row = rowOf(wafer, phase, mode);
+    held.set(row, (held.get(row) ?? 0) + 1);
+  });
+  const rows = new Map();
   for (const part of parts) {
-    const held = kernels.wafer.filter((wafer, k) => wafer === part.wafer && kernels.phase[k] === part.phase).length;
-    const cells = [held, part.cores, part.interval, part.placed, part.bound].map((number) => element("td", {class: "number"}, whole.format(number)));
-    body.append(element("tr", {}, element("td", {}, `${part.wafer}, ${part.phase}`), element("td", {}, part.mode), ...cells,
+    const row = rowOf(part.wafer, part.phase, part.mode);
+    rows.set(row, {part, last: part.phase, first: rows.get(row)?.first ?? part.phase});
+  }
+  for (const [row, {part, first, last}] of rows) {
+    const cells = [held.get(row) ?? 0, part.cores, part.interval, part.placed, part.bound].map((number) => element("td", {class: "number"}, whole.format(number)));
+    body.append(element("tr", {}, element("td", {}, first === last ? `${part.wafer}, ${first}` : `${part.wafer}, ${first} to ${last}`), element("td", {}, part.mode), ...cells,
       element("td", {class: "number"}, part.bound ? percent(part.placed / part.bound - 1) : "-")));
   }
   if (!report.alternatives.length) return;

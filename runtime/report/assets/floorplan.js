@@ -11,6 +11,7 @@ function makeFloorplan() {
   const flows = source({xs: [], ys: [], colour: [], width: []});
   const heads = source({x: [], y: [], colour: []});
   const chosen = source({left: [], right: [], top: [], bottom: []});
+  const ends = source({left: [], right: [], top: [], bottom: [], colour: [], dash: []});
   const size = floorplanSize();
   const figure = makeFigure("floorplan", {frame_width: size.width, frame_height: size.height, tools: "", x_axis_location: "above",
     x_range: new Bokeh.Range1d({start: 0, end: report.columns}), y_range: new Bokeh.Range1d({start: report.rows, end: 0}), min_border: 4});
@@ -20,6 +21,8 @@ function makeFloorplan() {
   figure.image_url({url: {field: "url"}, x: {field: "x"}, y: {field: "y"}, w: {field: "w"}, h: {field: "h"}, anchor: "top_left", source: picture});
   const edges = {left: {field: "left"}, right: {field: "right"}, top: {field: "top"}, bottom: {field: "bottom"}};
   const rectangles = figure.quad({...edges, fill_color: {field: "colour"}, fill_alpha: {field: "alpha"}, line_alpha: {field: "line"}, line_width: 0.7, source: data});
+  figure.quad({...edges, fill_color: null, line_color: "#ffffff", line_width: 4, source: ends});
+  figure.quad({...edges, fill_color: null, line_color: {field: "colour"}, line_dash: {field: "dash"}, line_width: 2, source: ends});
   const outline = figure.quad({...edges, fill_color: null, line_width: 3, source: chosen});
   figure.multi_line({xs: {field: "xs"}, ys: {field: "ys"}, line_width: 4.5, line_color: "#ffffff", line_alpha: 0.85, source: flows});
   figure.multi_line({xs: {field: "xs"}, ys: {field: "ys"}, line_color: {field: "colour"}, line_width: 2.2, source: flows});
@@ -46,7 +49,7 @@ function makeFloorplan() {
   const later = () => { clearTimeout(waiting); waiting = setTimeout(drawLabels, 60); };
   figure.x_range.change.connect(later);
   figure.y_range.change.connect(later);
-  Object.assign(floorplan, {figure, data, labels, picture, flows, heads, chosen});
+  Object.assign(floorplan, {figure, data, labels, picture, flows, heads, chosen, ends});
   window.addEventListener("resize", () => {
     const fresh = floorplanSize();
     figure.setv({frame_width: fresh.width, frame_height: fresh.height});
@@ -77,6 +80,9 @@ const shapeOf = (k) => `${kernels.width[k]} x ${kernels.height[k]} cores at colu
 function showPart(number) {
   floorplan.part = number;
   const part = parts[number];
+  document.getElementById("part").value = number;
+  document.getElementById("part-before").disabled = number === 0;
+  document.getElementById("part-after").disabled = number === parts.length - 1;
   const shown = [];
   for (let k = 0; k < kernelCount; k++) if (kernels.wafer[k] === part.wafer && kernels.phase[k] === part.phase) shown.push(k);
   floorplan.shown = shown;
@@ -176,12 +182,18 @@ const linksOf = (k) => {
 };
 
 // Where the tensors of the selected kernel travel: along the middle lane of each route, with a dot where it ends, and on to the
-// middle of the kernel at the other end.
+// middle of the kernel at the other end, which is outlined; with dashes where it has its turn on these cores in another phase.
 function drawFlows() {
-  const flow = {xs: [], ys: [], colour: []}, heads = {x: [], y: [], colour: []};
+  const flow = {xs: [], ys: [], colour: []}, heads = {x: [], y: [], colour: []}, ends = {left: [], right: [], top: [], bottom: [], colour: [], dash: []};
   const k = state.selected;
   const part = parts[floorplan.part];
   const here = k >= 0 && kernels.wafer[k] === part.wafer && kernels.phase[k] === part.phase;
+  const outlineEnd = (end, colour) => {
+    if (end < 0 || end === k || kernels.wafer[end] !== part.wafer) return;
+    ends.left.push(kernels.x[end]); ends.right.push(kernels.x[end] + kernels.width[end]);
+    ends.top.push(kernels.y[end]); ends.bottom.push(kernels.y[end] + kernels.height[end]);
+    ends.colour.push(colour); ends.dash.push(kernels.phase[end] === part.phase ? [] : [6, 4]);
+  };
   const add = (link, colour) => {
     if (links.wafer[link] !== part.wafer || links.phase[link] !== part.phase) return;
     for (const [, ...corners] of links.paths[link]) {
@@ -200,11 +212,12 @@ function drawFlows() {
   };
   if (here) {
     const {ins, outs} = linksOf(k);
-    for (const link of ins) add(link, "#0072B2");
-    for (const link of outs) add(link, "#D55E00");
+    for (const link of ins) { add(link, "#0072B2"); outlineEnd(links.source[link], "#0072B2"); }
+    for (const link of outs) { add(link, "#D55E00"); outlineEnd(links.target[link], "#D55E00"); }
   }
   floorplan.flows.data = flow;
   floorplan.heads.data = heads;
+  floorplan.ends.data = ends;
   floorplan.chosen.data = here
     ? {left: [kernels.x[k]], right: [kernels.x[k] + kernels.width[k]], top: [kernels.y[k]], bottom: [kernels.y[k] + kernels.height[k]]}
     : {left: [], right: [], top: [], bottom: []};

@@ -5,7 +5,7 @@ function select(k) {
   state.selected = k;
   if (k >= 0) {
     const part = partOf(kernels.wafer[k], kernels.phase[k]);
-    if (part !== floorplan.part) { document.getElementById("part").value = part; showPart(part); drawLegend(); }
+    if (part !== floorplan.part) { showPart(part); drawLegend(); }
   }
   drawFlows();
   for (const mark of marks) mark(k);
@@ -48,6 +48,19 @@ function setTheme(dark) {
   if (floorplan.figure) drawLabels();
 }
 
+// The next kernel of the plan or the one before; without a selection the first or the last of what is shown.
+function step(by) {
+  const {shown} = floorplan;
+  if (!kernelCount) return;
+  if (state.selected < 0) select((by > 0 ? shown[0] : shown.at(-1)) ?? -1);
+  else select((state.selected + by + kernelCount) % kernelCount);
+}
+
+function goToPart(number) {
+  showPart(Math.max(0, Math.min(number, parts.length - 1)));
+  drawLegend();
+}
+
 const ARROWS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
 
 function onKey(event) {
@@ -57,7 +70,7 @@ function onKey(event) {
   const names = Object.keys(COLOURINGS);
   const actions = {
     "+": () => zoom(1.5), "=": () => zoom(1.5), "-": () => zoom(1 / 1.5), "0": zoomReset, Escape: () => select(-1),
-    n: () => select(shown[(at + 1) % shown.length] ?? -1), p: () => select(shown[(at + shown.length - (at < 0 ? 0 : 1)) % shown.length] ?? -1),
+    n: () => step(1), p: () => step(-1),
     c: () => setColouring(names[(names.indexOf(state.colouring) + 1) % names.length]),
   };
   if (event.key in ARROWS) {
@@ -73,9 +86,14 @@ function start() {
   for (const [name, colouring] of Object.entries(COLOURINGS)) pick.append(element("option", {value: name}, colouring.title));
   pick.addEventListener("change", () => setColouring(pick.value));
   const part = document.getElementById("part");
-  parts.forEach((each, number) => part.append(element("option", {value: number}, partName(each))));
-  document.getElementById("part-label").hidden = parts.length < 2;
-  part.addEventListener("change", () => { showPart(Number(part.value)); drawLegend(); });
+  const first = new Array(parts.length).fill("");
+  kernels.name.forEach((name, k) => { const at = partOf(kernels.wafer[k], kernels.phase[k]); first[at] ||= name; });
+  parts.forEach((each, number) => part.append(element("option", {value: number},
+    each.mode === "sequential" && first[number] ? `${partName(each)}: ${brief(first[number], 32)}` : partName(each))));
+  for (const id of ["part-label", "part-steps"]) document.getElementById(id).hidden = parts.length < 2;
+  part.addEventListener("change", () => goToPart(Number(part.value)));
+  document.getElementById("part-before").addEventListener("click", () => goToPart(floorplan.part - 1));
+  document.getElementById("part-after").addEventListener("click", () => goToPart(floorplan.part + 1));
   let waiting = 0;
   const box = document.getElementById("search");
   box.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => search(box.value), 120); });

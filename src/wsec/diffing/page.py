@@ -23,7 +23,9 @@ body { margin: 2rem auto; max-width: 90rem; padding: 0 1rem; }
 .plans { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; }
 figure { margin: 0; } img { width: 100%; background: #fff; }
 .table { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #8886; vertical-align: top; }
+th, td { text-align: left; padding: .25rem 1.5rem .25rem 0; border-bottom: 1px solid #8886; vertical-align: top; }
+h1 { font-size: 1.6rem; overflow-wrap: anywhere; }
+td:first-child, th:first-child { min-width: 7rem; overflow-wrap: anywhere; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 @media (max-width: 50rem) { .plans { grid-template-columns: 1fr; } }
 """
@@ -51,16 +53,17 @@ def diff_page(diff: PlanDiff, names: tuple[str, str]) -> str:
         f"<h1>{first} and {second}</h1><p>{' '.join(remarks)}</p>",
         f'<div class="plans">{_figure(diff.before, names[0])}{_figure(diff.after, names[1])}</div>',
         "<h2>Figures</h2>",
-        _table(("", first, second, "change"), (_figure_row(*each) for each in diff.figures())),
+        _table(("", first, second, "change"), 1, (_figure_row(*each) for each in diff.figures())),
         "<h2>Changed kernels</h2>",
         _table(
-            ("kernel", "what", "place", "split", "cycles", "cycles", "memory", "memory"),
+            ("kernel", "what", "place", "split", "cycles", "change", "bytes", "change"),
+            4,
             map(_pair_row, diff.changed),
         ),
         "<h2>New kernels</h2>",
-        _table(("kernel", "kind", "place", "cycles", "memory"), map(_kernel_row, diff.new)),
+        _table(("kernel", "kind", "place", "cycles", "bytes"), 3, map(_kernel_row, diff.new)),
         "<h2>Kernels that are gone</h2>",
-        _table(("kernel", "kind", "place", "cycles", "memory"), map(_kernel_row, diff.gone)),
+        _table(("kernel", "kind", "place", "cycles", "bytes"), 3, map(_kernel_row, diff.gone)),
         "</main></body></html>\n",
     ]
     return "".join(parts)
@@ -75,17 +78,17 @@ def _figure(estimate: Estimate, name: str) -> str:
     )
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """Cells of digits stand at the right; cells are HTML already."""
-    body = "".join(f"<tr>{''.join(f'<td{_numeric(cell)}>{cell}</td>' for cell in row)}</tr>" for row in rows)
+def _table(head: tuple[str, ...], texts: int, rows: Iterable[tuple[str, ...]]) -> str:
+    """The first `texts` columns are texts, the others numbers, which stand at the right; cells are HTML already."""
+    looks = ["" if column < texts else ' class="n"' for column in range(len(head))]
+    body = "".join(
+        f"<tr>{''.join(f'<td{look}>{cell}</td>' for look, cell in zip(looks, row, strict=True))}</tr>"
+        for row in rows
+    )
     if not body:
         return "<p>None.</p>"
-    titles = "".join(f'<th scope="col">{title}</th>' for title in head)
+    titles = "".join(f'<th scope="col"{look}>{title}</th>' for look, title in zip(looks, head, strict=True))
     return f'<div class="table" tabindex="0"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _numeric(cell: str) -> str:
-    return ' class="n"' if cell[:1].isdigit() or cell[:1] in "+-" else ""
 
 
 def _figure_row(name: str, before: float, after: float) -> tuple[str, ...]:
