@@ -78,6 +78,7 @@ class WaferPlans:
     """The wafers of a plan in the order of their links, what was decided on each part, and the figures of the whole.
 
     `turns` are the kernels of sequential wafers, on which no parts were placed; `notes` is what to say of the division.
+    `samples` are those of a batch of phases that take turns.
     """
 
     wafers: tuple[Wafer, ...]
@@ -85,6 +86,7 @@ class WaferPlans:
     placement: PlacementSummary
     turns: tuple[LoopNest, ...] = ()
     notes: tuple[str, ...] = ()
+    samples: int = 1
 
     @property
     def nests(self) -> tuple[LoopNest, ...]:
@@ -92,8 +94,8 @@ class WaferPlans:
         return (*(nest for decision in self.decisions for nest in decision.graph.nests), *self.turns)
 
 
-def fewest(plan: Callable[[int], WaferPlans], count: int | None) -> WaferPlans:
-    """What `plan` makes of so many parts, or of the fewest that fit where none are said.
+def fewest(plan: Callable[[int], WaferPlans], count: int | None, least: int = 1) -> WaferPlans:
+    """What `plan` makes of so many parts, or of the fewest from `least` on that fit where none are said.
 
     Raises:
         WsecError: Of `plan`; where no number of parts fits, the last that more parts might have mended, and at once
@@ -101,7 +103,7 @@ def fewest(plan: Callable[[int], WaferPlans], count: int | None) -> WaferPlans:
     """
     if count is not None:
         return plan(count)
-    count, refusal = 1, None
+    count, refusal = least, None
     while True:
         try:
             return plan(count)

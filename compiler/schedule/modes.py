@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from wsec.compiler.cost.pipeline import timing_of
 from wsec.compiler.cost.turns import sequential_cycles
 from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.plan import Alternative
-from wsec.compiler.schedule.phases import plan_phases
+from wsec.compiler.schedule.phases import may_gain, plan_phases
+from wsec.compiler.schedule.rounds import rhythms_of, round_cycles
 from wsec.compiler.schedule.sequential.planning import plan_sequential
 from wsec.compiler.schedule.wafers import plan_wafers
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from wsec.compiler.plan import FabricDepth, Objective, WaferMode
     from wsec.compiler.planning import Planner
     from wsec.compiler.schedule.division import WaferPlans
+    from wsec.compiler.target import Target
 
 AUTO: Final = "auto"
 MODES: Final[tuple[WaferMode, ...]] = ("pipelined", "sequential", "streaming")
@@ -36,14 +37,14 @@ class Execution:
         objective: By which `auto` chooses.
         wafers: How many; None for the fewest that it fits on.
         phases: Of a wafer that streams; None for the fewest that fit.
-        samples: Of a batch, likewise.
+        samples: Of a batch, likewise; None for as many as loads and fills ask for.
     """
 
     mode: str
     objective: Objective
     wafers: int | None
     phases: int | None
-    samples: int
+    samples: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,33 +125,36 @@ def plan_in_mode(planner: Planner, lowered: ir.Model, execution: Execution) -> C
     return _best(planner, lowered, execution)
 
 
-def _planned(planner: Planner, lowered: ir.Model, execution: Execution) -> WaferPlans:
+def _planned(planner: Planner, lowered: ir.Model, execution: Execution, least_phases: int = 1) -> WaferPlans:
     if execution.mode == "sequential":
         return plan_sequential(planner, lowered, execution.wafers)
     if execution.mode == "streaming":
-        return plan_phases(planner, lowered, execution.phases, execution.samples)
+        return plan_phases(
+            planner, lowered, execution.phases, execution.samples, execution.objective, least=least_phases
+        )
     return plan_wafers(planner, lowered, execution.wafers)
 
 
 def _best(planner: Planner, lowered: ir.Model, execution: Execution) -> Chosen:
-    """Every mode planned that can be, and the best taken; streaming only where weights do not stay."""
+    """Every mode planned that can be, and the best taken; streaming only where weights, or all buffers, have no room."""
     found: list[tuple[WaferPlans, Alternative]] = []
     others: list[Alternative] = []
     refusal: WsecError | None = None
     for mode in MODES:
-        refused = _refused(mode, planner, execution, fits=bool(found))
+        tight = execution.objective == "throughput" and any(may_gain(plans) for plans, _ in found)
+        refused = _refused(mode, planner, execution, fits=bool(found) and not tight)
         if refused:
             others.append(Alternative(mode, execution.wafers or 1, None, None, refused))
             continue
         try:
-            plans = _planned(planner, lowered, replace(execution, mode=mode))
+            plans = _planned(planner, lowered, replace(execution, mode=mode), 2 if tight else 1)
         except WsecError as error:
             if error.exit_status is not ExitStatus.DOES_NOT_FIT:
                 raise
             refusal = error
             others.append(Alternative(mode, execution.wafers or 1, None, None, f"{error.code}: {error.what}"))
             continue
-        found.append((plans, _measured(plans, mode)))
+        found.append((plans, _measured(plans, mode, lowered, planner.target)))
     if not found:
         raise refusal or AssertionError("some mode is always tried")
 
@@ -171,28 +175,28 @@ def _refused(mode: str, planner: Planner, execution: Execution, *, fits: bool) -
     if mode == "sequential" and planner.constraints:
         return "turns know no constraints of the placement"
     if mode == "streaming" and fits:
-        return "the weights stay: loading them again takes longer"
+        return "the weights stay, and kernels have all buffers: loading again takes longer"
     if mode == "streaming" and execution.wafers != 1:
         return "phases are planned on one wafer"
     return ""
 
 
-def _measured(plans: WaferPlans, mode: WaferMode) -> Alternative:
-    """Interval and latency by what planning counted."""
+def _measured(plans: WaferPlans, mode: WaferMode, lowered: ir.Model, target: Target) -> Alternative:
+    """Interval and latency by what planning counted, and the rhythm of pipelines whose buffers are full."""
     interval = plans.placement.interval
     if mode == "sequential":
         latency = sum(sequential_cycles(wafer) for wafer in plans.wafers)
         return Alternative(mode, len(plans.wafers), interval, latency, "turns and reshardings")
-    ways = [
-        max((kernel.cycles.work for kernel in phase.kernels), default=0)
-        for wafer in plans.wafers
-        for phase in wafer.phases
-    ]
-    phases = [phase for wafer in plans.wafers for phase in wafer.phases]
-    latency = sum(timing_of(phase.kernels, phase.links).end for phase in phases)
-    return Alternative(
-        mode, len(plans.wafers), interval, max(latency, *ways, 0), "placement, and the longest path"
-    )
+    rhythms = [rhythms_of(wafer, lowered, target) for wafer in plans.wafers]
+    if mode == "streaming" and len(rhythms[0]) > 1:
+        latency = round_cycles(rhythms[0], plans.samples, overlapped=plans.wafers[0].overlapped)
+        interval = -(-latency // plans.samples)
+        samples = f"{plans.samples} sample{'s' * (plans.samples > 1)}"
+        return Alternative(mode, 1, interval, latency, f"a batch of {samples} in {len(rhythms[0])} phases")
+    each = [phase for of_wafer in rhythms for phase in of_wafer]
+    latency = sum(phase.fill + phase.interval for phase in each)
+    interval = max([interval, *(phase.interval for phase in each)])
+    return Alternative(mode, len(plans.wafers), interval, latency, "placement, buffers, and the longest path")
 
 
 def _notes(taken: Alternative, others: tuple[Alternative, ...], objective: Objective) -> Iterator[str]:

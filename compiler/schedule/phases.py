@@ -6,8 +6,8 @@ A phase works on a batch of samples; then the weights of the next are loaded. Wh
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from wsec.compiler.schedule.division import (
     summary_of,
     summary_of_parts,
 )
+from wsec.compiler.schedule.rounds import cycles_per_sample, rhythms_of, samples_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,53 +39,181 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-    from wsec.compiler.plan import Kernel, Phase
+    from wsec.compiler.plan import Kernel, Objective, Phase, PlacementSummary
     from wsec.compiler.planning import Decision, Planner
+    from wsec.compiler.schedule.rounds import Rhythm
     from wsec.compiler.target import Target
 
+_STEPS: Final = 8  # the first step is an eighth of the fewest phases
+_NO_BETTER: Final = 2  # numbers in a row after which no more are tried
+_WORTH: Final = 0.01  # by which more phases have to be faster
+_SHARE_OF_TRIALS: Final = 0.25  # of the effort
+_MOST_KERNELS: Final = 512  # planned in all trials together, but for the first two
 
-def plan_phases(planner: Planner, lowered: ir.Model, phases: int | None, samples: int) -> WaferPlans:
-    """Plan a lowered model in so many phases, or in the fewest that fit where none are said.
+
+def plan_phases(
+    planner: Planner,
+    lowered: ir.Model,
+    phases: int | None,
+    samples: int | None,
+    objective: Objective,
+    *,
+    least: int = 1,
+) -> WaferPlans:
+    """Plan a lowered model in so many phases, or in the best number of those that are tried where none is said.
 
     Args:
         planner: Its grid is that of each phase.
         lowered: The model.
         phases: How many take turns.
-        samples: Of a batch, at least 1.
+        samples: Of a batch, at least 1; None for as many as loads and fills ask for.
+        objective: What is best, and how large a batch may be that nobody asked for.
+        least: Phases, where none are said.
 
     Raises:
         WsecError: WSEC3xx where it does not fit; WSEC361 no such number of phases.
     """
-    return fewest(lambda count: _plan_exactly(planner, lowered, count, samples), phases)
+    rounds = _Rounds(planner, lowered, samples, objective)
+    if phases is not None:
+        return rounds.plan(phases).plans
+    return _best_number(rounds, least)
 
 
-def _plan_exactly(planner: Planner, lowered: ir.Model, phases: int, samples: int) -> WaferPlans:
-    if phases == 1:
-        return plan_whole(planner, lowered)
-    out_and_in = 2 * planner.target.fabric.word_bytes * cycles_per_byte(planner.target)
-    parts = Parts("phase", phases, out_and_in, "sum")
-    decisions, bound = plan_parts(planner, lowered, parts)
-    found = _joined(decisions, bound, planner.target, samples)
-    if found.wafers[0].overlapped:
-        return found
-    other = _in_half_the_memory(planner, lowered, parts, samples)
-    if other is None or other.placement.interval >= found.placement.interval:
-        return found
-    return other
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A number of phases: its plans, the size of its batch, and the cycles by which numbers are compared."""
+
+    count: int
+    plans: WaferPlans
+    cost: int
 
 
-def _in_half_the_memory(planner: Planner, lowered: ir.Model, parts: Parts, samples: int) -> WaferPlans | None:
+@dataclass(frozen=True, slots=True)
+class _Rounds:
+    """What is planned in phases, and for what."""
+
+    planner: Planner
+    lowered: ir.Model
+    samples: int | None
+    objective: Objective
+
+    def plan(self, count: int) -> _Planned:
+        """So many phases; raises as `plan_phases`."""
+        if count == 1:
+            plans = plan_whole(self.planner, self.lowered)
+            rhythms = rhythms_of(plans.wafers[0], self.lowered, self.planner.target)
+            return _Planned(1, plans, self._cost(rhythms, 1, overlapped=False))
+        target = self.planner.target
+        out_and_in = 2 * target.fabric.word_bytes * cycles_per_byte(target)
+        parts = Parts("phase", count, out_and_in, "sum")
+        found = self._joined(*plan_parts(self.planner, self.lowered, parts))
+        wafer = found.plans.wafers[0]
+        loads = sum(phase.summary.load_cycles for phase in wafer.phases if phase.summary is not None)
+        if wafer.overlapped or loads <= _WORTH * found.plans.samples * found.cost:
+            return found
+        halved = _in_half_the_memory(self.planner, self.lowered, parts)
+        return found if halved is None else min(found, self._joined(*halved), key=lambda each: each.cost)
+
+    def _joined(self, decisions: tuple[Decision, ...], bound: int) -> _Planned:
+        """The phases with their summaries; with a batch as large as it should be where nobody said."""
+        target = self.planner.target
+        joined = joined_phases(decisions)
+        summaries = _summaries(decisions, joined, target)
+        phases = tuple(replace(phase, summary=each) for phase, each in zip(joined, summaries, strict=True))
+        wafer = Wafer(phases, mode="streaming", overlapped=_fits_beside(joined, target))
+        rhythms = rhythms_of(wafer, self.lowered, target)
+        samples = self.samples or samples_for(rhythms, self.objective, overlapped=wafer.overlapped)
+        plans = WaferPlans((wafer,), decisions, _placement(decisions, bound, wafer, target, samples))
+        cost = self._cost(rhythms, samples, overlapped=wafer.overlapped)
+        return _Planned(len(phases), replace(plans, samples=samples), cost)
+
+    def _cost(self, rhythms: Sequence[Rhythm], samples: int, *, overlapped: bool) -> int:
+        if self.objective == "latency":
+            return sum(each.fill + each.interval + each.load + each.crossing for each in rhythms)
+        return cycles_per_sample(rhythms, samples, overlapped=overlapped)
+
+
+def _best_number(rounds: _Rounds, least: int) -> WaferPlans:
+    """From the fewest phases that fit on, by growing steps, until two numbers in a row are no better or the work is done.
+
+    Where kernels fit at once, with all the buffers that they can use, no more phases are tried: weights would come in for nothing.
+    Numbers are compared by a shorter search; the best is planned with all effort.
+    """
+    limits = rounds.planner.limits
+    quick = replace(rounds, planner=replace(rounds.planner, limits=limits.part(_SHARE_OF_TRIALS)))
+    first: list[_Planned] = []
+
+    def plan(count: int) -> WaferPlans:
+        first.append(quick.plan(count))
+        return first[-1].plans
+
+    fewest(plan, None, least)
+    alone = first[-1].count == 1 and not _scarce(first[-1].plans)
+    tried = first[-1:] if alone else _trials(quick, first[-1])
+    best = min(tried, key=lambda each: each.cost)
+    if not limits.stopped():
+        again = _or_none(rounds, best.count)
+        best = best if again is None or again.cost > best.cost else again
+    if len(tried) == 1:
+        return best.plans
+    costs = ", ".join(f"{each.count}: {each.cost:,}" for each in tried)
+    what = "cycles of a sample through all" if rounds.objective == "latency" else "cycles a sample"
+    return replace(best.plans, notes=(*best.plans.notes, f"numbers of phases by {what}: {costs}"))
+
+
+def _trials(rounds: _Rounds, first: _Planned) -> list[_Planned]:
+    """The numbers that were tried; of two that take about as long only the smaller one."""
+    best, tried = first, [first]
+    kernels = len(first.plans.nests)
+    step = max(1, first.count // _STEPS)
+    count, worse = first.count + step, 0
+    while worse < _NO_BETTER and count <= kernels:
+        spent = (len(tried) + 1) * kernels > _MOST_KERNELS and len(tried) > 1
+        if spent or rounds.planner.limits.stopped():
+            break
+        other = _or_none(rounds, count)
+        worse += 1
+        if other is not None and other.cost < (1 - _WORTH) * best.cost:
+            best, worse = other, 0
+        if other is not None and (other is best or other.cost > best.cost):
+            tried.append(other)
+        step *= 2
+        count += step
+    return tried
+
+
+def _or_none(rounds: _Rounds, count: int) -> _Planned | None:
+    """So many phases; None where they do not fit."""
+    try:
+        return rounds.plan(count)
+    except WsecError as error:
+        if error.exit_status is not ExitStatus.DOES_NOT_FIT:
+            raise
+        return None
+
+
+def may_gain(plans: WaferPlans) -> bool:
+    """Whether phases may be faster than what fits at once: kernels wait for buffers, and are few enough to try several numbers."""
+    return _scarce(plans) and (_NO_BETTER + 1) * len(plans.nests) <= _MOST_KERNELS
+
+
+def _scarce(plans: WaferPlans) -> bool:
+    return any(decision.scarce for decision in plans.decisions)
+
+
+def _in_half_the_memory(
+    planner: Planner, lowered: ir.Model, parts: Parts
+) -> tuple[tuple[Decision, ...], int] | None:
     """The phases in one half of each core's memory, so that the weights of the next find room in the other; None where they do not fit."""
     core = planner.target.core
     half = replace(core, sram_bytes=core.code_reserve_bytes + core.data_bytes // 2)
     tight = replace(planner, target=replace(planner.target, core=half), tables={})
     try:
-        decisions, bound = plan_parts(tight, lowered, parts)
+        return plan_parts(tight, lowered, parts)
     except WsecError as error:
         if error.exit_status is not ExitStatus.DOES_NOT_FIT:
             raise
         return None
-    return _joined(decisions, bound, planner.target, samples)
 
 
 def _fits_beside(phases: Sequence[Phase], target: Target) -> bool:
@@ -111,24 +240,23 @@ def _painted(phase: Phase, target: Target, size: Callable[[Kernel], int]) -> NDA
     return cores
 
 
-def _joined(decisions: tuple[Decision, ...], bound: int, target: Target, samples: int) -> WaferPlans:
-    joined = joined_phases(decisions)
-    summaries = _summaries(decisions, joined, target)
-    overlapped = _fits_beside(joined, target)
+def _placement(
+    decisions: tuple[Decision, ...], bound: int, wafer: Wafer, target: Target, samples: int
+) -> PlacementSummary:
+    """The interval by the measure of the search: the sum over phases, what crosses, and a sample's share of the loads."""
+    summaries = [phase.summary for phase in wafer.phases if phase.summary is not None]
     work = [samples * summary.placement.interval for summary in summaries]
-    exposed = exposed_loads([summary.load_cycles for summary in summaries], work, overlapped=overlapped)
-    loads = sum(exposed)
+    loads = [summary.load_cycles for summary in summaries]
+    waited = sum(exposed_loads(loads, work, overlapped=wafer.overlapped))
     interval = sum(summary.placement.interval + summary.crossing_cycles for summary in summaries)
-    least_load = memory_cycles(weight_bytes(kernel for phase in joined for kernel in phase.kernels), target)
-    phases = tuple(replace(phase, summary=summary) for phase, summary in zip(joined, summaries, strict=True))
-    summary = summary_of_parts(
+    least_load = memory_cycles(weight_bytes(wafer.kernels()), target)
+    return summary_of_parts(
         decisions,
-        interval + math.ceil(loads / samples),
+        interval + math.ceil(waited / samples),
         max(bound, math.ceil(least_load / samples))
-        if overlapped
+        if wafer.overlapped
         else bound + math.ceil(least_load / samples),
     )
-    return WaferPlans((Wafer(phases, mode="streaming", overlapped=overlapped),), decisions, summary)
 
 
 def _summaries(decisions: Sequence[Decision], phases: Sequence[Phase], target: Target) -> list[PhaseSummary]:

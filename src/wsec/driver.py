@@ -76,7 +76,8 @@ class Options:
         objective: `throughput` or `latency`, for `auto`.
         wafers: How many to divide the model over; None for the fewest that it fits on.
         phases: How many parts of the model take turns on the wafer; None for the fewest with which it fits.
-        samples_per_phase: On how many samples a phase works before the next one's weights are loaded.
+        samples_per_phase: On how many samples a phase works before the next one's weights are loaded; None for as many as
+            make loads and fills a small part of a round, one where the objective is latency.
         collective: The algorithm by which kernels combine partial results, docs/collectives.md; `auto` takes the cheapest
             for each use.
         fabric: `lanes` routes words between the rectangles of kernels; `full` also inside of them, from core to core
@@ -105,7 +106,7 @@ class Options:
     objective: Objective = "throughput"
     wafers: int | None = 1
     phases: int | None = 1
-    samples_per_phase: int = 1
+    samples_per_phase: int | None = None
     collective: str = "auto"
     fabric: FabricDepth = "lanes"
     states: StatesChoice = "auto"
@@ -199,7 +200,7 @@ def _compile(
 
 def _check_phases(options: Options) -> None:
     """Refuses what no model can be compiled for."""
-    if options.samples_per_phase < 1:
+    if options.samples_per_phase is not None and options.samples_per_phase < 1:
         raise WsecError(
             "WSEC365",
             "a phase works on no samples",
@@ -509,9 +510,7 @@ def _record(job: _Job, lowered: ir.Model, chosen: Chosen, notes: tuple[str, ...]
         },
         defects=job.defects,
         constraints=tuple(map(recorded, job.constraints)),
-        samples_per_phase=job.options.samples_per_phase
-        if any(wafer.mode == "streaming" for wafer in planned.wafers)
-        else 1,
+        samples_per_phase=planned.samples,
         fabric=job.options.fabric,
         states=_states(lowered, planned),
         absent_weights=absent_files(lowered),

@@ -43,7 +43,7 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
     objective: Objective = "throughput",
     wafers: int | None = 1,
     phases: int | None = 1,
-    samples_per_phase: int = 1,
+    samples_per_phase: int | None = None,
     collective: str = "auto",
     fabric: FabricDepth = "lanes",
     states: StatesChoice = "auto",
@@ -75,7 +75,8 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         objective: `throughput` or `latency`, for `auto`.
         wafers: How many to divide the model over; None for the fewest that it fits on.
         phases: How many parts of the model take turns on the wafer; None for the fewest with which it fits.
-        samples_per_phase: On how many samples a phase works before the next one's weights are loaded.
+        samples_per_phase: On how many samples a phase works before the next one's weights are loaded; None for as many as
+            make loads and fills a small part of a round.
         collective: How cores combine partial results, docs/collectives.md.
         fabric: `lanes` routes words between the rectangles of kernels; `full` from core to core, which can be simulated.
         states: `auto` keeps the KV cache of a decoder on the wafer between two runs; `none` does not (docs/states.md).

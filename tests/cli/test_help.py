@@ -140,7 +140,7 @@ def test_a_mistyped_command_suggests_the_nearest(wsec: Wsec) -> None:
         ),
         (
             ["compile", "m.onnx", "--samples-per-phase", "0"],
-            "Invalid value for '--samples-per-phase': 0 is not in the range 1<=x<=2147483647.",
+            "Invalid value for '--samples-per-phase': '0' is not a number of samples from 1 on, nor auto",
         ),
         (
             ["compile", "m.onnx", "--effort", "nan"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from wsec.compiler.plan import Link, Phase, PhaseSummary
     from wsec.compiler.plan import Plan as PlanRecord
     from wsec.loaded_plan import Plan
+    from wsec.runtime.estimate import Estimate
 
 
 def compiled(
@@ -98,8 +100,8 @@ def test_a_way_over_the_host_between_phases(tmp_path: Path) -> None:
     assert_right(plan)
 
 
-def test_auto_takes_the_fewest_that_fit(tmp_path: Path) -> None:
-    """One phase where one is enough; otherwise as many as there must be, and one fewer is refused."""
+def test_auto_takes_the_number_with_the_shortest_interval(tmp_path: Path) -> None:
+    """One phase where one has room for all; otherwise the best of those that were tried, of which the plan says what they take."""
     model = residual_network(tmp_path)
     single = compiled(model, None, (16, 16), samples=9).record
     assert (len(single.wafers[0].phases), single.samples_per_phase, single.wafers[0].phases[0].summary) == (
@@ -111,8 +113,36 @@ def test_auto_takes_the_fewest_that_fit(tmp_path: Path) -> None:
     count = len(plan.record.wafers[0].phases)
     assert count > 1
     assert_right(plan)
+    said = next(note for note in plan.record.notes if note.startswith("numbers of phases"))
+    prefix, *trials = re.split(r" (?=\d+: )", said)
+    assert prefix == "numbers of phases by cycles a sample:"
+    costs = {
+        int(number): int(cycles.strip(",").replace(",", ""))
+        for number, cycles in (trial.split(": ") for trial in trials)
+    }
+    assert min(costs, key=lambda number: costs[number]) == count
+    assert costs[count] == plan.estimate().interval_cycles
     with pytest.raises(WsecError, match=r"WSEC32|WSEC362"):
-        compiled(model, count - 1, (3, 2))
+        compiled(model, min(costs) - 1, (3, 2))
+
+
+def test_a_batch_is_as_large_as_loads_and_fills_ask_for(tmp_path: Path) -> None:
+    """Nobody says how many samples a phase works on: with half of what is taken a larger share of a round is waited."""
+    model = residual_network(tmp_path)
+    options = Options(target="mesh64", region=(9, 7), effort=0.1, phases=3)
+    plan = compile_model(model, options)
+    assert_right(plan)
+    samples = plan.record.samples_per_phase
+    assert samples > 1
+
+    def waited(result: Estimate) -> float:
+        parts = sum(phase.load_cycles + phase.fill_cycles for phase in result.phases)
+        return parts / sum(phase.batch_cycles for phase in result.phases)
+
+    fewer = compile_model(model, replace(options, samples_per_phase=samples // 2))
+    assert waited(plan.estimate()) <= 0.1 < waited(fewer.estimate())
+    quick = compile_model(model, replace(options, objective="latency"))
+    assert quick.record.samples_per_phase == 1
 
 
 def test_equal_options_give_equal_plans(tmp_path: Path) -> None:

@@ -54,6 +54,15 @@ def part_count(_ctx: click.Context, parameter: click.Parameter, text: str) -> in
     return int(text)
 
 
+def sample_count(_ctx: click.Context, _parameter: click.Parameter, text: str) -> int | None:
+    """How many samples; None for `auto`."""
+    if text == "auto":
+        return None
+    if not re.fullmatch("0*[1-9][0-9]{0,8}", text):
+        raise click.BadParameter(f"{text!r} is not a number of samples from 1 on, nor auto")
+    return int(text)
+
+
 @click.command(
     "compile",
     cls=PassesCommand,
@@ -64,7 +73,7 @@ Examples:
   wsec compile small.onnx --region 96x96 --json
   wsec compile large.onnx --wafers auto
   wsec compile decoder.onnx --mode sequential
-  wsec compile large.onnx --phases auto --samples-per-phase 100
+  wsec compile large.onnx --phases auto
   wsec compile model.onnx --pass my_pkg.my_mod:MyPass{limit=8} --after fold-constants
 
 Ctrl-C during placement keeps the best plan so far; a second one leaves at once, with nothing written.""",
@@ -153,14 +162,16 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
     default="1",
     show_default=True,
     callback=part_count,
-    help="Let so many parts of the model take turns on the wafer; auto: the fewest with which it fits.",
+    help="Let so many parts of the model take turns on the wafer; auto: the number with the shortest interval of those that are tried.",
 )
 @click.option(
     "--samples-per-phase",
-    type=click.IntRange(1, 2**31 - 1),
-    default=1,
+    metavar="N|auto",
+    default="auto",
     show_default=True,
-    help="Samples on which a phase works before the weights of the next are loaded.",
+    callback=sample_count,
+    help="Samples on which a phase works before the weights of the next are loaded; auto: as many as make loads and fills a "
+    "small part of a round.",
 )
 @click.option(
     "--collective",
@@ -224,7 +235,7 @@ def compile_plan(
     mode: str,
     objective: Objective,
     phases: int | None,
-    samples_per_phase: int,
+    samples_per_phase: int | None,
     collective: str,
     fabric: FabricDepth,
     states: StatesChoice,
