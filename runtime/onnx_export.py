@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from wsec.compiler.errors import WsecError
 from wsec.compiler.sharding import parts
+from wsec.runtime.whole_file import OutputFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Devices = Literal["cores", "kernels"]
 
 CONFIGURATION = "wsec"
+MODEL_FILE = OutputFile("WSEC589", "the model cannot be written")
 _IR_VERSION = 11  # the first with device configurations
 _LARGEST_INLINE = 1 << 30  # protobuf ends at 2 GiB; annotations need room too
 
@@ -87,7 +88,7 @@ def export_onnx(loaded: LoadedPlan, path: Path, devices: Devices = "cores") -> E
 
     from wsec.compiler.lowered_model_file import read_lowered_model
 
-    _check_place(path)
+    MODEL_FILE.check_place(path)
     model = read_lowered_model(loaded.lowered_path)
     try:
         with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=f".{path.name}.") as folder:
@@ -100,7 +101,7 @@ def export_onnx(loaded: LoadedPlan, path: Path, devices: Devices = "cores") -> E
                 data.replace(path.with_name(data.name))
             whole.replace(path)
     except OSError as error:
-        raise _unwritable(path, error.strerror or type(error).__name__) from error
+        raise MODEL_FILE.error(path, error.strerror or type(error).__name__) from error
     return Export(path, None if data is None else path.with_name(data.name), *counts)
 
 
@@ -264,21 +265,3 @@ def _gather_weights(model: onnx_ir.Model, plan: Plan, folder: Path, name: str) -
         return None
     onnx_ir.external_data.unload_from_model(model, folder, name)
     return folder / name
-
-
-def _check_place(path: Path) -> None:
-    if path.is_dir():
-        raise _unwritable(path, "a folder")
-    if not path.absolute().parent.is_dir():
-        raise _unwritable(path, "no such folder")
-
-
-def _unwritable(path: Path, found: str) -> WsecError:
-    return WsecError(
-        code="WSEC589",
-        what="the model cannot be written",
-        where=str(path),
-        expected="a file that can be written, in a folder that exists, on a disk with room",
-        found=found,
-        hint="choose another place, or free some room; an older file is as it was",
-    )

@@ -12,12 +12,13 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from wsec.compiler.errors import WsecError
-from wsec.runtime.whole_file import write_whole
+from wsec.runtime.whole_file import OutputFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+TRACE_FILE = OutputFile("WSEC584", "the trace cannot be written", "choose another place with --trace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +79,7 @@ def write_trace(path: Path, document: Mapping[str, Any]) -> None:
     Raises:
         WsecError: WSEC584 where it cannot be written.
     """
-    if path.is_dir():
-        raise _unwritable(path, "a folder")
-    try:
-        write_whole(path, f"{json.dumps(document)}\n".encode())
-    except OSError as error:
-        raise _unwritable(path, error.strerror or type(error).__name__) from error
-
-
-def _unwritable(path: Path, found: str) -> WsecError:
-    return WsecError(
-        code="WSEC584",
-        what="the trace cannot be written",
-        where=str(path),
-        expected="a file that can be written, in a folder that exists",
-        found=found,
-        hint="choose another place with --trace",
-    )
+    TRACE_FILE.write(path, f"{json.dumps(document)}\n".encode())
 
 
 def _named(kind: str, name: str, pid: int, tid: int, number: int) -> list[dict[str, Any]]:

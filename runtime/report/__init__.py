@@ -5,6 +5,6 @@ Reads plan and estimate only. The page holds all that it needs, the plotting lib
 
 from __future__ import annotations
 
-from wsec.runtime.report.writing import check_place, write_page, write_picture
+from wsec.runtime.report.writing import REPORT_FILE, write_failure_page, write_page, write_picture
 
-__all__ = ["check_place", "write_page", "write_picture"]
+__all__ = ["REPORT_FILE", "write_failure_page", "write_page", "write_picture"]

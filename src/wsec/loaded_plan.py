@@ -136,11 +136,11 @@ class Plan:
         Raises:
             WsecError: WSEC565 kernels wait for each other, WSEC585 a file cannot be written.
         """
-        from wsec.runtime.report import check_place, write_page, write_picture
+        from wsec.runtime.report import REPORT_FILE, write_page, write_picture
 
         for place in (path, png, svg):
             if place is not None:
-                check_place(Path(place))
+                REPORT_FILE.check_place(Path(place))
         estimate = self.estimate()
         write_page(Path(path), self.record, estimate)
         if png is not None:

@@ -305,6 +305,6 @@ def test_a_constraint_that_cannot_be_kept_is_named(
     file.write_text(text)
     folder = tmp_path / "small.plan"
     result = wsec("compile", small_model, "-o", folder, "--target", "mesh16", "-q", "--constraints", file)
-    note = f"  note:     how far it came is in {folder}.failed.json\n"
+    note = f"  note:     how far it came is in {folder}.failed.json; wsec report makes a page of it\n"
     assert (result.exit_code, result.stderr) == (5, message + note)
     assert not folder.exists()

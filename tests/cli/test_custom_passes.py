@@ -103,7 +103,7 @@ def test_a_pass_that_changes_the_numbers_is_found_while_compiling(
         "            first at 'active' of node 'relu' (Abs)",
         "  expected: scores within 1e-04 of its range",
         "  try:      leave absolute out, or mend it; `wsec bisect` shows the numbers of every pass before it",
-        f"  note:     how far it came is in {folder}.failed.json",
+        f"  note:     how far it came is in {folder}.failed.json; wsec report makes a page of it",
     ]
     assert found.startswith("  found:    scores differs by 0.")
     assert not folder.exists()

@@ -219,8 +219,8 @@ def test_outputs_that_cannot_be_written(wsec: Wsec, small_plan: Path, tmp_path: 
     assert result.stderr == (
         "error[WSEC581]: the outputs cannot be written\n"
         f"  where:    {path}\n"
-        "  expected: a file that can be written, in a folder that exists\n"
-        "  found:    No such file or directory\n"
+        "  expected: a file that can be written, in a folder that exists, on a disk with room\n"
+        "  found:    no such folder\n"
         "  try:      choose another place with -o, or free some room; nothing was left behind\n"
     )
     assert list(tmp_path.iterdir()) == []
@@ -234,7 +234,7 @@ def test_outputs_that_name_a_folder(wsec: Wsec, small_plan: Path, tmp_path: Path
         assert result.stderr == (
             "error[WSEC581]: the outputs cannot be written\n"
             f"  where:    {place}\n"
-            "  expected: a file that can be written, in a folder that exists\n"
+            "  expected: a file that can be written, in a folder that exists, on a disk with room\n"
             "  found:    a folder\n"
             "  try:      choose another place with -o, or free some room; nothing was left behind\n"
         )

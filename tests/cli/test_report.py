@@ -202,9 +202,10 @@ def test_traffic_is_of_lanes_where_circuits_have_a_fault(small_full_plan: Path) 
     plan = wsec_package.load_plan(small_full_plan)
     (phase,) = plan.record.wafers[0].phases
     at = next(number for number, circuit in enumerate(phase.circuits) if circuit.purpose == "link")
-    for fault in ({"areas": phase.circuits[at].areas[:-1]}, {"areas": phase.circuits[at].areas * 2}):
+    whole = phase.circuits[at].areas
+    for areas in (whole[:-1], whole * 2):
         circuits = tuple(
-            replace(circuit, **fault) if number == at else circuit
+            replace(circuit, areas=areas) if number == at else circuit
             for number, circuit in enumerate(phase.circuits)
         )
         broken = replace(phase, circuits=circuits)

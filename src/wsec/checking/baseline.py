@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsec.checking.files import write_whole
+from wsec.checking.files import write_text
 from wsec.checking.records import Figures
 from wsec.compiler.errors import WsecError
 from wsec.compiler.plan import PLAN_FORMAT
@@ -161,7 +161,7 @@ def write_baseline(
         pass  # its figures could not be compared with these: that is why it is written again
     models = {**kept, **{model_name(path, model): entry for model, entry in entries.items()}}
     baseline = Baseline(BASELINE_FORMAT, version, PLAN_FORMAT, *target, models=dict(sorted(models.items())))
-    write_whole(path, json.dumps(to_plain(baseline), indent=2) + "\n", "the baseline")
+    write_text(path, json.dumps(to_plain(baseline), indent=2) + "\n", "the baseline")
 
 
 def model_name(baseline: Path, model: Path) -> str:

@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsec.checking.files import replace_file
 from wsec.checking.records import Outcome
 from wsec.compiler.errors import WsecError
 from wsec.compiler.plan_io import sha256_of_file
 from wsec.compiler.record_json import SchemaViolationError, from_plain, to_plain
+from wsec.runtime.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,7 +154,7 @@ class Cache:
         text = json.dumps(value, sort_keys=True).encode()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            replace_file(self.folder / name, hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+            write_whole(self.folder / name, hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
         except OSError as error:
             self._unusable(error)
 

@@ -280,11 +280,11 @@ def _cache(folder: Path | None, size: int) -> Cache:
 
 
 def _write(result: CheckResult, form: str, output: Path | None) -> None:
-    from wsec.checking.files import write_whole
+    from wsec.checking.files import write_text
     from wsec.checking.formats import render
 
     text = render(result, form)
     if output is None:
         click.echo(text, nl=False)
     else:
-        write_whole(output, text, "the result")
+        write_text(output, text, "the result")

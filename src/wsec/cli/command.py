@@ -55,7 +55,7 @@ class WsecCommand(click.Command):
             ctx.exit(error.exit_status)
         except OSError as error:
             if error.errno not in _NO_ROOM:
-                report_error(bug_report(error), as_json=as_json, traceback=_traceback_of(error))
+                report_error(bug_report(error), as_json=as_json, traceback=traceback_of(error))
                 ctx.exit(ExitStatus.INTERNAL)
             report_error(_no_room_for_results(error), as_json=False)  # stdout is what failed
             ctx.exit(ExitStatus.PLAN)
@@ -63,7 +63,7 @@ class WsecCommand(click.Command):
             click.echo("interrupted: nothing was written", err=True)
             ctx.exit(ExitStatus.INTERRUPTED)
         except Exception as error:  # noqa: BLE001 - the one place where any bug becomes a message
-            report_error(bug_report(error), as_json=as_json, traceback=_traceback_of(error))
+            report_error(bug_report(error), as_json=as_json, traceback=traceback_of(error))
             ctx.exit(ExitStatus.INTERNAL)
 
 
@@ -119,7 +119,7 @@ def bug_report(error: Exception) -> WsecError:
     import platform
     from importlib.metadata import version
 
-    return WsecError(
+    report = WsecError(
         code="WSEC600",
         what="this is a bug in wsec",
         where=f"wsec {version('wsec')}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
@@ -127,6 +127,9 @@ def bug_report(error: Exception) -> WsecError:
         found=f"{type(error).__name__}: {error}",
         hint="please report it with this text, the command line and, where you can, the model",
     )
+    for note in getattr(error, "__notes__", ()):
+        report.add_note(note)
+    return report
 
 
 def _discard_output() -> None:
@@ -147,7 +150,8 @@ def _no_room_for_results(error: OSError) -> WsecError:
     )
 
 
-def _traceback_of(error: Exception) -> str:
+def traceback_of(error: Exception) -> str:
+    """The traceback as Python prints it."""
     import traceback
 
     return "".join(traceback.format_exception(error))

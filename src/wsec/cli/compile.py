@@ -16,7 +16,6 @@ from wsec.cli.pass_options import PassesCommand, pass_options, placed_passes
 from wsec.cli.progress import show_progress
 from wsec.cli.sizes import size
 from wsec.cli.summary import summarize, write_summary
-from wsec.compiler.errors import WsecError
 from wsec.compiler.target import parse_region
 
 if TYPE_CHECKING:
@@ -299,7 +298,7 @@ def _compile(
 
         try:
             plan = compile_model(model, options, folder, observe, interrupts.stop)
-        except WsecError as error:
+        except Exception as error:
             write_failure(folder, model, str(options.target), progress, error)
             raise
     forget_failure(folder)

@@ -76,7 +76,7 @@ def diff(*, before: str, after: str, top: int, page: Path | None, as_json: bool)
 
     Kernels are the same if they compute the same operators, else if they have the same name.
     """
-    from wsec.checking.files import check_file_place, write_whole
+    from wsec.checking.files import check_file_place, write_text
     from wsec.diffing.compare import diff_plans
     from wsec.loaded_plan import load_plan
 
@@ -88,7 +88,7 @@ def diff(*, before: str, after: str, top: int, page: Path | None, as_json: bool)
         from wsec.diffing.page import diff_page
 
         with show_status("drawing the plans"):
-            write_whole(page, diff_page(found, (before, after)), "the page")
+            write_text(page, diff_page(found, (before, after)), "the page")
     if as_json:
         write_json({"before": before, "after": after, **found.to_json()})
         return

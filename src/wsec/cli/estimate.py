@@ -67,6 +67,10 @@ def estimate(*, plan: str, top: int | None, prefill: str | None, trace: Path | N
     """Estimate the cycles of the plan in the folder PLAN, from its records and the analytic model of its target."""
     from wsec.loaded_plan import load_plan
 
+    if trace is not None:
+        from wsec.runtime.trace_events import TRACE_FILE
+
+        TRACE_FILE.check_place(trace)
     loaded = load_plan(plan)
     result = loaded.estimate()
     decoding = loaded.decoding(prefill)

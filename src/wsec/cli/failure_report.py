@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from wsec.cli.command import bug_report, traceback_of
+from wsec.compiler.errors import WsecError
+from wsec.runtime.report.failure import FAILURE_SUFFIX
+from wsec.runtime.whole_file import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wsec.compiler.errors import WsecError
     from wsec.driver import StageEvent
-
-_SUFFIX = ".failed.json"
 
 
 @dataclass
@@ -44,14 +45,25 @@ class Progress:
 
 def report_path(plan: Path) -> Path:
     """Where the file is: beside the plan, which is left alone."""
-    return plan.with_name(f"{plan.name}{_SUFFIX}")
+    return plan.with_name(f"{plan.name}{FAILURE_SUFFIX}")
 
 
-def write_failure(plan: Path, model: Path, target: str, progress: Progress, error: WsecError) -> None:
-    """Write how far the compilation came, and say in a note of the error where; what ends in the first stage leaves no file."""
-    if not progress.stages:
+def write_failure(plan: Path, model: Path, target: str, progress: Progress, error: Exception) -> None:
+    """Write how far the compilation came, and say in a note of the error where.
+
+    A compilation that did not begin leaves no file: wrong options, or a model that is not there.
+
+    Args:
+        plan: Where the plan would be.
+        model: Path of the model.
+        target: Name of the target.
+        progress: What was heard of the compilation.
+        error: Why it ended; what is no `WsecError` is a bug, and is written as WSEC600 with its traceback.
+    """
+    if not progress.stages and not (progress.stage and model.is_file()):
         return
     path = report_path(plan)
+    said = error if isinstance(error, WsecError) else bug_report(error)
     contents = {
         "model": str(model),
         "target": target,
@@ -59,17 +71,15 @@ def write_failure(plan: Path, model: Path, target: str, progress: Progress, erro
         "stages": [{"stage": name, "seconds": seconds} for name, seconds in progress.stages.items()],
         "stopped_in": progress.stage,
         "details": progress.details,
-        "error": {**error.to_json(), "notes": list(getattr(error, "__notes__", ()))},
+        "error": {**said.to_json(), "notes": list(getattr(error, "__notes__", ()))},
+        **({"traceback": traceback_of(error)} if said is not error else {}),
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, (json.dumps(contents, indent=1) + "\n").encode())
     except OSError as problem:
-        partial.unlink(missing_ok=True)
         error.add_note(f"how far it came cannot be written to {path}: {problem.strerror}")
         return
-    error.add_note(f"how far it came is in {path}")
+    error.add_note(f"how far it came is in {path}; wsec report makes a page of it")
 
 
 def forget_failure(plan: Path) -> None:

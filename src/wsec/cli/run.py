@@ -112,10 +112,11 @@ def run(
             )
         passed = run_generation(plan, generate, steps, prefill=prefill, verify=verify, as_json=as_json)
         ctx.exit(ExitStatus.OK if passed else ExitStatus.FAILED_CHECK)
-    from wsec.cli.tensor_files import read_tensors, with_sequences, write_tensors
+    from wsec.cli.tensor_files import check_output, read_tensors, with_sequences, write_tensors
     from wsec.loaded_plan import load_plan
     from wsec.runtime.inputs import make_inputs
 
+    check_output(output)
     loaded = load_plan(plan)
     if inputs is None:
         given = make_inputs(loaded.record, seed)

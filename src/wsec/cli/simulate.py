@@ -92,8 +92,10 @@ def simulate(
     from wsec.cli.tensor_files import read_tensors, with_sequences
     from wsec.loaded_plan import load_plan
     from wsec.runtime.programs.trace import trace_events
-    from wsec.runtime.trace_events import write_trace
+    from wsec.runtime.trace_events import TRACE_FILE, write_trace
 
+    if trace is not None:
+        TRACE_FILE.check_place(trace)
     loaded = load_plan(plan)
     given = None if inputs is None else with_sequences(read_tensors(inputs), loaded.record.inputs)
     with show_status("simulating the plan"):

@@ -7,7 +7,6 @@ that is not given, and maps have no place in such a file.
 from __future__ import annotations
 
 import itertools
-import os
 import zipfile
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wsec.compiler.errors import WsecError
+from wsec.runtime.whole_file import OutputFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.plan import Value
+
+OUTPUTS_FILE = OutputFile(
+    "WSEC581",
+    "the outputs cannot be written",
+    "choose another place with -o, or free some room; nothing was left behind",
+)
 
 
 def read_tensors(path: Path) -> dict[str, NDArray[np.generic]]:
@@ -66,41 +72,31 @@ def _arrays(tensors: Mapping[str, Any]) -> Iterator[tuple[str, NDArray[np.generi
             yield name, array.astype(str) if array.dtype.kind == "O" else array
 
 
+def check_output(path: Path | None) -> None:
+    """Refuse a place that no file can be written to, where one is asked for, before the work.
+
+    Raises:
+        WsecError: WSEC581.
+    """
+    if path is not None:
+        OUTPUTS_FILE.check_place(path)
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
     """Write an .npz file, whole or not at all.
 
     Raises:
         WsecError: WSEC581 where it cannot be written.
     """
-    if path.is_dir():
-        raise _unwritable(path, "a folder")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with zipfile.ZipFile(partial, "w") as archive:
-            for name, tensor in _arrays(tensors):
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                    np.lib.format.write_array(file, tensor, allow_pickle=False)
-        partial.replace(path)
-    except OSError as error:
-        raise _unwritable(path, error.strerror or type(error).__name__) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with OUTPUTS_FILE.partial(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+        for name, tensor in _arrays(tensors):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, tensor, allow_pickle=False)
 
 
 def _native(array: NDArray[np.generic]) -> NDArray[np.generic]:
     """The array in this machine's byte order: a file may come from another."""
     return array.astype(array.dtype.newbyteorder("="), copy=False)
-
-
-def _unwritable(path: Path, found: str) -> WsecError:
-    return WsecError(
-        code="WSEC581",
-        what="the outputs cannot be written",
-        where=str(path),
-        expected="a file that can be written, in a folder that exists",
-        found=found,
-        hint="choose another place with -o, or free some room; nothing was left behind",
-    )
 
 
 def _unreadable(path: Path, found: str) -> WsecError:

@@ -10,23 +10,15 @@ import html
 from typing import TYPE_CHECKING
 
 from wsec.runtime.report.picture import floorplan_picture
+from wsec.runtime.report.plain_page import plain_page, plain_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from wsec.diffing.compare import KernelPair, PlanDiff
     from wsec.runtime.estimate import Estimate, KernelEstimate
 
 _STYLE = """
-:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
-body { margin: 2rem auto; max-width: 90rem; padding: 0 1rem; }
 .plans { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; }
 figure { margin: 0; } img { width: 100%; background: #fff; }
-.table { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .25rem 1.5rem .25rem 0; border-bottom: 1px solid #8886; vertical-align: top; }
-h1 { font-size: 1.6rem; overflow-wrap: anywhere; }
-td:first-child, th:first-child { min-width: 7rem; overflow-wrap: anywhere; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 @media (max-width: 50rem) { .plans { grid-template-columns: 1fr; } }
 """
 _LABELS = {
@@ -36,6 +28,8 @@ _LABELS = {
     "memory_bytes": "all cores, bytes",
     "samples_per_second": "samples/s",
 }
+_CHANGED = ("kernel", "what", "place", "split", "cycles", "change", "bytes", "change")
+_ALONE = ("kernel", "kind", "place", "cycles", "bytes")
 
 
 def diff_page(diff: PlanDiff, names: tuple[str, str]) -> str:
@@ -47,26 +41,20 @@ def diff_page(diff: PlanDiff, names: tuple[str, str]) -> str:
         f"Kernels that do not differ: {diff.unchanged}.",
     ]
     parts = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">',
-        f"<title>{first} and {second}</title><style>{_STYLE}</style></head><body><main>",
-        f"<h1>{first} and {second}</h1><p>{' '.join(remarks)}</p>",
+        f"<p>{' '.join(remarks)}</p>",
         f'<div class="plans">{_figure(diff.before, names[0])}{_figure(diff.after, names[1])}</div>',
         "<h2>Figures</h2>",
-        _table(("", first, second, "change"), 1, (_figure_row(*each) for each in diff.figures())),
-        "<h2>Changed kernels</h2>",
-        _table(
-            ("kernel", "what", "place", "split", "cycles", "change", "bytes", "change"),
-            4,
-            map(_pair_row, diff.changed),
+        plain_table(
+            ("", first, second, "change"), 1, (_figure_row(*each) for each in diff.figures()), name="Figures"
         ),
+        "<h2>Changed kernels</h2>",
+        plain_table(_CHANGED, 4, map(_pair_row, diff.changed), name="Changed kernels"),
         "<h2>New kernels</h2>",
-        _table(("kernel", "kind", "place", "cycles", "bytes"), 3, map(_kernel_row, diff.new)),
+        plain_table(_ALONE, 3, map(_kernel_row, diff.new), name="New kernels"),
         "<h2>Kernels that are gone</h2>",
-        _table(("kernel", "kind", "place", "cycles", "bytes"), 3, map(_kernel_row, diff.gone)),
-        "</main></body></html>\n",
+        plain_table(_ALONE, 3, map(_kernel_row, diff.gone), name="Kernels that are gone"),
     ]
-    return "".join(parts)
+    return plain_page(f"{names[0]} and {names[1]}", "".join(parts), _STYLE)
 
 
 def _figure(estimate: Estimate, name: str) -> str:
@@ -76,19 +64,6 @@ def _figure(estimate: Estimate, name: str) -> str:
         f'<figure><img alt="{label}" src="data:image/svg+xml;base64,{data}">'
         f"<figcaption>{html.escape(name)}</figcaption></figure>"
     )
-
-
-def _table(head: tuple[str, ...], texts: int, rows: Iterable[tuple[str, ...]]) -> str:
-    """The first `texts` columns are texts, the others numbers, which stand at the right; cells are HTML already."""
-    looks = ["" if column < texts else ' class="n"' for column in range(len(head))]
-    body = "".join(
-        f"<tr>{''.join(f'<td{look}>{cell}</td>' for look, cell in zip(looks, row, strict=True))}</tr>"
-        for row in rows
-    )
-    if not body:
-        return "<p>None.</p>"
-    titles = "".join(f'<th scope="col"{look}>{title}</th>' for look, title in zip(looks, head, strict=True))
-    return f'<div class="table" tabindex="0"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _figure_row(name: str, before: float, after: float) -> tuple[str, ...]:
