@@ -20,6 +20,7 @@ from wsec.compiler.layouts import LayoutShare, layout_share, straight_links
 from wsec.compiler.plan import HOST
 from wsec.runtime.fullest_core import fullest_core
 from wsec.runtime.known_errors import KnownError, known_error, known_errors
+from wsec.runtime.operations import ideal_cycles, lane_cycles, operations_of
 from wsec.runtime.phase_estimate import PhaseEstimate, phase_estimate
 from wsec.runtime.sample_timing import first_sample, settled_phase
 from wsec.runtime.schedule import kernels_in_order
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from wsec.compiler.cost.pipeline import Timing
     from wsec.compiler.plan import Kernel, Link, Phase, Plan, Wafer
+    from wsec.compiler.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class KernelEstimate:
         total_cycles: What one sample takes; arithmetic and memory overlap.
         bound_by: Which of the four is the largest part of it.
         memory_bytes: In use on its fullest core.
+        operations: Of a sample, on all cores: multiply-adds, and elements computed.
+        lane_share: Cycles in which all lanes of its cores would do these, over those of its arithmetic, 0 to 1.
         known_error: How far estimates of such kernels were from the simulator; None where none was compared.
     """
 
@@ -78,6 +82,8 @@ class KernelEstimate:
     total_cycles: int
     bound_by: str
     memory_bytes: int
+    operations: int
+    lane_share: float
     known_error: KnownError | None
 
 
@@ -164,6 +170,8 @@ class Estimate:
         bottleneck: What sets the interval.
         utilisation: Cycles of arithmetic over cycles of all cores that the compiler was given, 0 to 1, as if each core of
             a kernel had as much to do as its busiest.
+        ideal_cycles: In which all lanes of all these cores would do the operations of a sample, and nothing else.
+        ideal_share: That over the interval, 0 to 1.
         split: How much of the model is split.
         host: How much of it runs on the host.
         layouts: How many links need no redistribution.
@@ -193,6 +201,8 @@ class Estimate:
     samples_per_second: float
     bottleneck: Bottleneck
     utilisation: float
+    ideal_cycles: int
+    ideal_share: float
     split: SplitShare
     host: HostShare
     layouts: LayoutShare
@@ -230,7 +240,7 @@ def estimate(plan: Plan) -> Estimate:
         WsecError: WSEC565 kernels wait for each other, so that there is no latency.
     """
     kernels = tuple(
-        _kernel_estimate(kernel, number, position)
+        _kernel_estimate(kernel, number, position, plan.target)
         for number, wafer in enumerate(plan.wafers)
         for position, phase in enumerate(wafer.phases)
         for kernel in phase.kernels
@@ -254,7 +264,9 @@ def estimate(plan: Plan) -> Estimate:
     interval, bottleneck = max(limits, key=_cycles_of)
     latency = sum(phase.batch_cycles for phase in phases) if phases else _end(first_sample(plan, in_order))
     used = sum(kernel.compute_cycles * _computing_cores(kernel) for kernel in kernels)
-    available = interval * plan.region_width * plan.region_height * len(plan.wafers)
+    cores = plan.region_width * plan.region_height * len(plan.wafers)
+    available = interval * cores
+    ideal = ideal_cycles(plan.kernels(), plan.target, cores)
     fullest_bytes, fullest_owner = fullest_core(plan)
     return Estimate(
         model=plan.model,
@@ -271,6 +283,8 @@ def estimate(plan: Plan) -> Estimate:
         samples_per_second=plan.target.clock_hz / interval if interval else math.inf,
         bottleneck=bottleneck,
         utilisation=used / available if available else 0.0,
+        ideal_cycles=ideal,
+        ideal_share=min(1.0, ideal / interval) if interval else 0.0,
         split=_split_share(kernels),
         host=_host_share(plan),
         layouts=layout_share(links, straight),
@@ -289,8 +303,10 @@ def estimate(plan: Plan) -> Estimate:
     )
 
 
-def _kernel_estimate(kernel: Kernel, wafer: int, phase: int) -> KernelEstimate:
+def _kernel_estimate(kernel: Kernel, wafer: int, phase: int, target: Target) -> KernelEstimate:
     cycles = kernel.cycles
+    cores = kernel.rectangle.width * kernel.rectangle.height
+    used = lane_cycles(kernel, target) / cores
     parts = {
         "compute": cycles.compute,
         "communication": cycles.communication,
@@ -302,7 +318,7 @@ def _kernel_estimate(kernel: Kernel, wafer: int, phase: int) -> KernelEstimate:
         kind=kernel.kind,
         operators=kernel.operators,
         split=kernel.split,
-        cores=kernel.rectangle.width * kernel.rectangle.height,
+        cores=cores,
         wafer=wafer,
         phase=phase,
         x=kernel.rectangle.x,
@@ -316,6 +332,8 @@ def _kernel_estimate(kernel: Kernel, wafer: int, phase: int) -> KernelEstimate:
         total_cycles=cycles.total,
         bound_by=max(parts, key=lambda part: parts[part]),
         memory_bytes=kernel.memory.total,
+        operations=operations_of(kernel),
+        lane_share=min(1.0, used / cycles.compute) if cycles.compute else 0.0,
         known_error=known_error(kernel.kind),
     )
 

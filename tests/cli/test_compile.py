@@ -38,7 +38,7 @@ def test_the_summary_says_what_came_out(wsec: Wsec, small_model: Path, tmp_path:
     assert result.stderr == ""
     assert result.stdout.startswith("small.onnx on mesh16, 16 x 16 cores\n  kernels     4 kernels, 5 links\n")
     assert labels == [
-        "kernels", "layouts", "split", "cores", "mode", "interval", "bottleneck", "placement", "latency", "throughput", "memory", "took", "plan", "next",
+        "kernels", "layouts", "split", "cores", "mode", "interval", "bottleneck", "ideal", "placement", "latency", "throughput", "memory", "took", "plan", "next",
     ]  # fmt: skip
     assert (folder / "plan.json").is_file()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,14 @@ def plan_of(folder: Path, *, slots: int = 100) -> Plan:
 
     phase = Phase(tuple(map(kernel, plan.kernels())), tuple(map(link, plan.links())))
     return replace(plan, wafers=(Wafer((phase,)),))
+
+
+def test_lanes_that_are_never_idle(tmp_path: Path) -> None:
+    """5 x 9 x 8 multiply-adds and 45 sums, then 5 x 4 x 9 multiply-adds, over 256 cores of one lane; and over those of each kernel."""
+    result = estimate(plan_of(tmp_path))
+    assert [kernel.operations for kernel in result.kernels] == [405, 180]
+    assert (result.ideal_cycles, result.ideal_share) == (math.ceil(585 / 256), 3 / 450)
+    assert [kernel.lane_share for kernel in result.kernels] == [405 / 6 / 300, 180 / 4 / 200]
 
 
 def test_a_pipeline_of_two_kernels(tmp_path: Path) -> None:

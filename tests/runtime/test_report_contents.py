@@ -27,6 +27,7 @@ from wsec.compiler.plan import (
 from wsec.compiler.sharding import Sharding, whole
 from wsec.runtime.estimate import estimate
 from wsec.runtime.fullest_core import resident_core
+from wsec.runtime.operations import operations_of
 from wsec.runtime.report.contents import contents_of
 from wsec.runtime.report.fabric_maps import (
     colours_of,
@@ -36,7 +37,7 @@ from wsec.runtime.report.fabric_maps import (
 )
 from wsec.runtime.report.limits import limits_of, room_of
 from wsec.runtime.report.timeline import Stage, timeline_of
-from wsec.runtime.report.work import operations_of, roofline_point
+from wsec.runtime.report.work import roofline_point
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ from wsec.cli.output import (
     write_labelled,
     write_table,
 )
-from wsec.cli.summary import host_share, layout_facts, phase_facts, split_share, wafer_facts
+from wsec.cli.summary import host_share, ideal_fact, layout_facts, phase_facts, split_share, wafer_facts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +36,7 @@ _COLUMNS = (
     Column("split", from_width=110),
     Column("rectangle", from_width=120),
     Column("compute", right=True, from_width=80),
+    Column("lanes", right=True, from_width=130),
     Column("communic.", right=True, from_width=80),
     Column("memory", right=True, from_width=80),
     Column("in and out", right=True, from_width=90),
@@ -54,7 +55,7 @@ Examples:
   wsec estimate decode.plan --prefill prefill.plan
 
 Cycles are of one sample on the busiest core of a kernel. Arithmetic and memory overlap, communication and the words that
-come in and go out do not.""",
+come in and go out do not. Lanes is the share of them that arithmetic keeps busy.""",
 )
 @plan_argument
 @click.option("--top", type=click.IntRange(min=1), help="Show only so many kernels, the slowest first.")
@@ -107,6 +108,7 @@ def _row(kernel: KernelEstimate, rectangle: Rectangle) -> tuple[str, ...]:
         " ".join(f"{loop}={parts}" for loop, parts in kernel.split.items() if parts > 1) or "-",
         f"{rectangle.width} x {rectangle.height} at {rectangle.x},{rectangle.y}",
         count(kernel.compute_cycles),
+        percent(kernel.lane_share),
         count(kernel.communication_cycles),
         count(kernel.memory_cycles),
         count(kernel.transfer_cycles),
@@ -128,6 +130,7 @@ def _facts(result: Estimate) -> list[tuple[str, str]]:
         *layout_facts(result.layouts),
         *([("on the host", host_share(result.host, result.split))] if result.host.operators else []),
         ("utilisation", f"{percent(result.utilisation)} of the cycles of all cores compute"),
+        ("ideal", ideal_fact(result.ideal_cycles, result.ideal_share)),
         ("known error", "; ".join(map(_known_error, result.known_errors))),
     ]
 

@@ -66,6 +66,8 @@ class Summary:
         samples_per_phase: On how many samples a phase works in its summary.
         interval_cycles: Cycles between two samples.
         interval_bound_cycles: Of the host's link, and of placement by the measure of its search.
+        ideal_cycles: In which all lanes of all cores would do the operations of a sample.
+        ideal_share: That over the interval.
         gap: What placement reached over its bound, minus one.
         placement_interval_cycles: Cycles of the slowest kernel, and of words across edges, as the search counts them: the interval
             counts links and how words come home too. Of several phases, the sum, with what crosses and a sample's share of
@@ -104,6 +106,8 @@ class Summary:
     samples_per_phase: int
     interval_cycles: int
     interval_bound_cycles: int
+    ideal_cycles: int
+    ideal_share: float
     gap: float
     placement_interval_cycles: int
     placement_bound_cycles: int
@@ -148,6 +152,8 @@ def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> S
         samples_per_phase=estimate.samples_per_phase,
         interval_cycles=estimate.interval_cycles,
         interval_bound_cycles=estimate.interval_bound_cycles,
+        ideal_cycles=estimate.ideal_cycles,
+        ideal_share=estimate.ideal_share,
         gap=placed.interval / placed.interval_bound - 1 if placed.interval_bound else 0.0,
         placement_interval_cycles=placed.interval,
         placement_bound_cycles=placed.interval_bound,
@@ -209,6 +215,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
             f"{count(summary.interval_cycles)} cycles: {summary.bottleneck.kind} {summary.bottleneck.name}",
         ),
         ("bottleneck", summary.bottleneck.reason),
+        ("ideal", ideal_fact(summary.ideal_cycles, summary.ideal_share)),
         *_placed(summary),
         ("latency", f"{count(summary.latency_cycles)} cycles, {seconds(summary.latency_seconds)}"),
         ("throughput", f"{count(summary.samples_per_second)} samples/s at {hertz(summary.clock_hz)}"),
@@ -267,6 +274,11 @@ def phase_facts(phases: tuple[PhaseEstimate, ...], samples: int) -> list[tuple[s
         total = sum(phase.batch_cycles for phase in phases)
         facts.append(("batch", f"{count(total)} cycles for {plural(samples, 'sample')}"))
     return facts
+
+
+def ideal_fact(cycles: int, share: float) -> str:
+    """What all lanes would take, in a line."""
+    return f"{plural(cycles, 'cycle')} if all lanes of all cores were busy, {percent(share)} of the interval"
 
 
 def split_share(share: SplitShare) -> str:
