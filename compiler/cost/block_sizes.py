@@ -23,8 +23,20 @@ def block_elements(operand: Operand, nest: LoopNest, blocks: Array) -> Array:
         if not dimension.loop:
             elements = elements * dimension.extent
             continue
-        elements = elements * _read(dimension, blocks[:, nest.position(dimension.loop)])
+        positions = blocks[:, nest.position(dimension.loop)]
+        elements = elements * _read(dimension, positions)
+        if dimension.shared:
+            sharing = nest.position(dimension.shared)
+            cores = np.ceil(nest.loops[sharing].extent / blocks[:, sharing])
+            elements = np.where(
+                dimension.extent % positions == 0, _shares(elements, positions, cores), elements
+            )
     return elements
+
+
+def _shares(elements: Array, positions: Array, cores: Array) -> Array:
+    """Of a block of so many positions those that one of the cores holds which share it."""
+    return np.asarray(elements / positions * np.ceil(positions / cores))
 
 
 def _read(dimension: DimensionMap, positions: Array) -> Array:

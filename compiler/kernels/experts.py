@@ -2,14 +2,14 @@
 
 Cut by expert (loop e), by inner feature (i), by hidden feature (h, of the input and of the result alike) and by row (b, m).
 Every core ranks the router's logits of its rows itself. Sums over the hidden features of the inner products are all-reduced
-along h, weighted results added along i and e. Which experts are chosen the data says: cycles are those of the group of cores
+along h, weighted results added along i and e. Of a bias cores along the summed loop hold a share each, where blocks are equal. Which experts are chosen the data says: cycles are those of the group of cores
 that holds as many chosen ones as it can.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wsec.compiler.kernels.loop_nest import (
@@ -102,12 +102,15 @@ def joined_gates(activation: str, fusion: int) -> str:
 def _matrices(operator: OperatorView, loops: tuple[Loop, Loop, Loop], joined: str) -> tuple[_Weights, ...]:
     """First, second and, where it is given, third."""
     e, i, h = map(follows, loops)
+    # Of a bias each core along the summed loop adds its share to its sums.
+    i_shared, h_shared = replace(i, shared="h"), replace(h, shared="i")
     rows = {"pairs": (i, fixed(2)), "halves": (fixed(2), i), "no": (i,)}[joined]
-    first = _Weights("w1", 2, (e, *rows, h), (e, *rows))
-    second = _Weights("w2", 4, (e, h, i), (e, h))
+    of_bias = tuple(i_shared if each is i else each for each in rows)
+    first = _Weights("w1", 2, (e, *rows, h), (e, *of_bias))
+    second = _Weights("w2", 4, (e, h, i), (e, h_shared))
     if not operator.has_input(6):
         return first, second
-    return first, second, _Weights("w3", 6, (e, i, h), (e, i))
+    return first, second, _Weights("w3", 6, (e, i, h), (e, i_shared))
 
 
 def _stored(operator: OperatorView, matrix: _Weights, weights: OperatorView | None) -> list[Operand]:

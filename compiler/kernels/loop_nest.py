@@ -41,6 +41,7 @@ class DimensionMap:
 
     Position `l` of `loop` reads elements from `(l * stride + offset) // divisor` on; a range of positions reads
     everything up to `reach` scaled elements behind its last one. Without a loop, every core needs the whole dimension.
+    What cores add to partial sums, once, those along the loop `shared` hold in equal shares, where all parts of `loop` are equal.
     """
 
     extent: int
@@ -49,6 +50,7 @@ class DimensionMap:
     offset: int = 0
     divisor: int = 1
     reach: int = 1
+    shared: str = ""
 
     def sharding(self, block: int, axes: tuple[str, ...]) -> DimensionSharding:
         """The sharding of the dimension where the loop is cut in blocks of `block` positions along `axes`."""

@@ -354,6 +354,11 @@ def sharding_of(table: SplitTable, option: int, operand: Operand, *, output: boo
             continue
         extent = table.nest.loops[table.nest.position(dimension.loop)].extent
         axes = (dimension.loop,) if split[dimension.loop] > 1 else ()
+        if dimension.shared and extent % split[dimension.loop] == 0:
+            sharing = (dimension.shared,) if split[dimension.shared] > 1 else ()
+            dimensions.append(cut(split[dimension.loop], split[dimension.loop], axes))
+            dimensions.append(cut(extent // split[dimension.loop], split[dimension.shared], sharing))
+            continue
         dimensions.append(dimension.sharding(-(-extent // split[dimension.loop]), axes))
     reduced = [
         loop.name for loop in table.nest.loops if loop.role is LoopRole.REDUCTION and split[loop.name] > 1

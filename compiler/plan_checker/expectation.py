@@ -28,6 +28,8 @@ class Read:
         anchored: True where the kind counts positions from the beginning of the block, which is then the first element
             (the lowest, where `stride` is negative) that the first position of the output's block reads.
         window: True where a block must be long enough for every position of the output's padded block.
+        shared: A loop that is summed over, where every element is added to one of the partial sums only: cores along it may hold
+            equal shares of a block instead.
     """
 
     extent: int
@@ -37,6 +39,7 @@ class Read:
     stride: int = 1
     anchored: bool = True
     window: bool = False
+    shared: str = ""
 
 
 @dataclass(frozen=True, slots=True)

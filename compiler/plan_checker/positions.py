@@ -26,6 +26,14 @@ def parts_of(dimension: DimensionSharding, mesh: Mesh) -> int:
     return math.prod(sizes[name] for name in dimension.axes)
 
 
+def holds_each_once(dimension: DimensionSharding, axes: tuple[str, ...], mesh: Mesh) -> bool:
+    """Whether the blocks along these axes, of those that have more than one core, hold every element once."""
+    sizes = axis_sizes(mesh)
+    cutting = tuple(axis for axis in dimension.axes if sizes[axis] > 1)
+    plain = dimension.plain and parts_of(dimension, mesh) * dimension.block >= dimension.extent
+    return cutting == axes and plain
+
+
 def coordinate(axis: str, space: tuple[str, ...], mesh: Mesh) -> Integers:
     """Index along `axis` for every point of the axes in `space`; zero where `axis` is not among them."""
     if axis not in space:

@@ -13,8 +13,9 @@ import numpy as np
 
 from wsec.compiler.plan import REPLICAS
 from wsec.compiler.plan_checker.findings import READS, Finding, count, words
-from wsec.compiler.plan_checker.positions import axis_sizes, block_starts, coordinate, parts_of
+from wsec.compiler.plan_checker.positions import axis_sizes, block_starts, coordinate, holds_each_once
 from wsec.compiler.plan_checker.rotations import check_rotated_reads
+from wsec.compiler.plan_checker.shares import blocks_of_shares, check_shares
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,8 @@ def check_reads(kernel: Kernel, expectation: Expectation) -> list[Finding]:
     for operand in expectation.operands:
         if operand.role not in entries or not operand.view_fits:
             continue
+        findings += check_shares(kernel, entries[operand.role], operand)
+        entries[operand.role] = blocks_of_shares(entries[operand.role], operand)
         of_view = list(_check_view(kernel, entries[operand.role], operand))
         findings += of_view
         if not of_view:
@@ -122,22 +125,12 @@ def _check_reductions(kernel: Kernel, expectation: Expectation, operands: list[O
     for name in expectation.reductions:
         dimension = _reduced_dimension(kernel, name, operands)
         axes = (name,) if name in cut else ()
-        if dimension is not None and not _holds_each_once(dimension, axes, kernel.mesh):
+        if dimension is not None and not holds_each_once(dimension, axes, kernel.mesh):
             rule = "the parts of a reduction are each summed once"
             where = f"kernel {kernel.name}, loop {name}"
             found = f"blocks of {dimension.block}, step {dimension.step}, along axes {words(dimension.axes)}"
             expected = f"plain blocks along axes {words(axes)} that hold {dimension.extent} elements"
             yield Finding(READS, rule, where, expected, found)
-
-
-def _holds_each_once(dimension: DimensionSharding, axes: tuple[str, ...], mesh: Mesh) -> bool:
-    sizes = axis_sizes(mesh)
-    cutting = tuple(axis for axis in dimension.axes if sizes[axis] > 1)
-    return (
-        cutting == axes
-        and dimension.plain
-        and parts_of(dimension, mesh) * dimension.block >= dimension.extent
-    )
 
 
 def _reduced_dimension(kernel: Kernel, loop: str, operands: list[Operand]) -> DimensionSharding | None:

@@ -108,9 +108,27 @@ class _Experts:
         return dequantised(self.kernel, role, found, *parameters).astype(np.float32, copy=False)
 
     def bias(self, role: str) -> Array | None:
-        """The bias of a matrix in single precision."""
+        """The bias of a matrix in single precision, the shares of the cores that add one each put together."""
         found = self.of_slots(f"{role}_bias")
-        return None if found is None else found.astype(np.float32, copy=False)
+        if found is None:
+            return None
+        return self._together(role, found).astype(np.float32, copy=False)
+
+    def _together(self, role: str, shares: Array) -> Array:
+        """Blocks of a bias, of which cores along the loop that its matrix is summed over may hold [parts of the block, share]."""
+        sharding, mesh, axes = input_sharding(self.kernel, f"{role}_bias"), self.kernel.mesh, len(self.names)
+        if len(sharding.dimensions) < len(input_sharding(self.kernel, role).dimensions):
+            return shares
+        at = 2 if role == "w1" and text(self.kernel, "joined") == "halves" else 1
+        size, summed = sharding.dimensions[at + 1].extent, "i" if role == "w2" else "h"
+        cut = [place for place, axis in enumerate(mesh.axes) if axis.name == summed]
+        if cut:
+            shares = np.expand_dims(np.moveaxis(shares, cut[0], axes + at), cut[0])
+        else:
+            shares = np.expand_dims(shares, axes + at + 1)
+        shape = shares.shape
+        whole = shares.reshape(*shape[: axes + at], -1, *shape[axes + at + 3 :])
+        return whole[(slice(None),) * (axes + at) + (slice(size),)]
 
     def of_slots(self, role: str) -> Array | None:
         """The blocks of an operand for the experts that compute; None where the kernel has none."""

@@ -86,6 +86,16 @@ MIXTURES = [
         activation="swiglu", joined="halves", beta=1.0, limited_behind=True,
     ),
     _mixture(
+        "MoE, biases in shares",
+        [
+            activation("x", "x", whole(3), OF_H), activation("router", "router", whole(3), whole(5)),
+            weight("w1", "w1", OF_E, OF_I, OF_H), weight("w1_bias", "b1", OF_E, cut(2, 2, ("i",)), cut(2, 2, ("h",))),
+            weight("w2", "w2", OF_E, OF_H, OF_I), weight("w2_bias", "b2", OF_E, cut(2, 2, ("h",)), cut(3, 2, ("i",))),
+        ],
+        (whole(3),),
+        activation_type="silu", activation="silu",
+    ),
+    _mixture(
         "MoE, gates apart",
         [
             activation("x", "x", whole(3), OF_H), activation("router", "router", whole(3), whole(5)),

@@ -63,12 +63,13 @@ def test_every_form_is_one_kernel(form: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "parts",
-    [{7: 4, 48: 3}, {7: 2, 48: 5, 3: 2}, {7: 3, 48: 2, 64: 5}, {48: 7, 64: 3}],
+    [{7: 4, 48: 3}, {7: 2, 48: 5, 3: 2}, {7: 3, 48: 2, 64: 5}, {48: 7, 64: 3}, {7: 2, 48: 4, 64: 8}],
     ids=[
         "experts and inner features",
         "experts, inner features, rows",
         "experts and both features",
         "features",
+        "shares of biases",
     ],
 )
 @pytest.mark.parametrize("form", ["floats", "int4 with zero points", "mxfp4"])
@@ -89,6 +90,28 @@ def test_every_loop_may_be_cut(
     assert found == {loops[extent]: count for extent, count in parts.items()}
     assert plan.check() == ()
     assert plan.verify().passed
+
+
+def test_biases_lie_in_shares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cores of a sum hold parts of a bias, not each the bias of its block; where blocks are unequal they do, and numbers stay."""
+    found = {}
+    path = save_mixture(tmp_path / "model.onnx", replace(FORMS["floats"], inner=48))
+    for hidden in (4, 5):
+        cuts = {48: 6, 64: hidden}
+        monkeypatch.setattr(
+            "wsec.compiler.kernels.splits.loop_parts",
+            lambda extent, cuts=cuts: np.array([cuts.get(extent, 1)]),
+        )
+        plan = wsec.compile(path, target="mesh16", region=(8, 8), effort=0)
+        kernel = _kernel(plan)
+        found[hidden] = {item.role: item.sharding.block_elements for item in kernel.inputs}
+        assert plan.verify().passed
+    experts = 6
+    assert found[4]["w2_bias"] == experts * 3  # of 16 hidden features of a block, six cores have three each
+    assert found[5]["w2_bias"] == experts * 13
+    assert (
+        found[4]["w1_bias"] == found[5]["w1_bias"] == experts * 2 * 2
+    )  # pairs; of 8 inner features four or five cores have two each
 
 
 @pytest.mark.parametrize("form", ["floats", "halves", "mxfp4"])

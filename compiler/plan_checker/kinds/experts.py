@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wsec.compiler.plan_checker.expectation import Expectation, Loop, Operand, Read, along, whole
@@ -18,7 +19,7 @@ _PAIRED = frozenset({"swiglu", "geglu"})
 def expect_experts(node: OperatorFacts, model: ModelFacts) -> Expectation:
     """MoE: x [rows, h], router [rows, experts], w1 [e, i, h], w2 [e, h, i], w3 [e, i, h]; output [rows, h] over e and i.
 
-    Of a gated activation both factors may be in w1, in pairs [e, i, 2, h] or as halves [e, 2, i, h].
+    Of a bias cores along the loop that its product is summed over may hold shares. Of a gated activation both factors may be in w1, in pairs [e, i, 2, h] or as halves [e, 2, i, h].
     """
     x, (experts, hidden, inner) = model.shape(node.input(0)), model.shape(node.input(4))
     rows = tuple(Loop(name, extent) for name, extent in zip(("b", "m")[3 - len(x) :], x[:-1], strict=True))
@@ -27,14 +28,16 @@ def expect_experts(node: OperatorFacts, model: ModelFacts) -> Expectation:
     activation = node.text("activation_type", "relu")
     fusion = node.integer("swiglu_fusion", 0) if activation in _PAIRED else 0
     inside = ((i,), (i, whole(2)), (whole(2), i))[fusion]
+    i_shared, h_shared = replace(i, shared="h"), replace(h, shared="i")
+    of_inside = tuple(i_shared if read is i else read for read in inside)
     operands = [
         Operand("x", node.input(0), (*of_rows, h)),
         Operand("router", node.input(1), (*of_rows, whole(experts))),
     ]
     views: dict[int, tuple[str, tuple[Read, ...], tuple[Read, ...]]] = {
-        2: ("w1", (e, *inside, h), (e, *inside)),
-        4: ("w2", (e, h, i), (e, h)),
-        6: ("w3", (e, i, h), (e, i)),
+        2: ("w1", (e, *inside, h), (e, *of_inside)),
+        4: ("w2", (e, h, i), (e, h_shared)),
+        6: ("w3", (e, i, h), (e, i_shared)),
     }
     for index, (role, reads, of_bias) in views.items():
         if node.input(index):

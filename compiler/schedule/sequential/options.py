@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 MOST_OPTIONS: Final = 48  # of a kernel
 _MOST_SPLITS: Final = 40_000
 _OF_A_KIND: Final = 2
+_EIGHTHS: Final = 8
 _NEARLY_WHOLE: Final = 0.6  # of a side: blocks are whole elements, so that few loops have exactly as many
 _HELPERS: Final = (2, 4, 8, 16, 32)  # cores that share the chain behind a reduction
 _STEPS: Final = frozenset({"MatMul", "Softmax"})
@@ -386,16 +387,30 @@ def _worth_keeping(table: SplitTable, target: Target, algorithm: str) -> NDArray
     size = np.round(2 * np.log2(np.maximum(table.shapes.widths, table.shapes.heights)))
     kinds = np.column_stack([cut, on_rows & cut, size])
     resident = table.costs.weights + table.costs.states
-    return np.union1d(fastest_of_kinds(cycles, kinds, possible), leaner(cycles, resident, possible))
+    lean = leaner(cycles, resident, possible)
+    if resident.any():  # what stays and what is worked on share a core
+        lean = np.union1d(lean, leanest(cycles, table.costs.bytes, possible))
+    return np.union1d(fastest_of_kinds(cycles, kinds, possible), lean)
 
 
 def leaner(cycles: NDArray[np.int64], resident: Array, possible: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The fastest option for every halving of what stays on a core, and the one with least: many layers share its memory."""
+    """The fastest option for every halving of what stays on a core, and those with least: many layers share its memory."""
     order = possible[np.lexsort((resident[possible], cycles[possible]))]
     halvings = np.floor(np.log2(np.maximum(resident[order], 1)))
     first = np.flatnonzero(np.diff(np.minimum.accumulate(halvings), prepend=np.inf) < 0)
-    leanest = possible[np.lexsort((cycles[possible], resident[possible]))[:1]]
-    return np.concatenate([order[first], leanest])
+    return np.concatenate([order[first], leanest(cycles, resident, possible)])
+
+
+def leanest(cycles: NDArray[np.int64], size: Array, possible: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The option with fewest bytes, and of those with up to twice as many the fastest within every eighth more."""
+    if not len(possible):
+        return possible
+    order = possible[np.lexsort((size[possible], cycles[possible]))]
+    eighths = np.ceil(_EIGHTHS * (size[order] / max(1.0, size[order].min()) - 1))
+    lower = np.minimum.accumulate(eighths)
+    first = np.flatnonzero((np.diff(lower, prepend=np.inf) < 0) & (lower <= _EIGHTHS))
+    least = possible[np.lexsort((cycles[possible], size[possible]))[:1]]
+    return np.concatenate([order[first], least])
 
 
 def fastest_of_kinds(

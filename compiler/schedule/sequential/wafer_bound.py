@@ -49,7 +49,7 @@ def least_stored(nest: LoopNest, grid: Grid) -> int:
     held = [item for item in nest.inputs if item.resident]
     sizes = [item.item_bytes * math.prod(each.extent for each in item.maps) for item in held]
     evenly = math.ceil(sum(sizes) / grid.cores)
-    followed = {each.loop for item in held for each in item.maps if each.loop}
+    followed = {name for item in held for each in item.maps for name in (each.loop, each.shared) if name}
     choices = [
         loop_parts(loop.extent) if loop.cuttable and loop.name in followed else np.ones(1, dtype=np.int64)
         for loop in nest.loops

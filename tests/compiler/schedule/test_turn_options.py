@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsec.compiler.plan_checker.model_facts import packed_bytes
-from wsec.compiler.schedule.sequential.options import leaner
+from wsec.compiler.schedule.sequential.options import leaner, leanest
 
 
 @given(st.lists(st.tuples(st.integers(1, 1000), st.integers(0, 50_000)), min_size=1, max_size=40))
@@ -21,6 +21,18 @@ def test_ways_that_leave_little_on_a_core_are_kept(ways: list[tuple[int, int]]) 
         within, half = kept[resident[kept] <= room], resident <= room / 2
         if half.any():
             assert cycles[within].min() <= cycles[half].min()
+
+
+@given(st.lists(st.tuples(st.integers(1, 1000), st.integers(1, 900)), min_size=1, max_size=40))
+def test_ways_near_the_leanest_are_kept(ways: list[tuple[int, int]]) -> None:
+    """For each way of up to twice the least bytes one is kept that is as fast, within an eighth of the least more."""
+    cycles, size = np.array([way[0] for way in ways]), np.array([float(way[1]) for way in ways])
+    kept = leanest(cycles, size, np.arange(len(ways)))
+    least = size.min()
+    assert size[kept].min() == least
+    for cycle, own in zip(cycles.tolist(), size.tolist(), strict=True):
+        if own <= 2 * least:
+            assert cycles[kept[size[kept] <= own + least / 8]].min() <= cycle
 
 
 @pytest.mark.parametrize(
