@@ -80,6 +80,8 @@ def collective_uses(
     work, extents = nest.work, np.array([loop.extent for loop in nest.loops], dtype=np.float64)
     if work.serial:
         return ()
+    if nest.sums_in_turns:
+        turns = 1
     blocks = np.ceil(extents / parts)
     inner_first = [(at, nest.loops[at].role) for at in reversed(nest.mesh_order())]
     reduced = [at for at, role in inner_first if role is LoopRole.REDUCTION]

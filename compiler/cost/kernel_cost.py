@@ -92,7 +92,7 @@ def split_costs(
     buffers = (
         buffers
         + state_bytes(nest, blocks) * nest.work.partials
-        + interim_bytes(nest, walked) * (1 + _exchanges(nest, parts))
+        + interim_bytes(nest, blocks if nest.sums_in_turns else walked) * (1 + _exchanges(nest, parts))
     )
     for operand in nest.inputs:
         elements = block_elements(operand, nest, blocks)

@@ -315,6 +315,12 @@ class LoopNest:
         longest = max(free, key=lambda loop: loop.extent, default=None)
         return "" if longest is None or self.work.serial else longest.name
 
+    @property
+    def sums_in_turns(self) -> bool:
+        """Whether a turn is a part of what is summed: it needs a part of the factors, and all of the results."""
+        loop = self.turn_loop()
+        return bool(loop) and self.loops[self.position(loop)].role is LoopRole.REDUCTION
+
     def with_links(self, slots: dict[str, int], output_slots: int, words: tuple[int, int]) -> LoopNest:
         """The same kernel, holding `slots[role]` samples of its inputs, with these words going in and out."""
         inputs = tuple(replace(item, slots=slots.get(item.role, item.slots)) for item in self.inputs)

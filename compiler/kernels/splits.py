@@ -54,6 +54,7 @@ class SplitTable:
             the edge where only a part of it carries them.
         least: The same rectangles with the least cycles by the same measure, words crossing everywhere on the edge: for bounds.
         rotated: [options], the loop whose parts go around (`kernels.rotation`), -1 where none does; None where none ever does.
+        turned: [options], the loop that is walked in turns, -1 for that of the nest; None where it is always that of the nest.
     """
 
     nest: LoopNest
@@ -64,6 +65,7 @@ class SplitTable:
     shapes: ShapeOptions
     least: ShapeOptions
     rotated: NDArray[np.int64] | None = None
+    turned: NDArray[np.int64] | None = None
 
 
 def enumerate_splits(nest: LoopNest, target: Target, *, inside: bool = True) -> SplitTable:
@@ -273,6 +275,7 @@ def some_options(table: SplitTable, keep: NDArray[np.int64]) -> SplitTable:
         shapes=ShapeOptions(shapes.widths[keep], shapes.heights[keep], shapes.cycles[keep]),
         least=ShapeOptions(least.widths[keep], least.heights[keep], least.cycles[keep]),
         rotated=None if table.rotated is None else table.rotated[keep],
+        turned=None if table.turned is None else table.turned[keep],
     )
 
 
@@ -333,7 +336,13 @@ def split_of(table: SplitTable, option: int) -> dict[str, int]:
 def turns_of(table: SplitTable, option: int) -> dict[str, int]:
     """The loop that a core walks in more than one turn, and in how many."""
     count = int(table.turns[option])
-    return {table.nest.turn_loop(): count} if count > 1 else {}
+    return {nest_of(table, option).turn_loop(): count} if count > 1 else {}
+
+
+def nest_of(table: SplitTable, option: int) -> LoopNest:
+    """What is cut in an option, which names the loop that is walked in turns."""
+    at = -1 if table.turned is None else int(table.turned[option])
+    return table.nest if at < 0 else replace(table.nest, turned=table.nest.loops[at].name)
 
 
 def sharding_of(table: SplitTable, option: int, operand: Operand, *, output: bool) -> Sharding:

@@ -96,11 +96,16 @@ def _bytes_of_scores(kernel: Kernel) -> int:
     if kernel.kind != "attention":
         return 0
     rows, keys = score_block(kernel)
-    return -(-rows // math.prod(kernel.turns.values())) * keys * 4
+    return -(-rows // _turns_of_results(kernel)) * keys * 4
+
+
+def _turns_of_results(kernel: Kernel) -> int:
+    """In how many turns results are made: one of keys makes no result, and the scores of all keys are kept."""
+    return math.prod(turns for loop, turns in kernel.turns.items() if loop != "t")
 
 
 def _bytes_to_add(entry: KernelOutput, kernel: Kernel) -> int:
     """What at least a core needs for the partial results that its neighbour sends: a turn of them."""
     if not any(axis.size > 1 for axis in kernel.mesh.axes if axis.name in entry.sharding.root):
         return 0
-    return -(-_block_bytes(entry) // math.prod(kernel.turns.values()))
+    return -(-_block_bytes(entry) // _turns_of_results(kernel))

@@ -155,6 +155,8 @@ def _check(kernel: Kernel) -> None:
     if kernel.kind not in COMPUTE:
         where = f"kernel {kernel.name} of kind {kernel.kind}"
         raise not_simulated(where, f"kernels of kind {kernel.kind} have no core program")
+    if kernel.kind == "attention" and kernel.turns.get("t", 1) > 1:
+        raise not_simulated(f"kernel {kernel.name}", "an attention that walks its keys in turns")
     if kernel.rotation is not None:
         hint = "compile with `--products sums`"
         raise not_simulated(f"kernel {kernel.name}", "a product whose operands shift", hint)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from wsec.compiler.cost.block_sizes import output_bytes
-from wsec.compiler.cost.collective_uses import AUTO, collective_uses
+from wsec.compiler.cost.collective_uses import AUTO, collective_cycles, collective_uses
 from wsec.compiler.cost.collectives import gather, scatter
 from wsec.compiler.cost.kernel_cost import SplitCosts, compute_cycles, gather_cycles, passing_cycles
 from wsec.compiler.cost.middle_collectives import (
@@ -235,6 +235,9 @@ def turn_communication(
         several.any()
     ):  # a core has room for a part of its blocks only: these are passed around, as in a pipeline
         passed = costs.communication + _passing(nest, parts, turns, on_rows, target)
+        if nest.sums_in_turns:  # each product is a step in each turn, and results are all-reduced once
+            steps = (turns - 1) * _products_of(nest) * step_cycles(target)
+            passed = passed - collective_cycles(nest, parts, turns, target.fabric) + steps
         cycles = cycles + np.where(several, passed, 0)
     found: Array = np.ceil(cycles)
     return found
@@ -371,6 +374,10 @@ def is_view(nest: LoopNest) -> bool:
     return nest.kind == "reshape" and not nest.chain
 
 
+def _products_of(nest: LoopNest) -> int:
+    return max(1, sum(step.operator == "MatMul" for step in nest.body))
+
+
 def steps_of(nest: LoopNest) -> int:
     """Walks over its data that follow each other: its own, products and softmax of its body, and the chain's."""
     own = max(1, sum(step.operator in _STEPS for step in nest.body))
@@ -484,6 +491,7 @@ def select_splits(table: SplitTable, keep: NDArray[np.int64]) -> SplitTable:
         shapes=shapes,
         least=shapes,
         rotated=None if table.rotated is None else table.rotated[keep],
+        turned=None if table.turned is None else table.turned[keep],
     )
 
 

@@ -15,7 +15,7 @@ from wsec.compiler.cost.host_clock import host_link_cycles
 from wsec.compiler.cost.middle_collectives import MIDDLE
 from wsec.compiler.cost.resharding_ways import resharding_way
 from wsec.compiler.kernels.graph import HOST_INDEX, GraphLink
-from wsec.compiler.kernels.splits import rotating_loop
+from wsec.compiler.kernels.splits import nest_of, rotating_loop
 from wsec.compiler.plan import HOST, REPLICAS, Collective, Link, Phase
 from wsec.compiler.schedule.sequential.options import joint_cost, turn_collectives, turn_mesh
 from wsec.compiler.sharding import Sharding, whole
@@ -110,7 +110,9 @@ def _collectives(turn: Turn, member: int, way: int, target: Target, algorithm: s
     if rotating_loop(turn.tables[member].splits, int(turn.option[way, member])):
         return ()
     ways = [_one_way(table, int(at)) for table, at in zip(turn.tables, turn.option[way], strict=True)]
-    nests = [table.splits.nest for table in turn.tables]
+    nests = [
+        nest_of(table.splits, int(at)) for table, at in zip(turn.tables, turn.option[way], strict=True)
+    ]
     names: tuple[CollectiveAlgorithm, ...] = MIDDLE if algorithm == AUTO else (algorithm,)  # type: ignore[assignment]
     joint = joint_cost(nests, ways, target, algorithm) if len(nests) > 1 else None
     mesh = turn_mesh(turn.tables[member], int(turn.option[way, member]))

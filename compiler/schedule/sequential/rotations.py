@@ -7,7 +7,7 @@ for. What one leaves on a square lies in place for the next.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -78,35 +78,6 @@ def rotated_ways(nest: LoopNest, target: Target, *, published: bool = False) -> 
     _, first = np.unique(kinds[order], axis=0, return_index=True)
     kept = np.union1d(order[first], leaner(cycles, table.costs.weights, np.arange(len(cycles))))
     return TurnTable(select_splits(table, kept), np.ones((len(kept), 2), dtype=np.int64))
-
-
-def with_rotated(table: TurnTable, rotated: TurnTable) -> TurnTable:
-    """The ways of both."""
-    first, second = table.splits, rotated.splits
-    none = np.full(len(first.turns), -1, dtype=np.int64)
-    shapes = ShapeOptions(
-        *(
-            np.concatenate([getattr(first.shapes, name), getattr(second.shapes, name)])
-            for name in ("widths", "heights", "cycles")
-        )
-    )
-    costs = SplitCosts(
-        *(
-            np.concatenate([getattr(first.costs, name), getattr(second.costs, name)])
-            for name in SplitCosts.__slots__
-        )
-    )
-    joined = replace(
-        first,
-        parts=np.concatenate([first.parts, second.parts]),
-        turns=np.concatenate([first.turns, second.turns]),
-        on_rows=np.concatenate([first.on_rows, second.on_rows]),
-        costs=costs,
-        shapes=shapes,
-        least=shapes,
-        rotated=np.concatenate([none if first.rotated is None else first.rotated, second.rotated]),
-    )
-    return TurnTable(joined, np.concatenate([table.replicas, rotated.replicas]))
 
 
 def _every_way(nest: LoopNest, target: Target, *, squares: int) -> Iterator[_Way]:

@@ -20,6 +20,8 @@ from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.kernels.loop_nest import LoopRole
 from wsec.compiler.kernels.splits import loop_parts, rotating_loop, sharding_of
 from wsec.compiler.plan import Rectangle
+from wsec.compiler.schedule.sequential.joining import joined
+from wsec.compiler.schedule.sequential.key_turns import ways_in_turns_of_keys
 from wsec.compiler.schedule.sequential.options import (
     Repeats,
     TurnTable,
@@ -33,7 +35,7 @@ from wsec.compiler.schedule.sequential.options import (
     turn_mesh,
     turn_options,
 )
-from wsec.compiler.schedule.sequential.rotations import rotated_ways, with_rotated
+from wsec.compiler.schedule.sequential.rotations import rotated_ways
 from wsec.compiler.sharding import Mesh
 
 if TYPE_CHECKING:
@@ -237,13 +239,14 @@ def _table(nest: LoopNest, target: Target, demanded: tuple[str, Products], repea
     rotated = None if products == "sums" else rotated_ways(nest, target, published=products == "shifts")
     if rotated is not None and products == "shifts":
         return rotated
+    others = [rotated, ways_in_turns_of_keys(nest, target, algorithm, repeats)]
+    known = [table for table in others if table is not None]
     try:
-        found = turn_options(nest, target, algorithm, repeats)
-    except WsecError as error:  # blocks that shift are smaller
-        if rotated is None or error.exit_status is not ExitStatus.DOES_NOT_FIT:
+        return joined([turn_options(nest, target, algorithm, repeats), *known])
+    except WsecError as error:  # the others need less memory
+        if not known or error.exit_status is not ExitStatus.DOES_NOT_FIT:
             raise
-        return rotated
-    return found if rotated is None else with_rotated(found, rotated)
+    return joined(known)
 
 
 def _together(
