@@ -141,13 +141,14 @@ def _layers() -> Iterator[Case]:
             else None
         )
         with (DATA / f"{target}_{entry}_layer.csv").open(encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["model"] == "LLaMA3-8B"]
+            rows = [row for row in csv.DictReader(file) if row["model"].removesuffix("-2K") == "LLaMA3-8B"]
         for row in rows:
             side, measured = int(row["grid_side"]), float(row["cycles_per_layer"])
             if sides is not None and side not in sides:
                 continue
             per_core = row.get("kv_length_per_core")
-            context = 4096 if entry == "prefill" else side * int(per_core) if per_core else _KV_ON_WSE2
+            tokens = 2048 if row["model"].endswith("-2K") else 4096
+            context = tokens if entry == "prefill" else side * int(per_core) if per_core else _KV_ON_WSE2
             for collective in ("two_level", "auto"):
                 arguments: Figures = {
                     "target": target,
@@ -156,8 +157,11 @@ def _layers() -> Iterator[Case]:
                     "collective": collective,
                 }
                 arguments |= {"context": context, "measured": measured, "limit": limit}
+                forced = entry == "prefill" and collective != "auto"
+                arguments |= {"products": "shifts" if forced else "auto"}
                 asked = f"within {limit:.0%} of {measured:,.0f}" if collective == "two_level" else "faster"
-                name = f"{target} {side}x{side} {collective}"
+                name = f"{target} {side}x{side} {collective}{', products by shifts' * forced}"
+                name += ", 2,048 tokens" * (tokens == 2048)
                 yield Case(f"{entry}-layer", name, "layer", arguments, asked)
 
 

@@ -174,6 +174,47 @@ def passing_cycles(
     return np.ceil(cycles)
 
 
+def gathering_cycles(
+    nest: LoopNest, parts: Array, turns: NDArray[np.int64], on_rows: NDArray[np.bool_], target: Target
+) -> Array:
+    """Cycles of passing blocks around in two stages, [splits], beyond those of the ramps: shares along one side of the rectangle, then what
+    the cores of that side have together along the other one, whichever side first is faster.
+    """
+    cycles = np.zeros(len(parts))
+    word, fabric = target.fabric.word_bytes, target.fabric
+    extents = np.array([loop.extent for loop in nest.loops], dtype=np.float64)
+    blocks = np.ceil(extents / parts)
+    for operand in nest.inputs:
+        copies = _copies(operand, nest, parts)
+        if operand.resident or not (copies > 1).any():
+            continue
+        elements = block_elements(operand, nest, blocks)
+        share = np.ceil(np.ceil(elements / copies) * operand.item_bytes / word)
+        received = np.ceil(elements * operand.item_bytes / word)
+        sides = []
+        for side in (on_rows, ~on_rows):
+            groups, span = _line(operand, nest, parts, side)
+            sides.append((groups, span, _copies_along(operand, nest, parts, side)))
+        ways = [
+            first[0] * share * (first[2] - 1) + second[0] * np.maximum(received - share * first[2], 0)
+            for first, second in (sides, sides[::-1])
+        ]
+        distance = fabric.hop_cycles * (sides[0][1] + sides[1][1]) + 4 * fabric.ramp_cycles
+        on_links = np.minimum(*ways) / fabric.link_words_per_cycle
+        cycles = cycles + np.where(copies > 1, np.maximum(0, on_links - received) + turns * distance, 0)
+    return np.ceil(cycles)
+
+
+def _copies_along(operand: Operand, nest: LoopNest, parts: Array, side: NDArray[np.bool_]) -> Array:
+    """Cores of a line of one side that need the same block."""
+    followed = {dimension.loop for dimension in operand.maps}
+    copies = np.ones(len(parts))
+    for index, loop in enumerate(nest.loops):
+        if side[index] and loop.name not in followed:
+            copies = copies * parts[:, index]
+    return copies
+
+
 def _line(operand: Operand, nest: LoopNest, parts: Array, side: NDArray[np.bool_]) -> tuple[Array, Array]:
     """Groups that share a line of cores of one side and pass a block around there, and the cores one of them spans."""
     followed = {dimension.loop for dimension in operand.maps}

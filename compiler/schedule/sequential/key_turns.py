@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from wsec.compiler.errors import ExitStatus, WsecError
-from wsec.compiler.schedule.sequential.options import Repeats, TurnTable, turn_options
+from wsec.compiler.schedule.sequential.options import Repeats, TurnTable, select_splits, turn_options
 
 if TYPE_CHECKING:
     from wsec.compiler.kernels.loop_nest import LoopNest
@@ -38,5 +38,9 @@ def ways_in_turns_of_keys(
         if error.exit_status is not ExitStatus.DOES_NOT_FIT:
             raise
         return None
-    turned = np.full(len(found.cycles), nest.position(_KEYS), dtype=np.int64)
-    return TurnTable(replace(found.splits, nest=nest, turned=turned), found.replicas)
+    several = np.flatnonzero(found.splits.turns > 1)  # the others are ways without turns
+    if not len(several):
+        return None
+    turned = np.full(len(several), nest.position(_KEYS), dtype=np.int64)
+    splits = replace(select_splits(found.splits, several), nest=nest, turned=turned)
+    return TurnTable(splits, found.replicas[several])

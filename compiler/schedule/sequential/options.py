@@ -17,7 +17,13 @@ import numpy as np
 from wsec.compiler.cost.block_sizes import output_bytes
 from wsec.compiler.cost.collective_uses import AUTO, collective_cycles, collective_uses
 from wsec.compiler.cost.collectives import gather, scatter
-from wsec.compiler.cost.kernel_cost import SplitCosts, compute_cycles, gather_cycles, passing_cycles
+from wsec.compiler.cost.kernel_cost import (
+    SplitCosts,
+    compute_cycles,
+    gather_cycles,
+    gathering_cycles,
+    passing_cycles,
+)
 from wsec.compiler.cost.middle_collectives import (
     MIDDLE,
     MiddleCost,
@@ -143,6 +149,9 @@ def options_of(nest: LoopNest, parts: Array, target: Target, algorithm: str, rep
     if algorithm == AUTO:
         return found
     whole = along_whole_sides(found.widths, found.heights, target)
+    if all(loop.role is LoopRole.PARALLEL for loop in nest.loops):  # no all-reduce asks for whole sides
+        bytes_held = found.splits.costs.bytes
+        whole = np.union1d(whole, np.lexsort((found.cycles, bytes_held))[:1])
     return TurnTable(select_splits(found.splits, whole), found.replicas[whole])
 
 
@@ -275,7 +284,8 @@ def _passing(
     cycles = np.zeros(len(parts))
     for rows in np.unique(on_rows, axis=0):
         same = (on_rows == rows).all(axis=1)
-        cycles[same] = passing_cycles(nest, parts[same], turns[same], rows, target)
+        along = gathering_cycles if nest.sums_in_turns else passing_cycles
+        cycles[same] = along(nest, parts[same], turns[same], rows, target)
     return cycles
 
 

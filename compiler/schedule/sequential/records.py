@@ -110,9 +110,7 @@ def _collectives(turn: Turn, member: int, way: int, target: Target, algorithm: s
     if rotating_loop(turn.tables[member].splits, int(turn.option[way, member])):
         return ()
     ways = [_one_way(table, int(at)) for table, at in zip(turn.tables, turn.option[way], strict=True)]
-    nests = [
-        nest_of(table.splits, int(at)) for table, at in zip(turn.tables, turn.option[way], strict=True)
-    ]
+    nests = [nest_of(table.splits, int(at)) for table, at in zip(turn.tables, turn.option[way], strict=True)]
     names: tuple[CollectiveAlgorithm, ...] = MIDDLE if algorithm == AUTO else (algorithm,)  # type: ignore[assignment]
     joint = joint_cost(nests, ways, target, algorithm) if len(nests) > 1 else None
     mesh = turn_mesh(turn.tables[member], int(turn.option[way, member]))

@@ -59,12 +59,13 @@ def rotated_ways(nest: LoopNest, target: Target, *, published: bool = False) -> 
     Args:
         nest: The kernel.
         target: The machine; its grid is the region.
-        published: As measured programs do: on the largest square, with vectors along the rows of the product.
+        published: As measured programs do: on the largest square, where cores beyond the last block take part with nothing to add,
+            and with vectors along the rows of the product.
     """
     if not may_rotate(nest):
         return None
     room, found = target.core.data_bytes, []
-    for way in _every_way(nest, target, squares=1 if published else _SQUARES):
+    for way in _every_way(nest, target, published=published):
         costs = _costs(nest, way, target, published=published)
         if costs.bytes[0] <= room:
             found.append((way, costs))
@@ -80,15 +81,16 @@ def rotated_ways(nest: LoopNest, target: Target, *, published: bool = False) -> 
     return TurnTable(select_splits(table, kept), np.ones((len(kept), 2), dtype=np.int64))
 
 
-def _every_way(nest: LoopNest, target: Target, *, squares: int) -> Iterator[_Way]:
+def _every_way(nest: LoopNest, target: Target, *, published: bool) -> Iterator[_Way]:
     grid = target.grid
-    extents = {name: nest.loops[nest.position(name)].extent for name in PRODUCT_LOOPS}
-    useful = [loop_parts(extent) for extent in extents.values()]
+    useful = [loop_parts(nest.loops[nest.position(name)].extent) for name in PRODUCT_LOOPS]
     longest = min(grid.width, grid.height)
     sides = [
         max(int(parts[parts <= length].max()) for parts in useful)
-        for length in side_lengths(longest)[:squares]
+        for length in side_lengths(longest)[:_SQUARES]
     ]
+    if published:
+        sides = [longest]
     batch = [loop for loop in nest.loops if loop.name not in PRODUCT_LOOPS and loop.extent > 1]
     for side in dict.fromkeys(side for side in sides if side > 1):
         for turning in PRODUCT_LOOPS:

@@ -103,6 +103,8 @@ class Turn:
         table, option = self.tables[member], int(self.option[way, member])
         sharding = sharding_of(table.splits, option, operand, output=output)
         laid = LaidTensor(sharding, turn_mesh(table, option), self.rectangle(member, way))
+        if rotating_loop(table.splits, option):
+            return _without_empty_blocks(laid)
         return laid if output or operand.role[:1] != "e" else _at_root(laid, table, option)
 
     def rectangle(self, member: int, way: int) -> Rectangle:
@@ -122,8 +124,6 @@ def _at_root(laid: LaidTensor, table: TurnTable, option: int) -> LaidTensor:
     Where other axes lie on the same side as a reduction, on all cores.
     """
     splits, mesh, place = table.splits, laid.mesh, laid.rectangle
-    if rotating_loop(splits, option):
-        return laid
     reduced = {
         loop.name
         for loop, count in zip(splits.nest.loops, splits.parts[option], strict=True)
@@ -138,6 +138,21 @@ def _at_root(laid: LaidTensor, table: TurnTable, option: int) -> LaidTensor:
             place = Rectangle(place.x + axis.size // 2, place.y, 1, place.height)
         mesh = Mesh(tuple(other for other in mesh.axes if other != axis))
     return LaidTensor(laid.sharding, mesh, place)
+
+
+def _without_empty_blocks(laid: LaidTensor) -> LaidTensor:
+    """The cores that have some of the tensor: squares of a product may be larger than it has elements along a side."""
+    axes, place = laid.mesh.axes, laid.rectangle
+    width, height = place.width, place.height
+    for dimension in laid.sharding.dimensions:
+        for axis in axes:
+            alone = sum(other.side == axis.side for other in axes) == 1
+            if dimension.axes != (axis.name,) or not alone:
+                continue
+            size = -(-dimension.extent // dimension.block)
+            axes = tuple(replace(other, size=size) if other == axis else other for other in axes)
+            width, height = (width, size) if axis.side == "rows" else (size, height)
+    return LaidTensor(laid.sharding, Mesh(axes), replace(place, width=width, height=height))
 
 
 def make_turns(
