@@ -177,8 +177,10 @@ def passing_cycles(
 def gathering_cycles(
     nest: LoopNest, parts: Array, turns: NDArray[np.int64], on_rows: NDArray[np.bool_], target: Target
 ) -> Array:
-    """Cycles of passing blocks around in two stages, [splits], beyond those of the ramps: shares along one side of the rectangle, then what
-    the cores of that side have together along the other one, whichever side first is faster.
+    """Cycles of passing blocks around in two stages, [splits], beyond those of the ramps.
+
+    Shares go along one side of the rectangle, then what the cores of that side have together along the other one; whichever side first
+    is faster.
     """
     cycles = np.zeros(len(parts))
     word, fabric = target.fabric.word_bytes, target.fabric

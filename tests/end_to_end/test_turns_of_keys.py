@@ -16,8 +16,6 @@ from wsec.compiler.target import load_target
 from wsec.driver import Options, compile_model
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from wsec.compiler.kernels.loop_nest import LoopNest
     from wsec.compiler.plan import Kernel
     from wsec.loaded_plan import Plan
