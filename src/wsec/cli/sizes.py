@@ -27,5 +27,5 @@ def size(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> 
     if found is None or (found[2] is None and "." in found[1]):
         raise click.BadParameter(f"{text!r} is no size such as 4GiB, 500MB or a number of bytes")
     whole, _, part = found[1].partition(".")
-    unit = _UNITS[(found[2] or "").upper()]
-    return int(whole) * unit + int(part or 0) * unit // 10 ** len(part)
+    unit, scale = _UNITS[(found[2] or "").upper()], int(10 ** len(part))
+    return int(whole) * unit + int(part or 0) * unit // scale
