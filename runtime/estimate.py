@@ -18,6 +18,7 @@ from wsec.compiler.cost.pipeline import buffered_interval, lifetime, result_inte
 from wsec.compiler.cost.turns import turns_of
 from wsec.compiler.layouts import LayoutShare, layout_share, straight_links
 from wsec.compiler.plan import HOST
+from wsec.runtime.batch_timing import batch_stays, takes_turns
 from wsec.runtime.fullest_core import fullest_core
 from wsec.runtime.known_errors import KnownError, known_error, known_errors
 from wsec.runtime.operations import ideal_cycles, lane_cycles, operations_of
@@ -161,7 +162,7 @@ class Estimate:
             than there are, or the host's link more words a cycle than it carries. Where links bring words in fewer cycles
             than splits counted for them, `interval_cycles` may be lower.
         latency_cycles: From the first input word to the last output word of one sample. With phases, of a whole batch: from the
-            first weight of the first phase on.
+            first weight of the first phase on; over several wafers one after the other.
         host_cycles: That the words of one sample need on their way in or out of a wafer, whichever takes longest.
         clock_hz: The target's clock, which turns cycles into seconds.
         interval_seconds: At that clock.
@@ -250,7 +251,7 @@ def estimate(plan: Plan) -> Estimate:
     for wafer in plan.wafers:
         straight |= straight_links(wafer.kernels(), wafer.links())
     in_order = kernels_in_order(plan)
-    turns = [_turns(wafer, plan, in_order) for wafer in plan.wafers]
+    turns = [_turns(number, plan, in_order) for number in range(len(plan.wafers))]
     phases = tuple(phase for of_wafer in turns for phase, _ in of_wafer)
     found = [
         _bottleneck_of_turns(of_wafer, plan.samples_per_phase) or _wafer_bottleneck(wafer, plan, in_order)
@@ -262,7 +263,11 @@ def estimate(plan: Plan) -> Estimate:
     way_in_and_out = Bottleneck("host", HOST, f"{host:,} cycles to bring {ways}")
     limits = [*found, *_between_wafers(wafers), (host, way_in_and_out)]
     interval, bottleneck = max(limits, key=_cycles_of)
-    latency = sum(phase.batch_cycles for phase in phases) if phases else _end(first_sample(plan, in_order))
+    if phases:
+        intervals = [cycles for cycles, _ in found]
+        latency = max(stay.ends for stay in batch_stays(plan, phases, intervals, in_order))
+    else:
+        latency = _end(first_sample(plan, in_order))
     used = sum(kernel.compute_cycles * _computing_cores(kernel) for kernel in kernels)
     cores = plan.region_width * plan.region_height * len(plan.wafers)
     available = interval * cores
@@ -396,18 +401,19 @@ def _sequential_bottleneck(wafer: Wafer) -> tuple[int, Bottleneck]:
     return total, Bottleneck("turns", f"{len(turns)} turns", f"one sample at a time: {shares}")
 
 
-def _turns(wafer: Wafer, plan: Plan, in_order: Sequence[Kernel]) -> list[tuple[PhaseEstimate, Bottleneck]]:
+def _turns(at: int, plan: Plan, in_order: Sequence[Kernel]) -> list[tuple[PhaseEstimate, Bottleneck]]:
     """The phases of a wafer on which several take turns, and what sets the interval of each; none of another wafer."""
-    if len(wafer.phases) == 1 or wafer.mode == "sequential":
+    wafer = plan.wafers[at]
+    if not takes_turns(wafer):
         return []
     found = []
     for number, phase in enumerate(wafer.phases):
         timing = settled_phase(phase, plan, in_order)
         interval, bottleneck = _phase_bottleneck(phase, timing)
-        turn = phase_estimate(phase, plan, interval, timing.end)
+        turn = phase_estimate((at, number), plan, interval, timing.end)
         if turn.outside_cycles > interval:
             reason = (
-                f"{turn.outside_cycles:,} cycles to bring one sample in and its result out, in phase {number}"
+                f"{turn.outside_cycles:,} cycles to bring one sample in and its result out, in {turn.name}"
             )
             bottleneck = Bottleneck("host", HOST, reason)
         found.append((turn, bottleneck))
@@ -432,8 +438,8 @@ def _bottleneck_of_turns(
     if not turns:
         return None
     found: list[tuple[int, Bottleneck]] = []
-    for number, (turn, bottleneck) in enumerate(turns):
-        name, batch = f"phase {number}", f"each batch of {samples} sample{'s' * (samples > 1)}"
+    for turn, bottleneck in turns:
+        name, batch = turn.name, f"each batch of {samples} sample{'s' * (samples > 1)}"
         load = f"its weights, {turn.weight_bytes:,} bytes, take {turn.load_cycles:,} cycles to come in for {batch}"
         words = turn.words_in + turn.words_out
         crossing = f"{words:,} words from and for other phases take {turn.crossing_cycles:,} cycles a sample"

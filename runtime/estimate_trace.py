@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from wsec.runtime.sample_timing import first_sample, settled_phase
+from wsec.runtime.batch_timing import batch_stays
+from wsec.runtime.sample_timing import first_sample
 from wsec.runtime.schedule import kernels_in_order
 from wsec.runtime.trace_events import Span, trace_document
 
@@ -45,25 +46,20 @@ def estimate_trace(plan: Plan, estimate: Estimate) -> dict[str, Any]:
 
 
 def _turns(plan: Plan, estimate: Estimate, in_order: Sequence[Kernel], samples: int) -> Iterator[Span]:
-    """One round of the phases of each wafer on which several take turns, each with the first samples of its batch."""
-    start = 0
-    there = (
-        (f"wafer {wafer}", number, phase)
-        for wafer, each in enumerate(plan.wafers)
-        if len(each.phases) > 1 and each.mode != "sequential"
-        for number, phase in enumerate(each.phases)
-    )
-    for (process, number, phase), turn in zip(there, estimate.phases, strict=True):
-        name, loaded = f"phase {number}", start + turn.load_cycles
-        arguments = {"interval": turn.interval_cycles, "samples": plan.samples_per_phase}
-        yield Span(process, "phases", name, "phase", start, start + turn.batch_cycles, arguments)
-        if turn.load_cycles:
-            weights = {"bytes": turn.weight_bytes}
-            yield Span(process, "weights", f"weights of {name}", "load", start, loaded, weights)
-        step = turn.interval_cycles + turn.crossing_cycles
-        timing = settled_phase(phase, plan, in_order)
-        yield from _phase_spans(process, phase, timing, [loaded + each * step for each in range(samples)])
-        start += turn.batch_cycles
+    """A batch through all wafers, of which some have phases that take turns, each with the first samples of it."""
+    intervals = [wafer.interval_cycles for wafer in estimate.wafers]
+    for stay in batch_stays(plan, estimate.phases, intervals, in_order):
+        process, name = f"wafer {stay.wafer}", f"phase {stay.number}"
+        if stay.ends > stay.begins:
+            arguments = {"interval": stay.step, "samples": plan.samples_per_phase}
+            if stay.turn is not None:
+                arguments["interval"] = stay.turn.interval_cycles
+            yield Span(process, "phases", name, "phase", stay.begins, stay.ends, arguments)
+        if stay.turn is not None and stay.turn.load_cycles:
+            weights = {"bytes": stay.turn.weight_bytes}
+            yield Span(process, "weights", f"weights of {name}", "load", stay.begins, stay.works, weights)
+        starts = [stay.works + each * stay.step for each in range(samples)]
+        yield from _phase_spans(process, stay.phase, stay.timing, starts)
 
 
 def _phase_spans(process: str, phase: Phase, timing: Timing, starts: Sequence[int]) -> Iterator[Span]:

@@ -9,7 +9,7 @@ from wsec.compiler.plan import PhaseSummary, PlacementSummary
 from wsec.runtime.wafer_estimate import cores_of, host_cycles
 
 if TYPE_CHECKING:
-    from wsec.compiler.plan import Phase, Plan
+    from wsec.compiler.plan import Plan
 
 _FREE: Final = PhaseSummary(
     PlacementSummary(0, 0, 0.0, "", interrupted=False), 0, 0, 0, 0, 0
@@ -34,6 +34,8 @@ class PhaseEstimate:
         words_out: Words of a sample that later phases read.
         crossing_cycles: In which these pass, for one sample.
         batch_cycles: Of a whole batch: load, fill, and for each sample an interval and what crosses.
+        name: `phase 1`, or `wafer 2, phase 1` where the plan has several wafers.
+        wafer: On which it takes turns.
     """
 
     kernels: int
@@ -48,10 +50,21 @@ class PhaseEstimate:
     words_out: int
     crossing_cycles: int
     batch_cycles: int
+    name: str = ""
+    wafer: int = 0
 
 
-def phase_estimate(phase: Phase, plan: Plan, interval: int, latency: int) -> PhaseEstimate:
-    """A phase, given the cycles between two samples that its kernels need, and those of one sample through them."""
+def phase_estimate(place: tuple[int, int], plan: Plan, interval: int, latency: int) -> PhaseEstimate:
+    """A phase, given the cycles between two samples that its kernels need, and those of one sample through them.
+
+    Args:
+        place: Its wafer, and its number there.
+        plan: The plan.
+        interval: Between two samples.
+        latency: Of one.
+    """
+    wafer, number = place
+    phase = plan.wafers[wafer].phases[number]
     summary = phase.summary or _FREE
     outside = host_cycles(phase.links, plan)
     interval = max(interval, outside)
@@ -70,4 +83,6 @@ def phase_estimate(phase: Phase, plan: Plan, interval: int, latency: int) -> Pha
         words_out=summary.words_out,
         crossing_cycles=summary.crossing_cycles,
         batch_cycles=summary.load_cycles + fill + samples * (interval + summary.crossing_cycles),
+        name=f"wafer {wafer}, phase {number}" if len(plan.wafers) > 1 else f"phase {number}",
+        wafer=wafer,
     )

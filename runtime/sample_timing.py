@@ -32,7 +32,7 @@ def first_sample(plan: Plan, in_order: Sequence[Kernel]) -> Iterator[tuple[int, 
     for number, wafer in enumerate(plan.wafers):
         there = {name: at + _passage(crossings[name], number, plan) for name, at in sent.items()}
         if wafer.mode == "sequential":
-            for phase, timing in _turns(wafer, there):
+            for phase, timing in timings_of_turns(wafer, there):
                 yield number, phase, timing
                 sent |= _sent(phase, timing, crossings)
             continue
@@ -52,7 +52,7 @@ def _sent(phase: Phase, timing: Timing, crossings: Mapping[str, Crossing]) -> di
     }
 
 
-def _turns(wafer: Wafer, there: Mapping[str, int]) -> Iterator[tuple[Phase, Timing]]:
+def timings_of_turns(wafer: Wafer, there: Mapping[str, int]) -> Iterator[tuple[Phase, Timing]]:
     """The turns of a sequential wafer, one after the other, once all is there that other wafers make for them."""
     read = {link.tensor for link in wafer.links() if link.target != HOST}
     now = max((at for name, at in there.items() if name in read), default=0)

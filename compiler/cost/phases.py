@@ -18,10 +18,15 @@ if TYPE_CHECKING:
     from wsec.compiler.target import Target
 
 
-def words_between_phases(phases: Sequence[Phase]) -> tuple[tuple[int, int], ...]:
-    """Words of a sample that come to each phase of a wafer from earlier ones and leave it for later ones, each tensor once."""
+def words_between_phases(
+    phases: Sequence[Phase], elsewhere: Sequence[Phase] = ()
+) -> tuple[tuple[int, int], ...]:
+    """Words of a sample that come to each phase of a wafer from others and leave it for others, each tensor once.
+
+    Those of other wafers are `elsewhere`: what goes between them and a phase waits outside as well.
+    """
     ways_in = []
-    for phase in phases:
+    for phase in (*phases, *elsewhere):
         own = {HOST, *(kernel.name for kernel in phase.kernels)}
         ways_in.append({link.tensor: link.words for link in phase.links if link.source not in own})
     crossing = {tensor for tensors in ways_in for tensor in tensors}
@@ -29,7 +34,9 @@ def words_between_phases(phases: Sequence[Phase]) -> tuple[tuple[int, int], ...]
         {link.tensor: link.words for link in phase.links if link.target == HOST and link.tensor in crossing}
         for phase in phases
     ]
-    return tuple((sum(into.values()), sum(out.values())) for into, out in zip(ways_in, ways_out, strict=True))
+    return tuple(
+        (sum(into.values()), sum(out.values())) for into, out in zip(ways_in, ways_out, strict=False)
+    )
 
 
 def weight_bytes(kernels: Iterable[Kernel]) -> int:

@@ -15,29 +15,22 @@ from wsec.compiler.plan_checker.model_facts import packed_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wsec.compiler.plan import KernelInput, Phase, PhaseSummary, Plan, Wafer
+    from wsec.compiler.plan import KernelInput, Phase, Plan, Wafer
     from wsec.compiler.target import Target
 
 
 def check_phases(plan: Plan) -> list[Finding]:
     """Findings on what the phases of a wafer say of their turns; none where nothing takes turns."""
     findings: list[Finding] = []
-    for wafer in plan.wafers:
+    for at, wafer in enumerate(plan.wafers):
         if len(wafer.phases) > 1 and wafer.mode != "sequential":
-            findings += _check_wafers(plan)
+            of_wafer = f"wafer {at}, " if len(plan.wafers) > 1 else ""
             for number, phase in enumerate(wafer.phases):
-                findings += _check_phase(phase, f"phase {number}", plan)
-            summaries = [phase.summary for phase in wafer.phases if phase.summary is not None]
-            findings += _check_sum(summaries, plan, overlapped=wafer.overlapped)
+                findings += _check_phase(phase, f"{of_wafer}phase {number}", plan)
+            findings += _check_sum(wafer, of_wafer, plan)
             if wafer.overlapped:
-                findings += _check_room(wafer, plan)
+                findings += _check_room(wafer, of_wafer, plan)
     return findings
-
-
-def _check_wafers(plan: Plan) -> Iterator[Finding]:
-    if len(plan.wafers) > 1:
-        rule = "phases take turns on one wafer, or there are several without phases"
-        yield Finding(PHASES, rule, "wafers", "1 wafer", f"{len(plan.wafers)} wafers")
 
 
 def _check_phase(phase: Phase, where: str, plan: Plan) -> Iterator[Finding]:
@@ -75,7 +68,7 @@ def _check_phase(phase: Phase, where: str, plan: Plan) -> Iterator[Finding]:
         yield Finding(PHASES, rule, f"{where}, placement", f"at least {least} cycles", found)
 
 
-def _check_room(wafer: Wafer, plan: Plan) -> Iterator[Finding]:
+def _check_room(wafer: Wafer, of_wafer: str, plan: Plan) -> Iterator[Finding]:
     """Weights that come in while a phase works lie beside all that it has on a core."""
     shape = plan.region_height, plan.region_width
     here, coming = (np.zeros((len(wafer.phases), *shape), dtype=np.int64) for _ in range(2))
@@ -89,24 +82,26 @@ def _check_room(wafer: Wafer, plan: Plan) -> Iterator[Finding]:
     for number in np.flatnonzero(fullest > plan.target.core.sram_bytes).tolist():
         rule = "the weights of the next phase have room while one works"
         expected = f"at most {plan.target.core.sram_bytes} bytes on a core"
-        yield Finding(PHASES, rule, f"phase {number}", expected, f"{int(fullest[number])} bytes")
+        yield Finding(PHASES, rule, f"{of_wafer}phase {number}", expected, f"{int(fullest[number])} bytes")
 
 
-def _check_sum(summaries: list[PhaseSummary], plan: Plan, *, overlapped: bool) -> Iterator[Finding]:
+def _check_sum(wafer: Wafer, of_wafer: str, plan: Plan) -> Iterator[Finding]:
     """The interval of the plan has room for all phases: work and crossings of a sample, and its share of the loads.
 
-    Of loads that overlap, what the phase before does not hide: crossings pass the same memory.
+    Of loads that overlap, what the phase before does not hide: crossings pass the same memory. What is said of the wafer itself
+    is no less.
     """
+    summaries = [phase.summary for phase in wafer.phases if phase.summary is not None]
     least = sum(summary.placement.interval + summary.crossing_cycles for summary in summaries)
     loads = [summary.load_cycles for summary in summaries]
-    if overlapped:
+    if wafer.overlapped:
         hidden = [plan.samples_per_phase * summary.placement.interval for summary in summaries]
         loads = [max(0, load - hidden[at - 1]) for at, load in enumerate(loads)]
     least += math.ceil(Fraction(sum(loads), plan.samples_per_phase))
-    if plan.placement.interval < least:
+    interval = (wafer.placement or plan.placement).interval
+    if interval < least:
         rule = "the interval is not below what all phases take of a sample"
-        found = f"{plan.placement.interval} cycles"
-        yield Finding(PHASES, rule, "placement", f"at least {least} cycles", found)
+        yield Finding(PHASES, rule, f"{of_wafer}placement", f"at least {least} cycles", f"{interval} cycles")
 
 
 def _crossing_words(phase: Phase, plan: Plan) -> tuple[int, int]:

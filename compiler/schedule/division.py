@@ -126,11 +126,46 @@ def plan_whole(planner: Planner, lowered: ir.Model) -> WaferPlans:
     return WaferPlans((Wafer((decision.phase,)),), (decision,), summary_of(decision))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DividedPart:
+    """A part before it is planned; all other kernels are outside, as the host is.
+
+    Attributes:
+        planner: Which plans it: with the constraints on its operators.
+        kernels: Gives its kernels.
+        within: Gives those of its kernels, out of what gives all of the model's.
+        on_host: The host operators of the model.
+    """
+
+    planner: Planner
+    kernels: KernelSource
+    within: Callable[[KernelSource], KernelSource]
+    on_host: Sequence[HostOperator]
+
+    def plan(self) -> Decision:
+        """All its kernels at once.
+
+        Raises:
+            WsecError: WSEC3xx where it does not fit.
+        """
+        return self.planner.plan_kernels(self.kernels, self.on_host)
+
+
 def plan_parts(planner: Planner, lowered: ir.Model, parts: Parts) -> tuple[tuple[Decision, ...], int]:
     """Divide the kernels of a lowered model and plan each part; with the bound on the interval however they are divided.
 
     Raises:
         WsecError: WSEC3xx where it does not fit; WSEC361 no such number of parts.
+    """
+    decisions = tuple(part.plan() for part in divide(planner, lowered, parts))
+    return decisions, bound_of(decisions, planner, parts)
+
+
+def divide(planner: Planner, lowered: ir.Model, parts: Parts) -> tuple[DividedPart, ...]:
+    """The parts of a lowered model.
+
+    Raises:
+        WsecError: WSEC3xx where it cannot be divided; WSEC361 no such number of parts.
     """
     on_host = host_operators_of(lowered)
 
@@ -143,13 +178,15 @@ def plan_parts(planner: Planner, lowered: ir.Model, parts: Parts) -> tuple[tuple
     nests = division.graph.nests
     part_of = {name: at for nest, at in zip(nests, division.part, strict=True) for name in nest.operators}
     on_kernels(planner.constraints, nests)  # names what no part has
-    decisions = tuple(
-        replace(planner, constraints=_of_part(planner.constraints, part_of, number, parts.name)).plan_kernels(
-            _part_of(source, part_of, division.apart, number), on_host
-        )
-        for number in range(parts.count)
-    )
-    return decisions, _bound_of(decisions, planner, parts)
+
+    def part(number: int) -> DividedPart:
+        def within(kernels: KernelSource) -> KernelSource:
+            return _part_of(kernels, part_of, division.apart, number)
+
+        own = _of_part(planner.constraints, part_of, number, parts.name)
+        return DividedPart(replace(planner, constraints=own), within(source), within, on_host)
+
+    return tuple(part(number) for number in range(parts.count))
 
 
 def _of_part(
@@ -226,7 +263,7 @@ def _divide(
     raise AssertionError("the last number of buffers raises")
 
 
-def _bound_of(decisions: Sequence[Decision], planner: Planner, parts: Parts) -> int:
+def bound_of(decisions: Sequence[Decision], planner: Planner, parts: Parts) -> int:
     """What no interval is below, by the cores that the kernels need as they were split in the end."""
     tables = [table for decision in decisions for table in planner.splits(decision.graph)]
     kernels = _curves(tables, [table.least for table in tables])
@@ -360,15 +397,15 @@ def summary_of_parts(decisions: Sequence[Decision], interval: int, bound: int) -
     )
 
 
-def joined_phases(decisions: Sequence[Decision]) -> tuple[Phase, ...]:
+def joined_phases(phases: Sequence[Phase]) -> tuple[Phase, ...]:
     """The phases of all parts; what came to them from outside now comes from its producer, where a part has it."""
     producer = {
         output.tensor: kernel.name
-        for decision in decisions
-        for kernel in decision.phase.kernels
+        for phase in phases
+        for kernel in phase.kernels
         for output in kernel.outputs
     }
-    return tuple(_with_producers(decision.phase, producer) for decision in decisions)
+    return tuple(_with_producers(phase, producer) for phase in phases)
 
 
 def _with_producers(phase: Phase, producer: dict[str, str]) -> Phase:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from wsec.compiler.cost.turns import sequential_cycles
 from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.plan import Alternative
+from wsec.compiler.schedule.mixtures import Mixture, plan_mixture
 from wsec.compiler.schedule.phases import may_gain, plan_phases
 from wsec.compiler.schedule.rounds import rhythms_of, round_cycles
 from wsec.compiler.schedule.sequential.planning import plan_sequential
@@ -33,7 +34,7 @@ class Execution:
     """What was asked for.
 
     Attributes:
-        mode: One of `MODES`, or `auto`.
+        mode: One of `MODES`, or `auto`; or several of `MODES` with commas between, one for each wafer.
         objective: By which `auto` chooses.
         wafers: How many; None for the fewest that it fits on.
         phases: Of a wafer that streams; None for the fewest that fit.
@@ -45,6 +46,17 @@ class Execution:
     wafers: int | None
     phases: int | None
     samples: int | None
+
+    @property
+    def modes(self) -> tuple[WaferMode, ...]:
+        """That of each wafer where they are named one by one; else the one of all."""
+        names = tuple(name.strip() for name in self.mode.split(","))
+        return cast("tuple[WaferMode, ...]", names)  # `check_execution` refuses others
+
+    @property
+    def streams(self) -> bool:
+        """Whether some wafer was asked to."""
+        return "streaming" in self.modes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +72,11 @@ def check_execution(execution: Execution, fabric: FabricDepth, *, constrained: b
     """Refuses what no model can be compiled for.
 
     Raises:
-        WsecError: WSEC364 phases on several wafers, WSEC368 no such mode or objective, WSEC369 something that a mode does not have.
+        WsecError: WSEC364 modes for another number of wafers, WSEC368 no such mode or objective, WSEC369 something that a mode does not have.
     """
+    several = len(execution.modes) > 1
     for what, given, known in (
-        ("mode", execution.mode, (AUTO, *MODES)),
+        *(("mode", mode, MODES if several else (AUTO, *MODES)) for mode in execution.modes),
         ("objective", execution.objective, OBJECTIVES),
     ):
         if given not in known:
@@ -82,21 +95,22 @@ def check_execution(execution: Execution, fabric: FabricDepth, *, constrained: b
             found=str(execution.wafers),
             hint="ask for another number, or `--wafers auto`",
         )
-    if execution.phases is not None and execution.mode != "streaming":
+    if execution.phases is not None and not execution.streams:
         raise _not_of_mode(execution.mode, f"{execution.phases} phases", "phases are of --mode streaming")
-    if execution.mode == "streaming" and execution.wafers != 1:
+    if several and execution.wafers not in {1, len(execution.modes)}:
         wafers = "auto" if execution.wafers is None else str(execution.wafers)
         raise WsecError(
             "WSEC364",
-            "phases and several wafers cannot be planned together",
-            expected="phases on one wafer, or several wafers without phases",
-            found=f"wafers {wafers}, phases {'auto' if execution.phases is None else execution.phases}",
-            hint="leave out --wafers or --phases",
+            "there are not as many modes as wafers",
+            where=f"mode {execution.mode}",
+            expected=f"{len(execution.modes)} wafers, one for each mode",
+            found=f"wafers {wafers}",
+            hint="leave out --wafers, or name one mode for all",
         )
-    if execution.mode == "sequential" and fabric == "full":
+    if "sequential" in execution.modes and fabric == "full":
         hint = "leave out --fabric full: what links of turns take is counted by the model of docs/modes.md"
         raise _not_of_mode(execution.mode, "words that are followed from core to core", hint)
-    if execution.mode == "sequential" and constrained:
+    if "sequential" in execution.modes and constrained:
         raise _not_of_mode(
             execution.mode, "constraints of the placement", "leave out --constraints, or the mode"
         )
@@ -126,13 +140,21 @@ def plan_in_mode(planner: Planner, lowered: ir.Model, execution: Execution) -> C
 
 
 def _planned(planner: Planner, lowered: ir.Model, execution: Execution, least_phases: int = 1) -> WaferPlans:
-    if execution.mode == "sequential":
-        return plan_sequential(planner, lowered, execution.wafers)
-    if execution.mode == "streaming":
-        return plan_phases(
-            planner, lowered, execution.phases, execution.samples, execution.objective, least=least_phases
-        )
-    return plan_wafers(planner, lowered, execution.wafers)
+    modes = set(execution.modes)
+    several = len(execution.modes) > 1
+    wafers = len(execution.modes) if several else execution.wafers
+    if modes == {"sequential"}:
+        return plan_sequential(planner, lowered, wafers)
+    if modes == {"pipelined"}:
+        return plan_wafers(planner, lowered, wafers)
+    if several or (wafers or 1) > 1:
+        of_wafers = execution.modes if several else execution.modes * (wafers or 1)
+        mixture = Mixture(of_wafers, execution.phases, execution.samples, execution.objective)
+        return plan_mixture(planner, lowered, mixture)
+    # phases fit one wafer whenever they fit several: the fewest is one
+    return plan_phases(
+        planner, lowered, execution.phases, execution.samples, execution.objective, least=least_phases
+    )
 
 
 def _best(planner: Planner, lowered: ir.Model, execution: Execution) -> Chosen:
@@ -141,8 +163,12 @@ def _best(planner: Planner, lowered: ir.Model, execution: Execution) -> Chosen:
     others: list[Alternative] = []
     refusal: WsecError | None = None
     for mode in MODES:
-        tight = execution.objective == "throughput" and any(may_gain(plans) for plans, _ in found)
-        refused = _refused(mode, planner, execution, fits=bool(found) and not tight)
+        tight = (
+            execution.wafers == 1
+            and execution.objective == "throughput"
+            and any(may_gain(plans) for plans, _ in found)
+        )
+        refused = _refused(mode, planner, fits=bool(found) and not tight)
         if refused:
             others.append(Alternative(mode, execution.wafers or 1, None, None, refused))
             continue
@@ -168,7 +194,7 @@ def _best(planner: Planner, lowered: ir.Model, execution: Execution) -> Chosen:
     return Chosen(taken[0], weighed, (*_notes(taken[1], weighed, execution.objective), *taken[0].notes))
 
 
-def _refused(mode: str, planner: Planner, execution: Execution, *, fits: bool) -> str:
+def _refused(mode: str, planner: Planner, *, fits: bool) -> str:
     """Why a mode is not tried; empty where it is."""
     if mode == "sequential" and planner.fabric == "full":
         return "words of turns are not followed from core to core"
@@ -176,8 +202,6 @@ def _refused(mode: str, planner: Planner, execution: Execution, *, fits: bool) -
         return "turns know no constraints of the placement"
     if mode == "streaming" and fits:
         return "the weights stay, and kernels have all buffers: loading again takes longer"
-    if mode == "streaming" and execution.wafers != 1:
-        return "phases are planned on one wafer"
     return ""
 
 
@@ -189,10 +213,14 @@ def _measured(plans: WaferPlans, mode: WaferMode, lowered: ir.Model, target: Tar
         return Alternative(mode, len(plans.wafers), interval, latency, "turns and reshardings")
     rhythms = [rhythms_of(wafer, lowered, target) for wafer in plans.wafers]
     if mode == "streaming" and len(rhythms[0]) > 1:
-        latency = round_cycles(rhythms[0], plans.samples, overlapped=plans.wafers[0].overlapped)
-        interval = -(-latency // plans.samples)
+        rounds = [
+            round_cycles(each, plans.samples, overlapped=wafer.overlapped)
+            for each, wafer in zip(rhythms, plans.wafers, strict=True)
+        ]
+        interval = -(-max(rounds) // plans.samples)
         samples = f"{plans.samples} sample{'s' * (plans.samples > 1)}"
-        return Alternative(mode, 1, interval, latency, f"a batch of {samples} in {len(rhythms[0])} phases")
+        said = f"a batch of {samples} in {len(rhythms[0])} phases"
+        return Alternative(mode, len(plans.wafers), interval, sum(rounds), said)
     each = [phase for of_wafer in rhythms for phase in of_wafer]
     latency = sum(phase.fill + phase.interval for phase in each)
     interval = max([interval, *(phase.interval for phase in each)])

@@ -117,10 +117,9 @@ class _Rounds:
     def _joined(self, decisions: tuple[Decision, ...], bound: int) -> _Planned:
         """The phases with their summaries; with a batch as large as it should be where nobody said."""
         target = self.planner.target
-        joined = joined_phases(decisions)
-        summaries = _summaries(decisions, joined, target)
-        phases = tuple(replace(phase, summary=each) for phase, each in zip(joined, summaries, strict=True))
-        wafer = Wafer(phases, mode="streaming", overlapped=_fits_beside(joined, target))
+        joined = joined_phases([decision.phase for decision in decisions])
+        phases = with_summaries(decisions, joined, (), target)
+        wafer = Wafer(phases, mode="streaming", overlapped=fits_beside(joined, target))
         rhythms = rhythms_of(wafer, self.lowered, target)
         samples = self.samples or samples_for(rhythms, self.objective, overlapped=wafer.overlapped)
         plans = WaferPlans((wafer,), decisions, _placement(decisions, bound, wafer, target, samples))
@@ -216,7 +215,7 @@ def _in_half_the_memory(
         return None
 
 
-def _fits_beside(phases: Sequence[Phase], target: Target) -> bool:
+def fits_beside(phases: Sequence[Phase], target: Target) -> bool:
     """Whether every core has room for the weights of the next phase while one works; after the last comes the first.
 
     States go out and come in with the turns, before work begins and after it ends: with them nothing overlaps.
@@ -259,19 +258,22 @@ def _placement(
     )
 
 
-def _summaries(decisions: Sequence[Decision], phases: Sequence[Phase], target: Target) -> list[PhaseSummary]:
+def with_summaries(
+    decisions: Sequence[Decision], phases: Sequence[Phase], elsewhere: Sequence[Phase], target: Target
+) -> tuple[Phase, ...]:
+    """The phases of a wafer with what each costs besides its work; those of other wafers are `elsewhere`."""
     found = []
-    for decision, phase, words in zip(decisions, phases, words_between_phases(phases), strict=True):
+    crossing_words = words_between_phases(phases, elsewhere)
+    for decision, phase, words in zip(decisions, phases, crossing_words, strict=True):
         size = weight_bytes(phase.kernels)
         crossing = (memory_cycles(target.fabric.word_bytes * each, target) for each in words)
-        found.append(
-            PhaseSummary(
-                placement=summary_of(decision),
-                weight_bytes=size,
-                load_cycles=memory_cycles(size, target),
-                words_in=words[0],
-                words_out=words[1],
-                crossing_cycles=sum(crossing) + 2 * memory_cycles(state_bytes(phase.kernels), target),
-            )
+        summary = PhaseSummary(
+            placement=summary_of(decision),
+            weight_bytes=size,
+            load_cycles=memory_cycles(size, target),
+            words_in=words[0],
+            words_out=words[1],
+            crossing_cycles=sum(crossing) + 2 * memory_cycles(state_bytes(phase.kernels), target),
         )
-    return found
+        found.append(replace(phase, summary=summary))
+    return tuple(found)

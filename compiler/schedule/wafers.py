@@ -49,7 +49,10 @@ def _joined(decisions: tuple[Decision, ...], bound: int, target: Target) -> Wafe
     """The plans of the wafers as one; what came from outside now comes from its producer."""
     summaries = tuple(summary_of(decision) for decision in decisions)
     wafers = tuple(
-        Wafer((phase,), summary) for phase, summary in zip(joined_phases(decisions), summaries, strict=True)
+        Wafer((phase,), summary)
+        for phase, summary in zip(
+            joined_phases([decision.phase for decision in decisions]), summaries, strict=True
+        )
     )
     across = words_between(crossings_of(wafers), len(wafers))
     interval = max(

@@ -73,7 +73,7 @@ def room_of(plan: Plan, estimate: Estimate) -> str:
     whole = (grid.fabric_width - grid.host_columns) * (grid.fabric_height - grid.host_rows)
     ways = [
         *(["a larger --region"] if cores < whole else []),
-        *(["more wafers (--wafers)"] if plan.target.wafer_link and not estimate.phases else []),
+        *(["more wafers (--wafers)"] if plan.target.wafer_link else []),
         "a larger target",
     ]
     return f"{said}. Kernels have more cores with {' or '.join(ways)}."
@@ -107,14 +107,14 @@ def _others(
         reason = f"{wafer.words_on:,} words between them take {wafer.cycles_on:,} cycles"
         name = f"{number} to {number + 1}"
         yield Limit("wafers", name, wafer.cycles_on, reason, _advice("wafers", plan, estimate))
-    for number, phase in enumerate(estimate.phases):
+    for phase in estimate.phases:
         share = -(-phase.load_cycles // estimate.samples_per_phase)
         reason = f"{phase.load_cycles:,} cycles to load its weights, shared by {estimate.samples_per_phase:,} samples"
-        yield Limit("load", f"phase {number}", share, reason, _advice("load", plan, estimate))
+        yield Limit("load", phase.name, share, reason, _advice("load", plan, estimate))
         words = phase.words_in + phase.words_out
         reason = f"{words:,} words from and for other phases take {phase.crossing_cycles:,} cycles a sample"
         crossings = _advice("crossings", plan, estimate)
-        yield Limit("crossings", f"phase {number}", phase.crossing_cycles, reason, crossings)
+        yield Limit("crossings", phase.name, phase.crossing_cycles, reason, crossings)
 
 
 def _without_alike(items: Iterable[Item], numbers: Callable[[Item], object]) -> Iterator[tuple[Item, int]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wsec.runtime.sample_timing import first_sample, settled_phase
+from wsec.runtime.batch_timing import batch_stays, takes_turns
+from wsec.runtime.sample_timing import first_sample
 from wsec.runtime.schedule import kernels_in_order
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from wsec.compiler.cost.pipeline import Timing
     from wsec.compiler.plan import Phase, Plan
+    from wsec.runtime.batch_timing import BatchStay
     from wsec.runtime.estimate import Estimate
     from wsec.runtime.phase_estimate import PhaseEstimate
 
@@ -55,10 +57,9 @@ class Place:
 
 def places_of(plan: Plan, estimate: Estimate) -> list[Place]:
     """All phases, by wafer."""
-    all_take_turns = len(estimate.phases) == sum(len(wafer.phases) for wafer in plan.wafers)
     turns = iter(estimate.phases)
     return [
-        Place(wafer, number, phase, next(turns, None) if all_take_turns or len(each.phases) > 1 else None)
+        Place(wafer, number, phase, next(turns, None) if takes_turns(each) else None)
         for wafer, each in enumerate(plan.wafers)
         for number, phase in enumerate(each.phases)
     ]
@@ -76,28 +77,26 @@ def timeline_of(plan: Plan, estimate: Estimate) -> Timeline:
             stages.append(Stage(place.wafer, place.number, "sample", begin, timing.end))
             times += _of_kernels(phase, timing, 0)
         return _timeline(stages, times)
-    at = 0
-    for place in places:
-        timing = settled_phase(place.phase, plan, in_order)
-        found = list(_of_turn(place, timing, at, estimate.samples_per_phase))
-        works = next((stage.start for stage in found if stage.what != "load"), at)
-        times += _of_kernels(place.phase, timing, works)
-        stages += found
-        at = found[-1].end if found else at
+    intervals = [wafer.interval_cycles for wafer in estimate.wafers]
+    for stay in batch_stays(plan, estimate.phases, intervals, in_order):
+        stages += _of_stay(stay, estimate.samples_per_phase)
+        times += _of_kernels(stay.phase, stay.timing, stay.works)
     return _timeline(stages, times)
 
 
-def _of_turn(place: Place, timing: Timing, at: int, samples: int) -> Iterator[Stage]:
-    """What a phase is at in its turn, which begins at cycle `at`."""
-    turn = place.turn
-    if turn is None:
-        yield Stage(place.wafer, place.number, "sample", at, at + timing.end)
+def _of_stay(stay: BatchStay, samples: int) -> Iterator[Stage]:
+    """What a phase is at while a batch is in it."""
+    if stay.turn is None:
+        yield Stage(stay.wafer, stay.number, "sample", stay.begins, stay.ends)
         return
-    works, ends = at + turn.load_cycles, at + turn.batch_cycles
-    crosses = max(ends - samples * turn.crossing_cycles, works)
-    for what, start, end in (("load", at, works), ("work", works, crosses), ("crossing", crosses, ends)):
+    crosses = max(stay.ends - samples * stay.turn.crossing_cycles, stay.works)
+    for what, start, end in (
+        ("load", stay.begins, stay.works),
+        ("work", stay.works, crosses),
+        ("crossing", crosses, stay.ends),
+    ):
         if end > start:
-            yield Stage(place.wafer, place.number, what, start, end)
+            yield Stage(stay.wafer, stay.number, what, start, end)
 
 
 def _of_kernels(phase: Phase, timing: Timing, begin: int) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wsec.cli.summary import phase_facts
@@ -49,8 +50,9 @@ def test_each_phase_is_a_line_with_what_it_costs() -> None:
         words_out=128,
         crossing_cycles=6,
         batch_cycles=24 + 2500 + 2 * 1006,
+        name="phase 0",
     )
-    second = PhaseEstimate(1, 1, 10, 10, 0, 1, 1, 1, 1, 0, 1, 1 + 2 * 11)
+    second = PhaseEstimate(1, 1, 10, 10, 0, 1, 1, 1, 1, 0, 1, 1 + 2 * 11, "phase 1")
     assert phase_facts((first, second), 2) == [
         (
             "phase 0",
@@ -69,3 +71,5 @@ def test_each_phase_is_a_line_with_what_it_costs() -> None:
         ("batch", "4,559 cycles for 2 samples"),
     ]
     assert phase_facts((), 1) == []
+    apart = (replace(first, name="wafer 0, phase 0"), replace(second, name="wafer 1, phase 1", wafer=1))
+    assert [label for label, _ in phase_facts(apart, 2)] == ["wafer 0, phase 0", "wafer 1, phase 1"]

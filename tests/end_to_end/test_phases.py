@@ -216,12 +216,13 @@ def test_what_is_refused(tmp_path: Path) -> None:
             f"  found:    {phases}\n"
             "  try:      ask for fewer phases, or for the least that the model fits on: --phases auto"
         )
-    for number, shown in ((2, "wafers 2, phases 2"), (None, "wafers auto, phases auto")):
-        assert refusal(model, replace(options, wafers=number, phases=number)) == (
-            "error[WSEC364]: phases and several wafers cannot be planned together\n"
-            "  expected: phases on one wafer, or several wafers without phases\n"
-            f"  found:    {shown}\n"
-            "  try:      leave out --wafers or --phases"
+    for number, shown in ((3, "3"), (None, "auto")):
+        assert refusal(model, replace(options, wafers=number, mode="pipelined,streaming")) == (
+            "error[WSEC364]: there are not as many modes as wafers\n"
+            "  where:    mode pipelined,streaming\n"
+            "  expected: 2 wafers, one for each mode\n"
+            f"  found:    wafers {shown}\n"
+            "  try:      leave out --wafers, or name one mode for all"
         )
     assert refusal(model, replace(options, samples_per_phase=0)) == (
         "error[WSEC365]: a phase works on no samples\n"
@@ -392,14 +393,3 @@ def test_weights_that_have_no_room_while_another_phase_works_are_found(record: P
     core = replace(record.target.core, sram_bytes=largest // 2)
     found = findings(replace(record, target=replace(record.target, core=core)))
     assert any("the weights of the next phase have room while one works" in each for each in found)
-
-
-def test_phases_on_several_wafers_are_found(record: PlanRecord) -> None:
-    """Nothing says how their turns would meet."""
-    (wafer,) = record.wafers
-    first, *rest = wafer.phases
-    apart = replace(record, wafers=(replace(wafer, phases=(first,)), replace(wafer, phases=tuple(rest))))
-    assert (
-        "WSEC553 wafers: phases take turns on one wafer, or there are several without phases; expected 1 wafer, found 2 wafers"
-        in findings(apart)
-    )

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from wsec.compiler.kernels.graph import KernelGraph
     from wsec.compiler.plan import Kernel
-    from wsec.compiler.planning import Planner
+    from wsec.compiler.planning import KernelSource, Planner
     from wsec.compiler.schedule.sequential.choice import Edge
     from wsec.compiler.schedule.sequential.fitting import ChosenWays
     from wsec.compiler.schedule.sequential.turns import Turn
@@ -51,12 +51,27 @@ def plan_sequential(planner: Planner, lowered: ir.Model, wafers: int | None) -> 
     """
     if wafers is not None and wafers > 1 and planner.target.wafer_link is None:
         raise no_wafer_link(planner.target)
-    found = _planned(planner, lowered, wafers)
+    return plan_in_turns(planner, turn_source(planner, lowered), wafers)
+
+
+def turn_source(planner: Planner, lowered: ir.Model) -> KernelSource:
+    """What gives the kernels of a model that take turns: products of the same vector side by side, chains behind them."""
+
+    def source(samples: int, unsplit: frozenset[str]) -> KernelGraph:
+        with chains_behind_siblings(lowered):
+            return build_kernel_graph(lowered, planner.target.fabric.word_bytes, samples, unsplit)
+
+    return source
+
+
+def plan_in_turns(planner: Planner, source: KernelSource, wafers: int | None) -> WaferPlans:
+    """The same for the kernels of `source`, such as those of a part of a model."""
+    found = _planned(planner, source, wafers)
     if planner.collective != AUTO:
         return found
     # few ways of each kernel are weighed together: those along whole sides, which fit each other, may be faster
     try:
-        along_sides = _planned(replace(planner, collective=_ALONG_SIDES), lowered, wafers)
+        along_sides = _planned(replace(planner, collective=_ALONG_SIDES), source, wafers)
     except WsecError as error:  # they may need more memory
         if error.exit_status is not ExitStatus.DOES_NOT_FIT:
             raise
@@ -64,9 +79,9 @@ def plan_sequential(planner: Planner, lowered: ir.Model, wafers: int | None) -> 
     return min(found, along_sides, key=lambda plans: (len(plans.wafers), plans.placement.interval))
 
 
-def _planned(planner: Planner, lowered: ir.Model, wafers: int | None) -> WaferPlans:
+def _planned(planner: Planner, source: KernelSource, wafers: int | None) -> WaferPlans:
     with planner.stage("kernels"):
-        graph, turns = _turns(planner, lowered)
+        graph, turns = _turns(planner, source)
     with planner.stage("turns"):
         known: dict[object, NDArray[np.float64]] = {}
         edges = edges_of(turns, graph, planner.target, known)
@@ -80,13 +95,8 @@ def _planned(planner: Planner, lowered: ir.Model, wafers: int | None) -> WaferPl
         return replace(plans, notes=(why_so_many(len(plans.wafers), least, graph, planner.target),))
 
 
-def _turns(planner: Planner, lowered: ir.Model) -> tuple[KernelGraph, list[Turn]]:
+def _turns(planner: Planner, source: KernelSource) -> tuple[KernelGraph, list[Turn]]:
     """The turns; where a kernel fits no core, batched operators are unsplit, and attention is its operators."""
-
-    def source(samples: int, unsplit: frozenset[str]) -> KernelGraph:
-        with chains_behind_siblings(lowered):
-            return build_kernel_graph(lowered, planner.target.fabric.word_bytes, samples, unsplit)
-
     graph = source(1, frozenset())
     try:
         return graph, make_turns(graph, planner.target, planner.collective, {}, planner.products)

@@ -146,7 +146,7 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
     show_default=True,
     metavar="NAME",
     help="pipelined: kernels work at once; sequential: they take turns, for latency; streaming: weights come in phase by phase; "
-    "auto: the best that fits.",
+    "auto: the best that fits. Several with commas: one for each wafer.",
 )
 @click.option(
     "--objective",
@@ -161,7 +161,7 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
     default="1",
     show_default=True,
     callback=part_count,
-    help="Let so many parts of the model take turns on the wafer; auto: the number with the shortest interval of those that are tried.",
+    help="Let so many parts of the model take turns on each wafer; auto: the number with the shortest interval of those that are tried.",
 )
 @click.option(
     "--samples-per-phase",

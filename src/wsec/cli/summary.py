@@ -62,7 +62,7 @@ class Summary:
         cores_used: Cores that belong to a kernel.
         cores: Cores that the compiler was given, on all wafers.
         wafers: Each wafer, and what goes from it to the next.
-        phases: Each phase, and what it costs besides its work besides its work, where several take turns.
+        phases: Each phase, and what it costs besides its work, where several take turns.
         samples_per_phase: On how many samples a phase works in its summary.
         interval_cycles: Cycles between two samples.
         interval_bound_cycles: Of the host's link, and of placement by the measure of its search.
@@ -260,17 +260,17 @@ def wafer_facts(wafers: tuple[WaferEstimate, ...]) -> list[tuple[str, str]]:
 
 
 def phase_facts(phases: tuple[PhaseEstimate, ...], samples: int) -> list[tuple[str, str]]:
-    """Of several phases, each in a line, with what it costs besides its work besides its work."""
+    """Of several phases, each in a line, with what it costs besides its work; of those of one wafer also a whole batch."""
     facts = []
-    for number, phase in enumerate(phases):
+    for phase in phases:
         fact = (
             f"{plural(phase.kernels, 'kernel')} on {plural(phase.cores_used, 'core')}, "
             f"interval {count(phase.interval_cycles)} cycles, fill {count(phase.fill_cycles)}, "
             f"load {count(phase.load_cycles)} for {plural(phase.weight_bytes, 'byte')} of weights, "
             f"crossings {count(phase.crossing_cycles)} for {plural(phase.words_in, 'word')} in and {count(phase.words_out)} out"
         )
-        facts.append((f"phase {number}", fact))
-    if facts:
+        facts.append((phase.name, fact))
+    if facts and len({phase.wafer for phase in phases}) == 1:
         total = sum(phase.batch_cycles for phase in phases)
         facts.append(("batch", f"{count(total)} cycles for {plural(samples, 'sample')}"))
     return facts
