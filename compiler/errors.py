@@ -48,6 +48,7 @@ _OPTIONS = {
     "WSEC368",
     "WSEC369",
     "WSEC370",
+    "WSEC388",
 }  # no model, whatever its size, can be compiled with these options
 
 

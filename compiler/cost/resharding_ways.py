@@ -114,11 +114,9 @@ def _ways_within(
         near = segments(*runs, np.column_stack([test[:, :2], shifts[:, side]]))
         cycles = in_segments(near, largest_runs(held, shape, side), lines, math.prod(shape))
         found.append((float(cycles[0]), tuple(_tilings(side, *near[0].tolist()))))
-        boxes = [
-            boxes_along(each, shape, size[:, side], side)
-            for each, size in ((held, rectangles([source])[:, [3, 2]]), (needed, sizes))
-        ]
-        tile = int(tiles(*boxes, np.column_stack([test[:, :2], shifts[:, side]]))[0, 0])
+        of_source = boxes_along(held, shape, rectangles([source])[:, [3, 2]][:, side], side)
+        of_target = boxes_along(needed, shape, sizes[:, side], side)
+        tile = int(tiles(of_source, of_target, np.column_stack([test[:, :2], shifts[:, side]]))[0, 0])
         of_tiles = in_tiles(
             (held, needed),
             (rectangles([source])[:, [3, 2]], sizes),

@@ -91,7 +91,7 @@ def exchange_words(
     there, done = own.copy(), []
     for exchange in early:
         brought = ~there & _together(line[source], to_line, exchange)
-        done.append(_exchange(exchange, (source, target, element), brought, mesh, late=False))
+        done.append(words_of_exchange(exchange, (source, target, element), brought, mesh, late=False))
         there |= brought
     holder = (target[there], element[there])
     waiting = holder if early else (landed[landed >= 0], np.flatnonzero(landed >= 0))
@@ -104,7 +104,7 @@ def exchange_words(
     there = reached & (source == target)
     for exchange in (each for each in exchanges if each.along == final):
         brought = reached & ~there & _together(across[source], across[target], exchange)
-        done.append(_exchange(exchange, (source, target, element), brought, mesh, late=True))
+        done.append(words_of_exchange(exchange, (source, target, element), brought, mesh, late=True))
         there |= brought
     if not there.all():
         raise lost(link, mesh, int(target[~there][0]), int(element[~there][0]), int((~there).sum()))
@@ -119,7 +119,7 @@ def _together(one: NDArray[np.int64], other: NDArray[np.int64], exchange: Exchan
     return same
 
 
-def _exchange(
+def words_of_exchange(
     exchange: Exchange,
     words: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
     brought: NDArray[np.bool_],

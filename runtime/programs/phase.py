@@ -78,7 +78,7 @@ def phase_programs(
     wide = region[0] + 2
     kernels = {kernel.name: kernel for kernel in phase.kernels}
     for kernel in phase.kernels:
-        _check(kernel)
+        check_kernel(kernel)
     of_links = _by_name(phase.circuits, links=True)
     transfers = Transfers()
     settings: list[Settings] = []
@@ -151,7 +151,12 @@ def _incoming(kernel: Kernel, links: Sequence[LinkWords]) -> list[tuple[str, Lin
     return [(item.role, by_role[item.role]) for item in kernel.inputs if item.role in by_role]
 
 
-def _check(kernel: Kernel) -> None:
+def check_kernel(kernel: Kernel) -> None:
+    """Refuses kinds without a core program, and element types without words.
+
+    Raises:
+        WsecError: WSEC596 the kernel has one of these.
+    """
     if kernel.kind not in COMPUTE:
         where = f"kernel {kernel.name} of kind {kernel.kind}"
         raise not_simulated(where, f"kernels of kind {kernel.kind} have no core program")

@@ -20,7 +20,7 @@ from wsec.runtime.programs.phase import as_tensor, load, made_by_kernel, phase_p
 from wsec.runtime.programs.results import PlanSimulation, compare, phase_result
 from wsec.runtime.programs.settings import check_routers
 from wsec.runtime.programs.size import check_plan_size
-from wsec.runtime.programs.unsupported import check_no_states
+from wsec.runtime.programs.unsupported import check_no_states, not_simulated
 from wsec.runtime.simulator.simulation import MAX_CYCLES
 from wsec.runtime.simulator.size import MEMORY_LIMIT_BYTES
 from wsec.runtime.weights import require_weights
@@ -71,8 +71,8 @@ def simulate_plan(
     given = [inputs] if isinstance(inputs, Mapping) else list(inputs)
     for each in given:
         check_inputs(plan.inputs, each)
-    check_no_states(plan)
     _check_depth(plan)
+    check_no_states(plan)
     for phase in (phase for wafer in plan.wafers for phase in wafer.phases):
         check_routers(
             phase.circuits,
@@ -120,6 +120,12 @@ def _compare_outputs(
 
 
 def _check_depth(plan: Plan) -> None:
+    if any(wafer.mode == "sequential" for wafer in plan.wafers):
+        raise not_simulated(
+            "the plan",
+            "kernels that take turns",
+            "`Plan.simulate_turns` and `wsec simulate` simulate turn by turn",
+        )
     if plan.fabric == "lanes":
         raise WsecError(
             code="WSEC596",

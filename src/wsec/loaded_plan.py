@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from wsec.runtime.onnx_export import Devices, Export
     from wsec.runtime.oracle import Verification
     from wsec.runtime.programs.results import PlanSimulation
+    from wsec.runtime.programs.turns.results import TurnsSimulation
 
 
 class Plan:
@@ -106,6 +107,32 @@ class Plan:
         return simulate_plan(
             self._loaded, given, samples=samples, max_cycles=end, threads=threads, holds=holds
         )
+
+    def simulate_turns(
+        self,
+        inputs: Mapping[str, NDArray[np.generic]] | None = None,
+        *,
+        seed: int = 0,
+        max_cycles: int | None = None,
+        threads: int = 1,
+    ) -> TurnsSimulation:
+        """Run the turns of a sequential plan cycle by cycle, each by itself and equal ones once; random inputs where none are given.
+
+        Raises:
+            WsecError: WSEC350 it is too large, WSEC387, WSEC388 and WSEC590 to WSEC597 it cannot be simulated.
+        """
+        from wsec.runtime.inputs import make_inputs
+        from wsec.runtime.programs.turns.simulate import simulate_turns
+        from wsec.runtime.simulator.simulation import MAX_CYCLES
+
+        given = make_inputs(self.record, seed) if inputs is None else inputs
+        end = MAX_CYCLES if max_cycles is None else max_cycles
+        return simulate_turns(self._loaded, given, max_cycles=end, threads=threads)
+
+    @property
+    def sequential(self) -> bool:
+        """Whether kernels take turns on some wafer."""
+        return any(wafer.mode == "sequential" for wafer in self.record.wafers)
 
     def estimate(self) -> Estimate:
         """Cycles by kernel and link, interval and latency of the pipeline, time at the target's clock."""

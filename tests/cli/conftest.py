@@ -56,6 +56,26 @@ def small_plan(small_model: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def small_turns_plan(small_model: Path) -> Path:
+    """The same network, whose kernels take turns."""
+    folder = small_model.parent / "turns.plan"
+    arguments = [
+        "compile",
+        str(small_model),
+        "-o",
+        str(folder),
+        "--target",
+        "mesh16",
+        "--mode",
+        "sequential",
+        "-q",
+    ]
+    result = CliRunner().invoke(application, arguments, prog_name="wsec")
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.fixture(scope="session")
 def small_full_plan(small_model: Path) -> Path:
     """The same with circuits, which can be simulated."""
     folder = small_model.parent / "small-full.plan"

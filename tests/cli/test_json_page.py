@@ -26,16 +26,17 @@ an object whose keys are names. A type beside others is what else was seen; `nul
 
 
 def test_the_page_lists_every_key(
-    wsec: Wsec, small_model: Path, small_full_plan: Path, tmp_path: Path
+    wsec: Wsec, small_model: Path, small_full_plan: Path, small_turns_plan: Path, tmp_path: Path
 ) -> None:
     """Each command once; a key that came, went or changed its type shows as a difference of the page."""
-    plan, full = tmp_path / "small.plan", small_full_plan
+    plan, full, turns = tmp_path / "small.plan", small_full_plan, small_turns_plan
     arguments = ("--target", "mesh16", "--effort", "0")
     results = {
         "compile": wsec("compile", small_model, "-o", plan, *arguments, "--json"),
         "fit": wsec("fit", small_model, "--target", "mesh16", "--json"),
         "run": wsec("run", plan, "--verify", "--json"),
         "simulate": wsec("simulate", full, "--json"),
+        "simulate of turns": wsec("simulate", turns, "--json"),
         "estimate": wsec("estimate", plan, "--json"),
         "report": wsec("report", plan, "-o", tmp_path / "r.html", "--json"),
         "export": wsec("export", plan, "-o", tmp_path / "m.onnx", "--json"),

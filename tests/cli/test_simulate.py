@@ -105,3 +105,34 @@ def test_a_plan_of_lanes_cannot_be_simulated(wsec: Wsec, small_plan: Path) -> No
     assert result.exit_code != 0
     assert "error[WSEC596]" in result.stderr
     assert "compile the model with --fabric full" in result.stderr
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_turns_are_shown_one_by_one(wsec: Wsec, small_turns_plan: Path, tmp_path: Path, columns: int) -> None:
+    """A row for each turn with estimate, simulation and difference, sums, and the verdict; in any terminal."""
+    trace = tmp_path / "t.json"
+    result = wsec("simulate", small_turns_plan, "--trace", trace, columns=columns)
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 0
+    assert max(len(line) for line in lines) <= columns
+    head = lines[0].split()
+    assert (head[0], head[-1]) == ("turn", "simulated" if columns == 40 else "error")
+    labels = [line.split()[0] for line in lines if line and not line.startswith(" ")]
+    assert [label for label in labels if label in {"latency", "estimate", "turns", "host", "numbers"}][
+        -5:
+    ] == [*("latency", "estimate", "turns", "host", "numbers")]
+    assert "equal, bit for bit" in " ".join(result.stdout.split())
+    assert json.loads(trace.read_text())["traceEvents"]
+
+
+def test_turns_work_on_one_sample(wsec: Wsec, small_turns_plan: Path) -> None:
+    """More samples are refused before anything is computed."""
+    result = wsec("simulate", small_turns_plan, "--samples", 3)
+    assert result.exit_code == ExitStatus.USAGE
+    assert result.stderr == (
+        "error[WSEC388]: turns cannot be simulated in this way\n"
+        "  where:    the plan\n"
+        "  expected: one sample: turns work on one at a time\n"
+        "  found:    3 samples\n"
+        "  try:      leave out --samples\n"
+    )

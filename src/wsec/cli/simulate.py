@@ -24,8 +24,10 @@ from wsec.cli.progress import show_status
 from wsec.compiler.errors import ExitStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wsec.runtime.estimate import Estimate
-    from wsec.runtime.programs.results import KernelResult, PhaseResult, PlanSimulation
+    from wsec.runtime.programs.results import Comparison, KernelResult, PhaseResult, PlanSimulation
 
 _COLUMNS = (
     Column("kernel", elastic=True),
@@ -87,27 +89,47 @@ def simulate(
 ) -> None:
     """Simulate the plan in the folder PLAN: every word through the routers, every core's program.
 
-    The plan must have been compiled with --fabric full.
+    The plan must have been compiled with --fabric full, or with --mode sequential: then every turn is simulated by itself.
     """
+    from wsec.cli.simulated_turns import turns_as_json, write_turns
     from wsec.cli.tensor_files import read_tensors, with_sequences
     from wsec.loaded_plan import load_plan
     from wsec.runtime.programs.trace import trace_events
+    from wsec.runtime.programs.turns.simulate import check_one_sample
+    from wsec.runtime.programs.turns.trace import turn_trace_events
     from wsec.runtime.trace_events import TRACE_FILE, write_trace
 
     if trace is not None:
         TRACE_FILE.check_place(trace)
     loaded = load_plan(plan)
     given = None if inputs is None else with_sequences(read_tensors(inputs), loaded.record.inputs)
+    if loaded.sequential:
+        check_one_sample(samples)
+        with show_status("simulating the turns"):
+            turns = loaded.simulate_turns(given, seed=seed, max_cycles=max_cycles, threads=threads)
+        if trace is not None:
+            write_trace(trace, turn_trace_events(turns))
+        clock = loaded.record.target.clock_hz
+        if as_json:
+            write_json(turns_as_json(plan, turns, clock))
+        else:
+            write_turns(turns, clock, trace, _verdict(turns.comparisons))
+        _finish(ctx, turns.equal)
+        return
     with show_status("simulating the plan"):
         result = loaded.simulate(given, samples=samples, seed=seed, max_cycles=max_cycles, threads=threads)
+    estimate = loaded.estimate()
     if trace is not None:
         write_trace(trace, trace_events(result))
-    estimate = loaded.estimate()
     if as_json:
         write_json(_as_json(plan, result, estimate))
     else:
         _write(result, estimate, trace)
-    if not result.equal:
+    _finish(ctx, result.equal)
+
+
+def _finish(ctx: click.Context, equal: bool) -> None:  # noqa: FBT001 - the only argument
+    if not equal:
         ctx.exit(ExitStatus.FAILED_CHECK)
 
 
@@ -146,7 +168,7 @@ def _write(result: PlanSimulation, estimate: Estimate, trace: Path | None) -> No
     ]
     if trace is not None:
         facts.append(("trace", str(trace)))
-    write_labelled(console, [*facts, ("numbers", _verdict(result))])
+    write_labelled(console, [*facts, ("numbers", _verdict(result.comparisons))])
 
 
 def _row(kernel: KernelResult) -> tuple[str, ...]:
@@ -184,9 +206,9 @@ def _facts(phase: PhaseResult) -> list[tuple[str, str]]:
     ]
 
 
-def _verdict(result: PlanSimulation) -> str:
-    elements = sum(each.elements for each in result.comparisons)
-    wrong = [each for each in result.comparisons if not each.equal]
+def _verdict(comparisons: Sequence[Comparison]) -> str:
+    elements = sum(each.elements for each in comparisons)
+    wrong = [each for each in comparisons if not each.equal]
     if not wrong:
         return f"equal, bit for bit, to the executor's in the same order: {plural(elements, 'number')}"
     first = wrong[0]

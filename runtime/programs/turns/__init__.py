@@ -1,0 +1,1 @@
+"""Programs of kernels that take turns, and of the reshardings between them."""
