@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wsec.compiler.plan import Kernel, Plan
     from wsec.compiler.plan_io import LoadedPlan
     from wsec.runtime.element_types import Array
+    from wsec.runtime.executor import Observer
 
 _UNREADABLE = (
     "tensor(bfloat16)"  # a model of it may load and run, but numpy and onnxruntime do not exchange it
@@ -83,6 +84,7 @@ def verify(
     *,
     original: Path | None = None,
     seed: int = 0,
+    observe: Observer | None = None,
 ) -> Verification:
     """Execute the plan and compare its outputs with those of the original model.
 
@@ -91,6 +93,7 @@ def verify(
         inputs: Every input by name; made from `seed` where none are given.
         original: The original model, if it is not in the plan folder.
         seed: Of the inputs.
+        observe: Called with the name and the value of every kernel's outputs, in the order of execution.
 
     Raises:
         WsecError: WSEC562 the model is not the one that the plan was made from, WSEC566 onnxruntime cannot run it, and
@@ -101,7 +104,7 @@ def verify(
     executor = Executor(loaded)
     given = make_inputs(loaded.plan, seed) if inputs is None else inputs
     started = time.perf_counter()
-    found = executor.run(given)
+    found = executor.run(given, observe)
     executor_seconds = time.perf_counter() - started
     held = {value.name: as_held(value, given[value.name]) for value in loaded.plan.inputs}
     expected, onnxruntime_seconds, reasons = _run_original(loaded.plan, path, held)

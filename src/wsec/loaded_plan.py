@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wsec.compiler.plan_io import LoadedPlan
     from wsec.runtime.decoding import DecodeEstimate
     from wsec.runtime.estimate import Estimate
+    from wsec.runtime.executor import Observer as TensorObserver
     from wsec.runtime.generation import Generation, Step
     from wsec.runtime.onnx_export import Devices, Export
     from wsec.runtime.oracle import Verification
@@ -37,21 +38,33 @@ class Plan:
         self.folder: Path = loaded.folder
         self._loaded = loaded
 
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+    def run(
+        self, inputs: Mapping[str, NDArray[np.generic]], *, observe: TensorObserver | None = None
+    ) -> dict[str, NDArray[np.generic]]:
         """Execute the plan shard by shard on `inputs` by name; outputs by name.
+
+        `observe` is called with the name and the value of every tensor that a kernel makes, in the order of execution.
 
         Raises:
             WsecError: WSEC5xx where an input is missing, unknown, or of another shape or type.
         """
         from wsec.runtime.executor import execute
 
-        return execute(self._loaded, inputs)
+        return execute(self._loaded, inputs, observe)
 
-    def verify(self, inputs: Mapping[str, NDArray[np.generic]] | None = None) -> Verification:
-        """Execute the plan and compare with onnxruntime on the original model; seeded inputs where none are given."""
+    def verify(
+        self,
+        inputs: Mapping[str, NDArray[np.generic]] | None = None,
+        *,
+        observe: TensorObserver | None = None,
+    ) -> Verification:
+        """Execute the plan and compare with onnxruntime on the original model; seeded inputs where none are given.
+
+        `observe` is as in `run`.
+        """
         from wsec.runtime.oracle import verify
 
-        return verify(self._loaded, inputs)
+        return verify(self._loaded, inputs, observe=observe)
 
     def generate(
         self,

@@ -16,6 +16,7 @@ from wsec.cli.pass_options import PassesCommand, pass_options, placed_passes
 from wsec.cli.progress import show_progress
 from wsec.cli.sizes import size
 from wsec.cli.summary import summarize, write_summary
+from wsec.cli.time_left import StageTimes, stage_times_file
 from wsec.compiler.target import parse_region
 
 if TYPE_CHECKING:
@@ -288,8 +289,11 @@ def _compile(
     """The plan, and the seconds of each stage."""
     from wsec.driver import compile_model
 
+    def times() -> StageTimes:
+        return StageTimes(stage_times_file(), model, options)
+
     progress = Progress()
-    with show_progress(quiet=quiet, verbose=verbose) as show, InterruptHandler() as interrupts:
+    with show_progress(quiet=quiet, verbose=verbose, times=times) as show, InterruptHandler() as interrupts:
 
         def observe(event: StageEvent) -> None:
             interrupts.watch(event)

@@ -64,7 +64,7 @@ def write_failure(plan: Path, model: Path, target: str, progress: Progress, erro
         return
     path = report_path(plan)
     said = error if isinstance(error, WsecError) else bug_report(error)
-    contents = {
+    contents: dict[str, object] = {
         "model": str(model),
         "target": target,
         "plan": str(plan),

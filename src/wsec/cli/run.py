@@ -23,12 +23,13 @@ from wsec.compiler.errors import ExitStatus
 from wsec.compiler.plan import TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
     from rich.console import Console
 
+    from wsec.compiler.plan import Plan
     from wsec.runtime.oracle import Verification
 
     Tensors = Mapping[str, NDArray[np.generic]]
@@ -125,12 +126,12 @@ def run(
     source = f"random, seed {seed}" if inputs is None else str(inputs)
     outputs: Tensors = {}
     if output is not None or not verify:
-        with show_status("executing the shards"):
-            outputs = loaded.run(given)
+        with show_status("executing the shards") as tell:
+            outputs = loaded.run(given, observe=_counter(loaded.record, tell))
     verification = None
     if verify:
-        with show_status("executing the shards, and the original model with onnxruntime"):
-            verification = loaded.verify(given)
+        with show_status("executing the shards; then the original model with onnxruntime") as tell:
+            verification = loaded.verify(given, observe=_counter(loaded.record, tell))
     if output is not None:
         write_tensors(output, outputs)
     if as_json:
@@ -147,6 +148,24 @@ def run(
         _write(source, outputs, output, verification)
     if verification is not None and not verification.passed:
         ctx.exit(ExitStatus.FAILED_CHECK)
+
+
+def _counter(plan: Plan, tell: Callable[[float], None]) -> Callable[[str, object], None]:
+    """Tells of every tensor that a kernel made which share of the arithmetic is done."""
+    from wsec.runtime.report.work import operations_of
+
+    done = 0
+    of_tensor = {
+        kernel.outputs[0].tensor: operations_of(kernel) for kernel in plan.kernels() if kernel.outputs
+    }
+    total = max(sum(of_tensor.values()), 1)
+
+    def observe(name: str, _value: object) -> None:
+        nonlocal done
+        done += of_tensor.get(name, 0)
+        tell(done / total)
+
+    return observe
 
 
 def _write(source: str, outputs: Tensors, output: Path | None, verification: Verification | None) -> None:
