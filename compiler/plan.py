@@ -189,7 +189,8 @@ class Cycles:
         compute: Arithmetic.
         communication: Exchanges and collectives between the cores of the kernel, once a sample has come.
         memory: SRAM ports.
-        transfer: Words that links bring and take, through the ramp, beside the work on other samples.
+        transfer: Words that links bring and take, through the ramp, beside the work on other samples; of cores with DMA engines
+            what these take longer than arithmetic and SRAM ports.
     """
 
     compute: int

@@ -119,6 +119,7 @@ class Core:
         task_switch_cycles: From one task to the next.
         divide_cycles: One division, element by element.
         transcendental_cycles: One exp, tanh, erf, log or power, element by element.
+        dma_engines: That move words of links between memory and router while the core computes; 0 where its instructions do.
         matrix_unit: For products, where the core has one; they take it where it is faster than vectors.
     """
 
@@ -133,6 +134,7 @@ class Core:
     divide_cycles: PositiveCount
     transcendental_cycles: PositiveCount
     lanes: dict[str, PositiveNumber] = field(hash=False, metadata={"keys": DTYPES})
+    dma_engines: Count = 0
     matrix_unit: MatrixUnit | None = None
 
     @property

@@ -113,18 +113,20 @@ def split_costs(
     started = (turns - 1) * target.core.task_switch_cycles
     shares = [(work, _shared_out(work, nest, blocks, parts)) for work in nest.works()]
     compute = sum((compute_cycles(work, nest, own, target) for work, own in shares), np.zeros(len(parts)))
+    compute = np.ceil(compute) + started
+    memory = sum((memory_cycles(work, nest, own, target) for work, own in shares), np.zeros(len(parts)))
+    memory = np.ceil(memory)
+    hidden = np.maximum(compute, memory) if target.core.dma_engines else 0.0
     return SplitCosts(
         weights=weights,
         activations=held,
         buffers=buffers + reduced * at_work * widening(nest),
-        compute=np.ceil(compute) + started,
+        compute=compute,
         communication=np.ceil(
             passed + collective_cycles(nest, parts, turns, target.fabric) + gather_cycles(nest, parts, target)
         ),
-        memory=np.ceil(
-            sum((memory_cycles(work, nest, own, target) for work, own in shares), np.zeros(len(parts)))
-        ),
-        transfer=moved,
+        memory=memory,
+        transfer=np.maximum(moved - hidden, 0),
         states=states,
     )
 

@@ -46,7 +46,7 @@ def fitted(kernel: Kernel, ways: Mapping[str, Way], sent: NDArray[np.int64], tar
     cycles = replace(
         kernel.cycles,
         communication=kernel.cycles.communication + sum(way.late for way in ways.values()),
-        transfer=_transfer(kernel, ways, sent, target.fabric.link_words_per_cycle),
+        transfer=_transfer(kernel, ways, sent, target),
     )
     return replace(
         kernel,
@@ -56,8 +56,8 @@ def fitted(kernel: Kernel, ways: Mapping[str, Way], sent: NDArray[np.int64], tar
     )
 
 
-def _transfer(kernel: Kernel, ways: Mapping[str, Way], sent: NDArray[np.int64], rate: int) -> int:
-    """Cycles of the words through the ramp of the busiest core, `rate` in each, all links together: what it takes and sends.
+def _transfer(kernel: Kernel, ways: Mapping[str, Way], sent: NDArray[np.int64], target: Target) -> int:
+    """Cycles of the words through the ramp of the busiest core, all links together: what it takes and sends.
 
     Those that it sends and takes in exchanges of the links are among them.
 
@@ -69,7 +69,8 @@ def _transfer(kernel: Kernel, ways: Mapping[str, Way], sent: NDArray[np.int64], 
     for way in ways.values():
         passed = way.delivery.taken + way.delivery.across
         words += np.ceil(passed * way.words_of_element).astype(np.int64)
-    return -(-int(words.max()) // rate)
+    cycles = -(-int(words.max()) // target.fabric.link_words_per_cycle)
+    return max(0, cycles - kernel.cycles.alone) if target.core.dma_engines else cycles
 
 
 def fits(kernel: Kernel, ways: Mapping[str, Way], target: Target) -> bool:

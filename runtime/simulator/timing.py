@@ -83,6 +83,8 @@ def engine_timing(target: Target, element_type: str = "float32") -> EngineTiming
     size = "none" if unit is None else f"{unit.rows} x {unit.columns} x {unit.depth}"
     expected = "no matrix unit: programs of vector instructions are simulated"
     _check(target, "core.matrix_unit", size, expected, fits=unit is None)
+    by_itself = "0: instructions move words"
+    _check(target, "core.dma_engines", core.dma_engines, by_itself, fits=core.dma_engines == 0)
     lanes = core.lanes.get(element_type, 0.0)
     _check(target, f"core.lanes.{element_type}", lanes, "elements of a step", fits=lanes > 0)
     return EngineTiming(

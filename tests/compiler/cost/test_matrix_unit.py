@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wsec.compiler.cost.kernel_cost import split_costs
 from wsec.compiler.cost.matrix_unit import matrix_cycles, matrix_memory_cycles
 from wsec.compiler.kernels.loop_nest import Loop, LoopNest, LoopRole, Operand, Product, Work, fixed, follows
-from wsec.compiler.target import MatrixUnit, load_target
+from wsec.compiler.target import MatrixUnit, Target, load_target
 
 TARGET = load_target(str(Path(__file__).parents[3] / "examples" / "targets" / "mesh_npu.toml"))
 UNIT = MatrixUnit(rows=4, columns=16, depth=16, loops=2, start_cycles=8)
@@ -95,5 +95,21 @@ def test_a_ramp_carries_as_many_words_as_a_link() -> None:
     """Links of six words a cycle bring blocks in a sixth of the cycles of links of one."""
     slow = replace(TARGET, fabric=replace(TARGET.fabric, link_words_per_cycle=1))
     nest, one = convolution(64, 6, 64, 1), np.ones((1, 4))
-    assert split_costs(nest, one, slow).transfer[0] == 2 * 64 * 6
-    assert split_costs(nest, one, TARGET).transfer[0] == 2 * 64
+    assert split_costs(nest, one, by_itself(slow)).transfer[0] == 2 * 64 * 6
+    assert split_costs(nest, one, by_itself(TARGET)).transfer[0] == 2 * 64
+
+
+def by_itself(target: Target) -> Target:
+    """The target whose cores move words by their own instructions."""
+    return replace(target, core=replace(target.core, dma_engines=0))
+
+
+def test_words_pass_while_a_core_computes() -> None:
+    """DMA engines hide words behind arithmetic; what takes longer than that is left, and a sample takes no less than its words."""
+    one = np.ones((1, 4))
+    for pixels, channels in ((6, 64), (512, 1)):
+        nest = convolution(channels, pixels, 64, 1)
+        alone, beside = (split_costs(nest, one, target) for target in (by_itself(TARGET), TARGET))
+        busy = np.maximum(alone.compute, alone.memory)
+        assert beside.cycles[0] == max(busy[0], alone.transfer[0])
+    assert beside.transfer[0] > 0
