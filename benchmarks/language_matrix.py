@@ -49,6 +49,7 @@ MODES: dict[str, dict[str, Any]] = {
 }
 WAFERS = (1, 3)
 PLACES: dict[str, tuple[int, int] | None] = {"48x48": (48, 48), "wse3": None}
+AXES = ("model", "mode", "wafers", "place")
 _CONTEXT = 16
 _ROUNDING = 1e-9
 
@@ -93,9 +94,10 @@ class Row:
 
 @dataclass
 class Models:
-    """The files of the models, each written once."""
+    """The files of the models, each written once; with so many layers, or as many as their configurations say."""
 
     folder: Path
+    layers: dict[str, int] = field(default_factory=dict)
     written: dict[tuple[str, str], Path] = field(default_factory=dict)
 
     def file(self, model: str, entry: str) -> Path:
@@ -111,6 +113,7 @@ class Models:
                 form=form,
                 entry=entry,
                 context=_CONTEXT,
+                layers=self.layers.get(config),
                 sequence=sequence,
                 weights="seeded",
                 precision=precision,
@@ -124,19 +127,21 @@ def combinations() -> Iterator[Combination]:
         yield Combination(*values)
 
 
-def covering(wanted: Sequence[Combination]) -> list[Combination]:
-    """A few in which every pair of values occurs that occurs in all: the one with most new pairs, again and again."""
-    missing = {pair for each in wanted for pair in _pairs(each)}
+def covering(wanted: Sequence[Combination], axes: Sequence[str] = AXES) -> list[Combination]:
+    """A few with every value, and of these axes every pair of values, that occurs in all: the one with most that is new, again and again."""
+    missing = {item for each in wanted for item in _covered(each, axes)}
     found: list[Combination] = []
     while missing:
-        best = max(wanted, key=lambda each: len(missing & _pairs(each)))
+        best = max(wanted, key=lambda each: len(missing & _covered(each, axes)))
         found.append(best)
-        missing -= _pairs(best)
+        missing -= _covered(best, axes)
     return found
 
 
-def _pairs(combination: Combination) -> set[tuple[tuple[str, object], ...]]:
-    return set(itertools.combinations(asdict(combination).items(), 2))
+def _covered(combination: Combination, axes: Sequence[str]) -> set[tuple[tuple[str, object], ...]]:
+    values = asdict(combination)
+    pairs = itertools.combinations([(axis, values[axis]) for axis in axes], 2)
+    return {*pairs, *((value,) for value in values.items())}
 
 
 def run(combination: Combination, models: Models) -> Row:
