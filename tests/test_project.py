@@ -36,6 +36,7 @@ CITED_HOSTS = {
     "protobuf.dev",
     "semver.org",
     "www.apache.org",
+    "www.w3.org",  # the namespace of XML Schema
 }
 
 

@@ -1,16 +1,19 @@
 """The formats of `wsec check`, each read by somebody else's reader: what pipelines show is what was found.
 
-SARIF is read by pydantic-sarif, whose records are generated from the schema of SARIF 2.1.0; JUnit by junitparser.
+SARIF is read by pydantic-sarif, whose records are generated from the schema of SARIF 2.1.0; JUnit by junitparser,
+and held against `junit.xsd`, which was written for these tests after what CI servers document: JUnit XML has no public schema of its own.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import junitparser
 import pytest
+import xmlschema
 from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Sarif
 from tests.checking.conftest import write_model
 
@@ -19,8 +22,6 @@ from wsec.checking.records import CheckResult, CheckStatus, Figures, Finding, Mo
 from wsec.compiler.errors import WsecError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.cli.conftest import Wsec
 
 NASTY = 'models/a b,c:d%|<&>"\x1b[2J\n::error::`*é.onnx'
@@ -97,6 +98,20 @@ def test_junit_is_read_by_its_parser(tmp_path: Path) -> None:
     before = (suite.tests, suite.failures, suite.errors, suite.skipped)
     suite.update_statistics()  # type: ignore[no-untyped-call]
     assert (suite.tests, suite.failures, suite.errors, suite.skipped) == before
+
+
+def test_junit_follows_its_schema() -> None:
+    """Elements, attributes, required ones and numbers, with findings and without models; other attributes are refused."""
+    schema = xmlschema.XMLSchema10(Path(__file__).with_name("junit.xsd"))
+    text = render(RESULT, "junit")
+    for written in (text, render(CheckResult("wse2", (), errors=(ERROR,)), "junit")):
+        schema.validate(written.encode())
+    for wrong in (
+        text.replace("<testsuite name=", "<testsuite title="),
+        text.replace('failures="', 'failures="-'),
+        text.replace("<failure ", "<fault ").replace("</failure>", "</fault>"),
+    ):
+        assert not schema.is_valid(wrong.encode())
 
 
 def test_github_commands_say_what_was_found() -> None:
