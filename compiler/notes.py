@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from wsec.compiler.kernels.loop_nest import LoopNest
-    from wsec.compiler.plan import FabricDepth, Wafer
+    from wsec.compiler.plan import FabricDepth, SharedResidents, Wafer
     from wsec.compiler.planning import Decision
     from wsec.compiler.target import Target
 
@@ -116,4 +116,24 @@ def host_notes(wafers: Sequence[Wafer], target: Target, interval: int) -> Iterat
         yield (
             f"the host link is taken at {target.host.bits_per_second / 8e9:g} GB/s, as it is built; at the "
             f"{rate / 8e9:g} GB/s that copies were measured to reach, a sample takes {cycles:,} cycles on it"
+        )
+
+
+def shared_notes(shared: SharedResidents) -> Iterator[str]:
+    """What lies where the decoder has it, and what the rest costs."""
+    blocks: dict[str, list[int]] = {"in_place": [], "moved": [], "copied": []}
+    for weight in shared.weights:
+        blocks[weight.kept].append(weight.bytes)
+    moved = sum(weight.cycles for weight in shared.weights)
+    yield (
+        f"of {len(shared.weights)} weights that the decoder has too, {len(blocks['in_place'])} are used where they lie "
+        f"({sum(blocks['in_place']):,} bytes on the fullest core); {len(blocks['moved'])} are brought from the decoder's cores for each "
+        f"run, in {moved:,} cycles ({max(blocks['moved'], default=0):,} bytes for the largest); {len(blocks['copied'])} lie there a second "
+        f"time ({sum(blocks['copied']):,} bytes)"
+    )
+    if shared.caches:
+        away = [cache.cycles for cache in shared.caches if cache.cycles]
+        yield (
+            f"{len(shared.caches)} caches are left to the decoder on the wafer, {len(shared.caches) - len(away)} of them where it keeps "
+            f"them; the others are brought there in {sum(away):,} cycles"
         )

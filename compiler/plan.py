@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from wsec.compiler.plan_fabric import Circuit, Exchange, Link, Rectangle, Route, RouterArea, Slots
+from wsec.compiler.plan_shared import Kept, SharedCache, SharedResidents, SharedWeight
 from wsec.compiler.sharding import Mesh, Sharding
 from wsec.compiler.target import Target
 
@@ -32,6 +33,7 @@ __all__ = [
     "Exchange",
     "FabricDepth",
     "HostOperator",
+    "Kept",
     "Kernel",
     "KernelInput",
     "KernelOutput",
@@ -48,6 +50,9 @@ __all__ = [
     "Rotation",
     "Route",
     "RouterArea",
+    "SharedCache",
+    "SharedResidents",
+    "SharedWeight",
     "Slots",
     "State",
     "StatesChoice",
@@ -518,6 +523,7 @@ class Plan:
         states: Inputs and outputs of the model that stay on the wafer between two runs, in the order of the inputs.
         absent_weights: Files of weights that the model declares and that did not exist when it was compiled; such a plan
             can be checked and estimated, not run.
+        shared: What is on the cores once for this plan and for that of a decoder, where it was made for one.
     """
 
     format: int
@@ -540,6 +546,7 @@ class Plan:
     alternatives: tuple[Alternative, ...] = ()
     states: tuple[State, ...] = ()
     absent_weights: tuple[str, ...] = ()
+    shared: SharedResidents | None = None
 
     def kernels(self) -> Iterator[Kernel]:
         """Every kernel, by wafer and phase."""

@@ -22,7 +22,7 @@ from wsec.compiler.plan_files import write_file_list
 from wsec.compiler.record_json import SchemaViolationError, from_plain, json_schema, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import onnx_ir
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 PLAN_FILE = "plan.json"
 LOWERED_FILE = "model.onnx"
 ORIGINAL_FILE = "original.onnx"
+PREFILL_FOLDER = "prefill"  # the plan of the prefill, in the folder of its decoder's
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,17 @@ class LoadedPlan:
         return self.folder / ORIGINAL_FILE
 
 
-def write_plan(folder: Path, plan: Plan, lowered: onnx_ir.Model, original: Path) -> None:
+def write_plan(
+    folder: Path,
+    plan: Plan,
+    lowered: onnx_ir.Model,
+    original: Path,
+    *,
+    parts: Mapping[str, tuple[Plan, onnx_ir.Model, Path]] | None = None,
+) -> None:
     """Writes the plan folder, in place of an older plan where there is one; `lowered` stays as it is.
 
-    Missing parent folders are made. Weights files are cloned where the file system can, else copied: hard and
+    `parts` are plans that belong to it, by the name of their folder inside. Missing parent folders are made. Weights files are cloned where the file system can, else copied: hard and
     symbolic links would make loaders refuse the files, those of the original model too.
 
     Raises:
@@ -61,12 +69,20 @@ def write_plan(folder: Path, plan: Plan, lowered: onnx_ir.Model, original: Path)
             the files cannot be written.
     """
     check_output_folder(folder)
-    from wsec.compiler.plan_weights import write_models  # onnx is imported when a plan is written
 
     with _whole_or_nothing(folder.resolve(), shown=str(folder)) as partial:
-        write_models(partial, lowered, original)
-        write_file_list(partial)
-        (partial / PLAN_FILE).write_bytes(encode_plan(plan))
+        for name, part in (parts or {}).items():
+            (partial / name).mkdir()
+            _write_into(partial / name, *part)
+        _write_into(partial, plan, lowered, original)
+
+
+def _write_into(folder: Path, plan: Plan, lowered: onnx_ir.Model, original: Path) -> None:
+    from wsec.compiler.plan_weights import write_models  # onnx is imported when a plan is written
+
+    write_models(folder, lowered, original)
+    write_file_list(folder)
+    (folder / PLAN_FILE).write_bytes(encode_plan(plan))
 
 
 def load_plan(folder: Path) -> LoadedPlan:
@@ -114,6 +130,11 @@ def load_plan(folder: Path) -> LoadedPlan:
 def encode_plan(plan: Plan) -> bytes:
     """The bytes of plan.json: keys sorted, one value or one area of routers a line, a newline at the end."""
     return f"{to_text(plan)}\n".encode()
+
+
+def digest_of(plan: Plan) -> str:
+    """The SHA-256 digest of its plan.json in hexadecimal."""
+    return hashlib.sha256(encode_plan(plan)).hexdigest()
 
 
 def decode_plan(data: bytes, source: str = PLAN_FILE) -> Plan:

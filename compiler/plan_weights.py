@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 LOWERED_WEIGHTS_FILE = "lowered.weights"
 ABSENT_WEIGHTS = "weights-not-given"  # the location of weights that no file is said to have
 INLINE_LIMIT_BYTES = 1 << 30  # a protobuf file ends at 2 GB
-_RESERVED = ("plan.json", "model.onnx", "original.onnx", "files.json", LOWERED_WEIGHTS_FILE)
+_RESERVED = ("plan.json", "model.onnx", "original.onnx", "files.json", "prefill", LOWERED_WEIGHTS_FILE)
+_RESERVED_PARTS = tuple((name,) for name in _RESERVED)
 _ALIGNMENT = 64
 _FICLONE = 0x40049409  # linux/fs.h: shares the blocks of a file, where the file system can
 
@@ -84,7 +85,12 @@ def _weights_of_original(original: Path) -> dict[Path, str]:
 
 def _check_location(location: str, original: Path) -> None:
     path = PurePosixPath(location)
-    if location and not path.is_absolute() and ".." not in path.parts and str(path) not in _RESERVED:
+    if (
+        location
+        and not path.is_absolute()
+        and ".." not in path.parts
+        and path.parts[:1] not in _RESERVED_PARTS
+    ):
         return
     raise WsecError(
         code="WSEC508",

@@ -30,6 +30,7 @@ from wsec.runtime.ordered.elementwise import apply_chain_in_order
 from wsec.runtime.ordered.kinds import ORDERED_PROGRAMS
 from wsec.runtime.programs.unsupported import check_no_states, not_simulated
 from wsec.runtime.schedule import Schedule, make_schedule
+from wsec.runtime.shared_weights import SharedWeights
 from wsec.runtime.states import StateStore
 from wsec.runtime.unsplit import run_unsplit
 from wsec.runtime.weights import require_weights
@@ -82,12 +83,16 @@ class Executor:
         loaded: The plan.
         arithmetic: `usual`: each core's own sums in any order. `ordered`: everything in the order, and by the formulas, of the
             core programs (docs/core-programs.md), for kinds that have one; what a simulation gives bit for bit.
+        decoder: The plan whose weights this one uses where they lie, or brings from there (docs/pairs.md); without it they
+            are those of its own model.
 
     Raises:
-        WsecError: WSEC596 a kind of kernel has no order.
+        WsecError: WSEC156 it was not made for that decoder, WSEC596 a kind of kernel has no order.
     """
 
-    def __init__(self, loaded: LoadedPlan, arithmetic: Arithmetic = "usual") -> None:
+    def __init__(
+        self, loaded: LoadedPlan, arithmetic: Arithmetic = "usual", decoder: LoadedPlan | None = None
+    ) -> None:
         require_weights(loaded.plan)
         self.plan = loaded.plan
         self._ordered = arithmetic == "ordered"
@@ -102,6 +107,7 @@ class Executor:
         self._states = StateStore(loaded.plan)
         self._model = LoweredModel(loaded.lowered_path)
         self._schedule: Schedule = make_schedule(loaded.plan, self._model.is_initializer)
+        self._shared = SharedWeights(loaded, decoder)
 
     def run(self, inputs: Mapping[str, Array], observe: Observer | None = None) -> dict[str, Array]:
         """As `execute`; states that are not among the inputs are as the last run left them, and zeros before the first."""
@@ -122,7 +128,14 @@ class Executor:
                 for produced in done:
                     tensors.pop(produced, None)
             outputs = {value.name: self._output(value, tensors) for value in self.plan.outputs}
-        self._states.keep({name: tensors[kernel, name] for name, kernel in self._schedule.writers.items()})
+        written = {state.output for state in self.plan.states}
+        self._states.keep(
+            {
+                name: tensors[kernel, name]
+                for name, kernel in self._schedule.writers.items()
+                if name in written
+            }
+        )
         return outputs
 
     @property
@@ -195,7 +208,9 @@ class Executor:
     ) -> Array:
         fill = block_fill(kernel, item)
         if item.constant:
-            return scatter(_typed(self._model.constant(item.tensor), item), item.sharding, kernel.mesh, fill)
+            held = self._shared.find(kernel.name, item)
+            tensor = self._model.constant(item.tensor) if held is None else held
+            return scatter(_typed(tensor, item), item.sharding, kernel.mesh, fill)
         if item.state:
             return scatter(_typed(tensors[HOST, item.tensor], item), item.sharding, kernel.mesh, fill)
         link = self._schedule.incoming[kernel.name, item.role]

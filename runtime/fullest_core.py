@@ -53,9 +53,11 @@ def fullest_core(plan: Plan) -> tuple[int, str]:
 
 def resident_core(wafer: Wafer, plan: Plan) -> ResidentCore:
     """The fullest core of a wafer whose kernels take turns, all weights in place."""
+    brought = _brought_bytes(plan)
     edges = np.zeros((plan.region_height + 1, plan.region_width + 1), dtype=np.int64)
     for kernel in wafer.kernels():
-        area, stays = kernel.rectangle, kernel.memory.weights + kernel.memory.states
+        stays = kernel.memory.weights + kernel.memory.states - brought.get(kernel.name, 0)
+        area = kernel.rectangle
         edges[area.y, area.x] += stays
         edges[area.y, area.x + area.width] -= stays
         edges[area.y + area.height, area.x] -= stays
@@ -63,7 +65,19 @@ def resident_core(wafer: Wafer, plan: Plan) -> ResidentCore:
     resident = int(edges.cumsum(axis=0).cumsum(axis=1).max(initial=0))
     code = max((kernel.memory.code for kernel in wafer.kernels()), default=0)
     working = (
-        sum(kernel.memory.activations + kernel.memory.buffers for kernel in phase.kernels)
+        sum(
+            kernel.memory.activations + kernel.memory.buffers + brought.get(kernel.name, 0)
+            for kernel in phase.kernels
+        )
         for phase in wafer.phases
     )
     return ResidentCore(resident, max(working, default=0), code)
+
+
+def _brought_bytes(plan: Plan) -> dict[str, int]:
+    """Of each kernel, bytes of weights that are there while it works, brought from where a decoder keeps them."""
+    found: dict[str, int] = {}
+    for weight in () if plan.shared is None else plan.shared.weights:
+        if weight.kept == "moved":
+            found[weight.kernel] = found.get(weight.kernel, 0) + weight.bytes
+    return found

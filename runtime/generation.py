@@ -92,23 +92,28 @@ def generate(
         decoder: The plan of a decoder of one token a step.
         prompt: Numbers of tokens.
         steps: How many to make.
-        prefill: The plan that takes the prompt at once; without it the decoder takes it token by token.
+        prefill: The plan that takes the prompt at once, or as much of it as it has room for; without it the decoder takes it
+            token by token. One that shares weights reads those of the decoder.
         verify: Compare every step with onnxruntime.
         observe: Called after each step.
 
     Raises:
-        WsecError: WSEC572 a plan is no decoder, WSEC573 there is no room for prompt and steps, WSEC574 a token is none of the
+        WsecError: WSEC156 the prefill was made for another decoder, WSEC572 a plan is no decoder, WSEC573 there is no room for prompt and steps, WSEC574 a token is none of the
             vocabulary, WSEC575 caches differ, WSEC562 and WSEC566 as for `verify`, and what the executor raises.
     """
     side = _Side(decoder, _interface(decoder))
     first = (
-        side if prefill is None else _Side(prefill, _interface_of_prefill(decoder, side.interface, prefill))
+        side
+        if prefill is None
+        else _Side(prefill, _interface_of_prefill(decoder, side.interface, prefill), decoder)
     )
-    _check_request(prompt, steps, side, first)
+    _check_request(prompt, steps, side)
     if verify:
         for each in {id(side): side, id(first): first}.values():
             each.compare()
-    waiting = [tuple(prompt)] if first is not side else [(token,) for token in prompt]
+    at_once = first.interface.tokens if first is not side else 0
+    waiting = [tuple(prompt[:at_once])] if at_once else []
+    waiting += [(token,) for token in prompt[at_once:]]
     done: list[Step] = []
     position = 0
     while len(done) < len(waiting) + steps - 1:
@@ -134,10 +139,12 @@ def generate(
 class _Side:
     """A plan with what its last step gave, in the executor and in onnxruntime."""
 
-    def __init__(self, loaded: LoadedPlan, interface: DecoderInterface) -> None:
+    def __init__(
+        self, loaded: LoadedPlan, interface: DecoderInterface, decoder: LoadedPlan | None = None
+    ) -> None:
         self.loaded, self.interface = loaded, interface
         self.seconds = 0.0
-        self._executor = Executor(loaded)
+        self._executor = Executor(loaded, decoder=decoder)
         self._original: Callable[[Mapping[str, Array]], list[Array]] | None = None
         self._kept: set[str] = set()
         self._found: Values = {
@@ -261,7 +268,7 @@ def _interface_of_prefill(
     return first
 
 
-def _check_request(prompt: Sequence[int], steps: int, side: _Side, first: _Side) -> None:
+def _check_request(prompt: Sequence[int], steps: int, side: _Side) -> None:
     """Refuse what is no tokens, and what there is no room for."""
     vocabulary = side.interface.vocabulary
     unknown = [index for index, token in enumerate(prompt) if not 0 <= token < vocabulary]
@@ -274,9 +281,9 @@ def _check_request(prompt: Sequence[int], steps: int, side: _Side, first: _Side)
             found=f"{prompt[unknown[0]]:,}",
             hint="tokens are the numbers that the tokenizer of the model gives",
         )
-    room = side.interface.context if first is side else min(first.interface.tokens, side.interface.context)
+    room = side.interface.context
     if not 1 <= len(prompt) <= room:
-        raise _no_room("the prompt does not fit the plan", first, f"1 to {room:,} tokens", f"{len(prompt):,}")
+        raise _no_room("the prompt does not fit the plan", side, f"1 to {room:,} tokens", f"{len(prompt):,}")
     # The last token that is made is not fed back, and takes no room.
     needed = len(prompt) + max(steps, 1) - 1
     if needed > side.interface.context or steps < 1:

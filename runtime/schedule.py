@@ -27,7 +27,7 @@ class Schedule:
         incoming: The link that feeds (kernel, role).
         outgoing: The link that brings a tensor to the host.
         done_after: For each step in order, what nobody reads after it.
-        writers: The kernel that writes a state, by the name of the output that it is.
+        writers: The kernel that writes a state, or a cache that stays on the wafer for a decoder, by the name of the output.
     """
 
     steps: tuple[Kernel | HostOperator, ...]
@@ -59,7 +59,8 @@ def make_schedule(plan: Plan, is_initializer: Callable[[str], bool]) -> Schedule
             if not item.resident:
                 _check_brought(incoming.get((kernel.name, item.role)), made, item.tensor, kernel.name)
     wanted = [name for item in plan.host_operators for name in item.inputs]
-    updates = {state.output for state in plan.states}
+    caches = {} if plan.shared is None else {each.output: each.kernel for each in plan.shared.caches}
+    updates = {*(state.output for state in plan.states), *caches}
     for name in (*wanted, *(value.name for value in plan.outputs)):
         if name not in outgoing and (name in on_host or name in updates or is_initializer(name)):
             continue
@@ -67,6 +68,7 @@ def make_schedule(plan: Plan, is_initializer: Callable[[str], bool]) -> Schedule
     ordered = _in_order(plan)
     kept = {(HOST, value.name) for value in (*plan.inputs, *plan.outputs)}
     writers = {item.tensor: kernel.name for kernel in kernels for item in kernel.outputs if item.state}
+    writers |= {name: kernel for name, kernel in caches.items() if (kernel, name) in made}
     kept |= {(kernel, tensor) for tensor, kernel in writers.items()}
     kept |= {(outgoing[value.name].source, value.name) for value in plan.outputs if value.name in outgoing}
     done = _done_after(ordered, kept)

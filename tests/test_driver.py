@@ -48,4 +48,4 @@ def test_wsec_compile_takes_every_option() -> None:
     parameters = inspect.signature(wsec.compile).parameters
     options = {field.name: field.default for field in dataclasses.fields(Options)}
     assert {name: parameters[name].default for name in options} == options
-    assert set(parameters) - set(options) == {"model", "output", "observer"}
+    assert set(parameters) - set(options) == {"model", "output", "observer", "prefill", "weights_of"}

@@ -45,6 +45,9 @@ What it checks, by code:
 * WSEC559 loads: the words through a port between routers are no more than it carries, by the interval of each link, and
   by that of the plan.
 
+`check_pair` judges the plan of a prefill beside that of the decoder whose weights and caches it shares: that the decoder has them,
+where they are said to be in place (WSEC543), that the time to bring the others is counted (WSEC548), and the memory of both (WSEC546).
+
 What it does not check yet: the values of weights and the digest of the original (the runtime does); cycles beyond
 those lower bounds and the interval that the slots allow; the chain's buffers; positions of Resize where rounding decides; arguments that a kind does not define.
 
@@ -64,7 +67,7 @@ if TYPE_CHECKING:
 
     from wsec.compiler.plan import Plan
 
-__all__ = ["Finding", "check_plan"]
+__all__ = ["Finding", "check_pair", "check_plan"]
 
 
 def check_plan(plan: Plan, lowered: onnx_ir.Model | Path | None = None) -> tuple[Finding, ...]:
@@ -83,3 +86,16 @@ def check_plan(plan: Plan, lowered: onnx_ir.Model | Path | None = None) -> tuple
     )  # who wants a part of it waits for that part alone
 
     return check_whole_plan(plan, lowered)
+
+
+def check_pair(decoder: Plan, prefill: Plan, digest: str) -> tuple[Finding, ...]:
+    """All findings on the plan of a prefill beside that of its decoder, each of which is legal alone.
+
+    Args:
+        decoder: The plan whose weights and states stay.
+        prefill: The plan that shares them.
+        digest: SHA-256 of the decoder's plan.json.
+    """
+    from wsec.compiler.plan_checker.pairs import check_whole_pair
+
+    return check_whole_pair(decoder, prefill, digest)

@@ -151,6 +151,8 @@ def _check_outputs(plan: Plan, producers: dict[str, str]) -> Iterator[Finding]:
     links = [link for link in plan.links() if link.target == HOST]
     to_host = Counter(link.tensor for link in links)
     updates = {state.output for state in plan.states}
+    if plan.shared is not None:
+        updates.update(cache.output for cache in plan.shared.caches)
     for value in plan.outputs:
         wanted = int(producers.get(value.name, HOST) != HOST and value.name not in updates)
         if to_host[value.name] != wanted:

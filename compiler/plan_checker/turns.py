@@ -9,9 +9,9 @@ import numpy as np
 
 from wsec.compiler.plan import HOST
 from wsec.compiler.plan_checker.findings import PHASES, Finding, count
+from wsec.compiler.plan_checker.lacking import lacking
 from wsec.compiler.plan_checker.model_facts import item_bytes, packed_bytes
 from wsec.compiler.plan_checker.rotations import shifted_bytes
-from wsec.compiler.sharding import block_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.plan import Kernel, KernelInput, KernelOutput, Link, Phase, Plan, Rectangle, Wafer
-    from wsec.compiler.sharding import Mesh, Sharding
 
     Integers = NDArray[np.int64]
-    Bounds = tuple[tuple[Integers, Integers], ...]
 
 
 def check_turns(plan: Plan, sound: set[str]) -> list[Finding]:
@@ -56,24 +54,8 @@ def _check_everywhere(wafer: Wafer) -> Iterator[Finding]:
 
 def _check_memory(wafer: Wafer, number: int, plan: Plan) -> Iterator[Finding]:
     """Weights and states of all kernels, and what the turn with most needs besides, on each core; code once."""
-    grid = _Grid([kernel.rectangle for kernel in wafer.kernels()])
-    resident, most, held = grid.zeros(), grid.zeros(), grid.zeros()
-    ends = _lifetimes(wafer)
-    leaving: dict[int, list[tuple[Rectangle, int]]] = {}
-    for turn, phase in enumerate(wafer.phases):
-        for place, size in leaving.pop(turn, ()):
-            grid.add(held, place, -size)
-        working = held.copy()
-        for kernel in phase.kernels:
-            grid.add(resident, kernel.rectangle, sum(map(_resident_bytes, kernel.inputs)))
-            grid.add(working, kernel.rectangle, _working_bytes(kernel))
-        most = np.maximum(most, working)
-        for kernel in phase.kernels:
-            for output in kernel.outputs:
-                last = ends.get((kernel.name, output.tensor), turn)
-                if last > turn + 1 and not output.state:
-                    grid.add(held, kernel.rectangle, _block_bytes(output))
-                    leaving.setdefault(last, []).append((kernel.rectangle, _block_bytes(output)))
+    grid = Grid([kernel.rectangle for kernel in wafer.kernels()])
+    resident, most = bytes_of_turns(wafer, grid, frozenset() if plan.shared is None else plan.shared.moved())
     core = plan.target.core
     total = resident + most + core.code_reserve_bytes
     if total.max(initial=0) > core.sram_bytes:
@@ -86,7 +68,40 @@ def _check_memory(wafer: Wafer, number: int, plan: Plan) -> Iterator[Finding]:
         yield Finding(PHASES, rule, where, f"at most {core.sram_bytes} bytes", found)
 
 
-class _Grid:
+def bytes_of_turns(
+    wafer: Wafer,
+    grid: Grid,
+    brought: frozenset[tuple[str, str]],
+    kept: frozenset[tuple[str, str]] = frozenset(),
+) -> tuple[Integers, Integers]:
+    """What stays on each core, and the most that it works with beside that.
+
+    `brought` are weights by kernel and role that are there while their kernel works, `kept` those that are not counted.
+    """
+    resident, most, held = grid.zeros(), grid.zeros(), grid.zeros()
+    ends = _lifetimes(wafer)
+    leaving: dict[int, list[tuple[Rectangle, int]]] = {}
+    for turn, phase in enumerate(wafer.phases):
+        for place, size in leaving.pop(turn, ()):
+            grid.add(held, place, -size)
+        working = held.copy()
+        for kernel in phase.kernels:
+            for entry in kernel.inputs:
+                key = kernel.name, entry.role
+                if key not in kept:
+                    grid.add(working if key in brought else resident, kernel.rectangle, resident_bytes(entry))
+            grid.add(working, kernel.rectangle, _working_bytes(kernel))
+        most = np.maximum(most, working)
+        for kernel in phase.kernels:
+            for output in kernel.outputs:
+                last = ends.get((kernel.name, output.tensor), turn)
+                if last > turn + 1 and not output.state:
+                    grid.add(held, kernel.rectangle, _block_bytes(output))
+                    leaving.setdefault(last, []).append((kernel.rectangle, _block_bytes(output)))
+    return resident, most
+
+
+class Grid:
     """The cores of a wafer, on which rectangles are counted; those between the same edges of rectangles hold the same, and are one."""
 
     def __init__(self, places: Sequence[Rectangle]) -> None:
@@ -94,9 +109,11 @@ class _Grid:
         self.rows = np.unique([[place.y, place.y + place.height] for place in places])
 
     def zeros(self) -> Integers:
+        """Bytes of each core, none yet."""
         return np.zeros((max(len(self.rows) - 1, 0), max(len(self.columns) - 1, 0)), dtype=np.int64)
 
     def add(self, cores: Integers, place: Rectangle, size: int) -> None:
+        """Count so many bytes on every core of a rectangle."""
         if size:
             rows = slice(*np.searchsorted(self.rows, (place.y, place.y + place.height)))
             cores[rows, slice(*np.searchsorted(self.columns, (place.x, place.x + place.width)))] += size
@@ -112,7 +129,8 @@ def _lifetimes(wafer: Wafer) -> dict[tuple[str, str], int]:
     return found
 
 
-def _resident_bytes(entry: KernelInput) -> int:
+def resident_bytes(entry: KernelInput) -> int:
+    """Bytes of a block of a weight or state; none of what links bring."""
     if not (entry.constant or entry.state):
         return 0
     return packed_bytes(entry.sharding.block_elements, entry.dtype)
@@ -160,44 +178,10 @@ def _least_cycles(link: Link, source: Kernel, target: Kernel, plan: Plan, known:
     mesh_key = source.mesh, source.rectangle, target.mesh, target.rectangle
     key = given.sharding, given.everywhere, link.sharding, mesh_key
     if key not in known:
-        known[key] = _lacking(given, source, link.sharding, target)
+        here, there = source.rectangle, target.rectangle
+        known[key] = lacking((given.sharding, source.mesh, here), (link.sharding, target.mesh, there))
     size = known[key] * item_bytes(given.dtype)
     return -(-size // (plan.target.fabric.word_bytes * plan.target.fabric.link_words_per_cycle))
-
-
-def _lacking(given: KernelOutput, source: Kernel, needed: Sharding, target: Kernel) -> int:
-    """Elements that a core needs and does not hold, of the core with most; by dimensions longer than 1."""
-    have = _bounds(given.sharding, source.mesh)
-    need = _bounds(needed, target.mesh)
-    if [extent for extent, _ in have] != [extent for extent, _ in need]:
-        return 0
-    here, there = source.rectangle, target.rectangle
-    wanted = np.ones((1, 1), np.int64)
-    shared = np.ones((1, 1), np.int64)
-    for (_, ends), (_, (least, most)) in zip(have, need, strict=True):
-        low, high = (_placed(values, here, there) for values in ends)
-        wanted = wanted * np.maximum(most - least, 0)
-        shared = shared * np.maximum(np.minimum(high, most) - np.maximum(low, least), 0)
-    return int((wanted - shared).max(initial=0))
-
-
-def _bounds(sharding: Sharding, mesh: Mesh) -> list[tuple[int, tuple[Integers, Integers]]]:
-    bounds = block_bounds(sharding, mesh)
-    pairs = zip(sharding.dimensions, bounds, strict=True)
-    return [(dimension.extent, ends) for dimension, ends in pairs if dimension.extent > 1]
-
-
-def _placed(values: Integers, here: Rectangle, there: Rectangle) -> Integers:
-    """Bounds of the source's cores where the target's are; cores that it does not have hold nothing."""
-    found = np.zeros((there.height, there.width), dtype=np.int64)
-    whole = np.broadcast_to(values, (here.height, here.width))
-    rows = slice(max(here.y, there.y), min(here.y + here.height, there.y + there.height))
-    columns = slice(max(here.x, there.x), min(here.x + here.width, there.x + there.width))
-    if rows.start < rows.stop and columns.start < columns.stop:
-        found[
-            rows.start - there.y : rows.stop - there.y, columns.start - there.x : columns.stop - there.x
-        ] = whole[rows.start - here.y : rows.stop - here.y, columns.start - here.x : columns.stop - here.x]
-    return found
 
 
 def _check_interval(wafer: Wafer, number: int, plan: Plan) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from wsec.compiler.kernels.splits import SplitTable
     from wsec.compiler.placement import Constraint
     from wsec.compiler.placement.problem import ShapeOptions
-    from wsec.compiler.plan import HostOperator, Link, Phase
+    from wsec.compiler.plan import HostOperator, Link, Phase, SharedResidents
     from wsec.compiler.planning import Decision, KernelSource, Planner
     from wsec.compiler.schedule.problem import KernelPartition, Objective
     from wsec.compiler.target import Target
@@ -78,7 +78,7 @@ class WaferPlans:
     """The wafers of a plan in the order of their links, what was decided on each part, and the figures of the whole.
 
     `turns` are the kernels of sequential wafers, on which no parts were placed; `notes` is what to say of the division.
-    `samples` are those of a batch of phases that take turns.
+    `samples` are those of a batch of phases that take turns; `shared` is what of a decoder's plan they use.
     """
 
     wafers: tuple[Wafer, ...]
@@ -87,6 +87,7 @@ class WaferPlans:
     turns: tuple[LoopNest, ...] = ()
     notes: tuple[str, ...] = ()
     samples: int = 1
+    shared: SharedResidents | None = None
 
     @property
     def nests(self) -> tuple[LoopNest, ...]:

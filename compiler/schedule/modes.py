@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from wsec.compiler.plan import FabricDepth, Objective, WaferMode
     from wsec.compiler.planning import Planner
+    from wsec.compiler.residents import Residents
     from wsec.compiler.schedule.division import WaferPlans
     from wsec.compiler.target import Target
 
@@ -127,12 +128,17 @@ def _not_of_mode(mode: str, found: str, hint: str) -> WsecError:
     )
 
 
-def plan_in_mode(planner: Planner, lowered: ir.Model, execution: Execution) -> Chosen:
-    """The plan of a lowered model in the mode that was asked for, or in the best of those that fit.
+def plan_in_mode(
+    planner: Planner, lowered: ir.Model, execution: Execution, residents: Residents | None = None
+) -> Chosen:
+    """The plan of a lowered model in the mode that was asked for, or in the best of those that fit; beside `residents` in turns.
 
     Raises:
         WsecError: WSEC3xx where it does not fit.
     """
+    if residents is not None:
+        plans = plan_sequential(planner, lowered, None, residents)
+        return Chosen(plans, notes=plans.notes)
     if execution.mode != AUTO:
         plans = _planned(planner, lowered, execution)
         return Chosen(plans, notes=plans.notes)

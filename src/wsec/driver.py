@@ -13,30 +13,46 @@ import weakref
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from wsec.compiler.errors import WsecError
-from wsec.compiler.plan import PLAN_FORMAT, Products
+from wsec.compiler.plan import PLAN_FORMAT
 from wsec.compiler.plan import Plan as PlanRecord
 from wsec.compiler.target import Target, load_target
 from wsec.loaded_plan import load_plan
+from wsec.options import DEFAULT_PASS_TIMEOUT, Options, PrefillRequest, check_options, execution_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator
 
     import onnx_ir as ir
 
     from wsec.compiler.ledger import Fit
     from wsec.compiler.placement import Constraint, Progress
-    from wsec.compiler.plan import DefectMap, FabricDepth, Objective, State, StatesChoice
+    from wsec.compiler.plan import DefectMap, State
+    from wsec.compiler.plan_checker import Finding
+    from wsec.compiler.residents import Residents
     from wsec.compiler.schedule.division import WaferPlans
-    from wsec.compiler.schedule.modes import Chosen, Execution
+    from wsec.compiler.schedule.modes import Chosen
     from wsec.loaded_plan import Plan
     from wsec.pass_verification import PassNumbers
-    from wsec.passes import Pass, PipelineStep, PlacedPass
+    from wsec.passes import Pass, PipelineStep
+
+    PlanParts = tuple[PlanRecord, ir.Model, Path]
 
 
-DEFAULT_PASS_TIMEOUT = 600.0  # seconds; two orders above what the largest models need
+__all__ = (
+    "DEFAULT_PASS_TIMEOUT",
+    "Options",
+    "PrefillRequest",
+    "StageEvent",
+    "bisect_model",
+    "build_pipeline",
+    "compile_model",
+    "execution_of",
+    "fit_model",
+    "ignore",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,70 +64,16 @@ class StageEvent:
     detail: str = ""
 
 
-def _ignore(_event: StageEvent) -> None:
+def ignore(_event: StageEvent) -> None:
     """The observer of those who do not watch."""
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """How to compile.
+class _Pair:
+    """What a compilation shares weights with: the prefill that comes with it, or a plan of a decoder that there is."""
 
-    Attributes:
-        target: Name of a shipped target, path of a TOML file, or a loaded target.
-        region: Columns and rows of the wafer to use; None for all of it.
-        dims: Sizes of the model's open dimensions.
-        effort: How hard placement searches; 1.0 is a few seconds for a network of 60 kernels.
-        seed: Of the search.
-        passes: Passes to add to the pipeline; a plain one runs before the last dead-code elimination.
-        pipeline: The pipeline; None for the default one.
-        dump_passes: Folder for the model before the first pass and after each; None for no dumps.
-        verify_passes: Compare the numbers of the model with the original after each pass.
-        pass_timeout: Seconds that one pass may take; None for any time.
-        host: Operators that cores cannot run may run on the host; False makes them an error.
-        defects: A TOML file that lists dead cores, docs/targets.md; None for a wafer without.
-        constraints: What must hold of the placement, by operators: a TOML file, docs/constraints.md, or records of
-            `wsec.compiler.placement`.
-        mode: How kernels share the wafer (docs/modes.md): `pipelined`, `sequential`, `streaming`, or `auto` for the best by
-            `objective` of those that fit.
-        objective: `throughput` or `latency`, for `auto`.
-        wafers: How many to divide the model over; None for the fewest that it fits on.
-        phases: How many parts of the model take turns on the wafer; None for the fewest with which it fits.
-        samples_per_phase: On how many samples a phase works before the next one's weights are loaded; None for as many as
-            make loads and fills a small part of a round, one where the objective is latency.
-        collective: The algorithm by which kernels combine partial results, docs/collectives.md; `auto` takes the cheapest
-            for each use.
-        fabric: `lanes` routes words between the rectangles of kernels; `full` also inside of them, from core to core
-            (docs/fabric.md), and counts what that takes.
-        states: `auto` keeps the KV cache of a decoder on the wafer between two runs (docs/states.md); with `none` its inputs
-            and outputs come and go with each run.
-        max_memory: The most resident bytes that this process may come to hold while it compiles; None for any number.
-        products: Where kernels take turns: products of matrices by `shifts` of their operands, as measured programs compute them,
-            by `sums` of parts, or whichever is faster (docs/modes.md).
-    """
-
-    target: str | Path | Target = "wse2"
-    region: tuple[int, int] | None = None
-    dims: Mapping[str, int] | None = None
-    effort: float = 1.0
-    seed: int = 0
-    passes: Sequence[Pass | PlacedPass] = ()
-    pipeline: Sequence[Pass] | None = None
-    dump_passes: Path | None = None
-    verify_passes: bool = False
-    pass_timeout: float | None = DEFAULT_PASS_TIMEOUT
-    host: bool = True
-    defects: Path | None = None
-    constraints: str | Path | Sequence[Constraint] = ()
-    mode: str = "pipelined"
-    objective: Objective = "throughput"
-    wafers: int | None = 1
-    phases: int | None = 1
-    samples_per_phase: int | None = None
-    collective: str = "auto"
-    fabric: FabricDepth = "lanes"
-    states: StatesChoice = "auto"
-    max_memory: int | None = None
-    products: Products = "auto"
+    prefill: PrefillRequest | None
+    weights_of: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,21 +87,30 @@ class _Job:
     constraints: tuple[Constraint, ...]
     observer: Callable[[StageEvent], None]
     stop: Callable[[], bool] | None
+    beside: str = ""  # what the names of stages begin with, of a model that is compiled beside another
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        name = f"{self.beside}{name}"
         started = time.perf_counter()
         self.observer(StageEvent(name))
         yield
         self.observer(StageEvent(name, seconds=time.perf_counter() - started))
+
+    def say(self, stage: str, detail: str) -> None:
+        """Tell the observer where a stage stands."""
+        self.observer(StageEvent(f"{self.beside}{stage}", detail=detail))
 
 
 def compile_model(
     model: str | Path,
     options: Options,
     output: Path | None = None,
-    observer: Callable[[StageEvent], None] = _ignore,
+    observer: Callable[[StageEvent], None] = ignore,
     stop: Callable[[], bool] | None = None,
+    *,
+    prefill: PrefillRequest | None = None,
+    weights_of: str | Path | None = None,
 ) -> Plan:
     """Compile an ONNX file to a plan folder.
 
@@ -149,112 +120,105 @@ def compile_model(
         output: The plan folder; None for a temporary one that lives as long as the plan.
         observer: Hears of every stage.
         stop: Polled by the search; once true, the best legal placement so far is taken.
+        prefill: The model of the prefill of this decoder: its plan goes into the same folder, and uses the weights of the
+            decoder where they lie (docs/pairs.md).
+        weights_of: The plan folder of a decoder whose weights this model, its prefill, uses where they lie.
 
     Raises:
         WsecError: whatever is wrong with model, target, fit or passes; WSEC376 `max_memory` does not do.
     """
     from wsec.memory_limit import either, memory_limit
 
+    pair = _Pair(prefill, None if weights_of is None else Path(weights_of))
     with memory_limit(options.max_memory) as memory:
         if memory is None:
-            return _compile(model, options, output, observer, stop)
+            return _compile(model, options, output, (observer, stop), pair)
 
         def observe(event: StageEvent) -> None:
             memory.observe(event)
             observer(event)
 
-        return _compile(model, options, output, observe, either(stop, memory.exceeded))
+        return _compile(model, options, output, (observe, either(stop, memory.exceeded)), pair)
 
 
 def _compile(
     model: str | Path,
     options: Options,
     output: Path | None,
-    observer: Callable[[StageEvent], None],
-    stop: Callable[[], bool] | None,
+    watchers: tuple[Callable[[StageEvent], None], Callable[[], bool] | None],
+    pair: _Pair,
 ) -> Plan:
-    """`compile_model` without its limit of memory."""
-    from wsec.compiler.plan_io import check_output_folder, write_plan
+    """`compile_model` without its limit of memory; `watchers` are its observer and what stops it."""
+    from wsec.compiler.plan_io import PREFILL_FOLDER, check_output_folder, write_plan
 
-    _check_phases(options)
-    execution_of(options)
-    _check_collective(options)
-    _check_products(options)
+    check_options(options)
     if output is not None:
         check_output_folder(output)
-    job = _Job(Path(model), options, *_target(options), _constraints(options), observer, stop)
-    lowered, notes = _lower(job)
-    record = _decide(job, lowered, notes)
-    with job.stage("check"):
-        _assert_legal(record, lowered)
+    job = _Job(Path(model), options, *_target(options), _constraints(options), *watchers)
+    parts = {}
+    whole = _planned(job) if pair.weights_of is None else _beside_plan(job, pair.weights_of)
+    if pair.prefill is not None:
+        parts[PREFILL_FOLDER] = _beside(_job_of_prefill(job, pair.prefill), whole)
     with job.stage("write"):
         if output is not None:
-            write_plan(output, record, lowered, job.model)
+            write_plan(output, *whole, parts=parts)
             return load_plan(output)
         folder = Path(tempfile.mkdtemp(prefix="wsec-"))
-        write_plan(folder, record, lowered, job.model)
+        write_plan(folder, *whole, parts=parts)
     plan = load_plan(folder)
     weakref.finalize(plan, shutil.rmtree, folder, ignore_errors=True)
     return plan
 
 
-def _check_phases(options: Options) -> None:
-    """Refuses what no model can be compiled for."""
-    if options.samples_per_phase is not None and options.samples_per_phase < 1:
-        raise WsecError(
-            "WSEC365",
-            "a phase works on no samples",
-            expected="at least 1 sample a phase",
-            found=str(options.samples_per_phase),
-            hint="ask for another number: --samples-per-phase",
-        )
+def _planned(job: _Job) -> PlanParts:
+    """Plan a model alone."""
+    lowered, notes = _lower(job)
+    record = _decide(job, lowered, notes)
+    with job.stage("check"):
+        _assert_legal(record, lowered)
+    return record, lowered, job.model
 
 
-def execution_of(options: Options) -> Execution:
-    """How the model shall be executed; `phases` other than 1 stand for streaming.
-
-    Raises:
-        WsecError: WSEC364, WSEC368 to WSEC370 options that exclude each other.
-    """
-    from wsec.compiler.schedule.modes import Execution, check_execution
-
-    mode = "streaming" if options.mode == "pipelined" and options.phases != 1 else options.mode
-    execution = Execution(
-        mode=mode,
-        objective=options.objective,
-        wafers=options.wafers,
-        phases=options.phases if options.phases != 1 else None,
-        samples=options.samples_per_phase,
+def _job_of_prefill(job: _Job, prefill: PrefillRequest) -> _Job:
+    """The same compilation of another model: its kernels take turns, on the wafers of the decoder."""
+    options = replace(
+        job.options,
+        dims={**(job.options.dims or {}), **(prefill.dims or {})},
+        mode="sequential",
+        wafers=None,
+        phases=1,
+        samples_per_phase=1,
+        fabric="lanes",
+        constraints=(),
     )
-    check_execution(execution, options.fabric, constrained=bool(options.constraints))
-    return execution
+    return replace(job, model=Path(prefill.model), options=options, constraints=(), beside="prefill ")
 
 
-def _check_products(options: Options) -> None:
-    """Refuses a way of products that nobody knows."""
-    known = get_args(Products)
-    if options.products not in known:
-        raise WsecError(
-            "WSEC383",
-            "there is no such way of products",
-            expected=f"one of {', '.join(known)}",
-            found=options.products,
-            hint="docs/modes.md says what each is good for; auto takes whichever is faster",
-        )
+def _beside_plan(job: _Job, folder: Path) -> PlanParts:
+    """Plan a model as the prefill of a decoder whose plan exists."""
+    from wsec.compiler.lowered_model_file import read_lowered_model
+    from wsec.compiler.plan_io import load_plan as read
+
+    decoder = read(folder)
+    options = replace(job.options, mode="sequential", wafers=None)
+    same = replace(job, options=options, target=decoder.plan.target, defects=decoder.plan.defects)
+    return _beside(same, (decoder.plan, read_lowered_model(decoder.lowered_path), decoder.original_path))
 
 
-def _check_collective(options: Options) -> None:
-    """Refuses an algorithm that nobody knows."""
-    from wsec.compiler.cost.collective_uses import ALGORITHMS, AUTO
+def _beside(job: _Job, decoder: PlanParts) -> PlanParts:
+    """Plan a model as the prefill of a decoder, whose weights it uses where they lie."""
+    from wsec.compiler.plan_checker import check_pair
+    from wsec.compiler.plan_io import digest_of
+    from wsec.compiler.residents import residents_of
 
-    if options.collective not in (AUTO, *ALGORITHMS):
-        raise WsecError(
-            "WSEC343",
-            "there is no such algorithm for collectives",
-            expected=f"one of {', '.join((AUTO, *ALGORITHMS))}",
-            found=options.collective,
-            hint="docs/collectives.md says what each is good for; auto takes the cheapest for each use",
-        )
+    lowered, notes = _lower(job)
+    with job.stage("weights"):
+        residents = residents_of(decoder[0], digest_of(decoder[0]), (decoder[1], lowered), job.model.name)
+    record = _decide(job, lowered, notes, residents)
+    with job.stage("check"):
+        _assert_legal(record, lowered)
+        _assert_none(check_pair(decoder[0], record, digest_of(decoder[0])))
+    return record, lowered, job.model
 
 
 def _target(options: Options) -> tuple[Target, DefectMap | None]:
@@ -377,7 +341,7 @@ def _pass_callback(job: _Job, changed: list[str]) -> Callable[[PipelineStep], No
             changed.extend([str(step.previous)] if is_custom(step.previous) else [])
         if step.following is not None:
             detail = f"{step.following} ({step.index + 1} of {step.total})"
-            job.observer(StageEvent("passes", detail=detail))
+            job.say("passes", detail)
         for each in callbacks:
             each(step)
 
@@ -425,8 +389,10 @@ class _NumbersChanged(Exception):  # noqa: N818 - ends a run of the pipeline who
     """Raised by the callback of a bisection."""
 
 
-def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
-    """Split, place and route the lowered model."""
+def _decide(
+    job: _Job, lowered: ir.Model, notes: tuple[str, ...], residents: Residents | None = None
+) -> PlanRecord:
+    """Split, place and route the lowered model; with `residents` as the prefill of the decoder that has them."""
     from wsec.compiler.defects import defect_notes
     from wsec.compiler.native import hear_of_compilation
     from wsec.compiler.notes import (
@@ -436,6 +402,7 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
         colour_notes,
         fabric_notes,
         host_notes,
+        shared_notes,
         unsplit_notes,
     )
     from wsec.compiler.partition import host_operator_notes
@@ -446,10 +413,10 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
     def report(progress: Progress) -> None:
         standing = f"interval {progress.incumbent:,}, bound {progress.bound:,}, gap {progress.gap:.1%}"
         detail = f"{progress.stage}: {standing}"
-        job.observer(StageEvent("placement", detail=detail))
+        job.say("placement", detail)
 
     def report_compilation() -> None:
-        job.observer(StageEvent("placement", detail="compiling the search (once after an installation)"))
+        job.say("placement", "compiling the search (once after an installation)")
 
     limits = Limits(effort=job.options.effort, seed=job.options.seed, stop=job.stop)
     planner = Planner(
@@ -463,7 +430,7 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
         job.options.products,
     )
     with hear_of_compilation(report_compilation):
-        chosen = plan_in_mode(planner, lowered, execution_of(job.options))
+        chosen = plan_in_mode(planner, lowered, execution_of(job.options), residents)
     planned = chosen.plans
     nests = planned.nests
     found = (
@@ -478,6 +445,7 @@ def _decide(job: _Job, lowered: ir.Model, notes: tuple[str, ...]) -> PlanRecord:
         *(fabric_notes(job.options.fabric) if planned.decisions else ()),
         *_state_notes(job, lowered, _states(lowered, planned)),
         *host_notes(planned.wafers, job.target, planned.placement.interval),
+        *(() if planned.shared is None else shared_notes(planned.shared)),
     )
     return _record(job, lowered, chosen, (*notes, *found))
 
@@ -515,6 +483,7 @@ def _record(job: _Job, lowered: ir.Model, chosen: Chosen, notes: tuple[str, ...]
         states=_states(lowered, planned),
         absent_weights=absent_files(lowered),
         alternatives=chosen.alternatives,
+        shared=planned.shared,
     )
 
 
@@ -547,6 +516,10 @@ def _assert_legal(record: PlanRecord, lowered: ir.Model) -> None:
         if about and is_custom_kind(kernel.kind):
             where = f"{about[0].where}: {about[0].rule}"
             raise kernel_failed(kernel.kind, COMPILER, where, about[0].expected, about[0].found)
+    _assert_none(findings)
+
+
+def _assert_none(findings: tuple[Finding, ...]) -> None:
     if findings:
         raise WsecError(
             "WSEC602",

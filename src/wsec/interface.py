@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from wsec.checking.check import CheckRequest, check_models
 from wsec.checking.limits import Limits, parse_cycles, parse_share
-from wsec.driver import DEFAULT_PASS_TIMEOUT, Options, compile_model, fit_model
+from wsec.driver import DEFAULT_PASS_TIMEOUT, Options, PrefillRequest, compile_model, fit_model, ignore
 from wsec.loaded_plan import Plan, load_plan
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
     states: StatesChoice = "auto",
     max_memory: int | None = None,
     products: Products = "auto",
+    prefill: str | Path | None = None,
+    weights_of: str | Path | None = None,
     observer: Callable[[StageEvent], None] | None = None,
 ) -> Plan:
     """Compile an ONNX file onto the grid of a wafer-scale engine.
@@ -83,6 +85,9 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         max_memory: The most resident bytes that this process may come to hold meanwhile; None for any number.
         products: Where kernels take turns: products of matrices by `shifts` of their operands, by `sums` of parts, or whichever is
             faster (docs/modes.md).
+        prefill: The model of the prefill of this decoder, planned on the same cores with the weights of both there once
+            (docs/pairs.md); the plan's `prefill` is its plan.
+        weights_of: The plan folder of a decoder, of which this model is the prefill.
         observer: Called with a `StageEvent` as stages begin, progress and end.
 
     Raises:
@@ -114,9 +119,9 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         products=products,
     )
     folder = None if output is None else Path(output)
-    if observer is None:
-        return compile_model(model, options, folder)
-    return compile_model(model, options, folder, observer)
+    request = None if prefill is None else PrefillRequest(prefill)
+    heard = ignore if observer is None else observer
+    return compile_model(model, options, folder, heard, prefill=request, weights_of=weights_of)
 
 
 def fit(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +39,14 @@ class Plan:
         self.folder: Path = loaded.folder
         self._loaded = loaded
 
+    @property
+    def prefill(self) -> Plan | None:
+        """The plan of the prefill that was compiled with this decoder, in the same folder; None where there is none."""
+        from wsec.compiler.plan_io import PREFILL_FOLDER
+
+        folder = self.folder / PREFILL_FOLDER
+        return load_plan(folder) if folder.is_dir() else None
+
     def run(
         self, inputs: Mapping[str, NDArray[np.generic]], *, observe: TensorObserver | None = None
     ) -> dict[str, NDArray[np.generic]]:
@@ -71,7 +80,7 @@ class Plan:
         prompt: Sequence[int],
         steps: int,
         *,
-        prefill: Plan | None = None,
+        prefill: Plan | Literal["none"] | None = None,
         verify: bool = False,
         observe: Callable[[Step], None] | None = None,
     ) -> Generation:
@@ -80,7 +89,8 @@ class Plan:
         Args:
             prompt: Numbers of tokens.
             steps: How many to make; each is the most likely one.
-            prefill: A plan that takes the prompt at once; without it the prompt goes through this one token by token.
+            prefill: A plan that takes the prompt at once; by default the one that was compiled with this decoder. Without
+                any, or with `none`, the prompt goes through this one token by token.
             verify: Compare every step with onnxruntime.
             observe: Called after each step.
 
@@ -89,7 +99,8 @@ class Plan:
         """
         from wsec.runtime.generation import generate
 
-        first = None if prefill is None else prefill._loaded  # noqa: SLF001 - another of this class
+        chosen = self.prefill if prefill is None else prefill
+        first = chosen._loaded if isinstance(chosen, Plan) else None  # noqa: SLF001 - another of this class
         return generate(self._loaded, prompt, steps, prefill=first, verify=verify, observe=observe)
 
     def simulate(
@@ -157,15 +168,16 @@ class Plan:
         """Tokens per second, time to the first token, energy and what bounds a decoder; None for other plans.
 
         Args:
-            prefill: Folder of the plan of the prefill, from which the time to the first token then comes.
+            prefill: Folder of the plan of the prefill, from which the time to the first token then comes; by default that of
+                the one that was compiled with this decoder.
 
         Raises:
             WsecError: WSEC572, WSEC575 that is not the plan of a prefill of this decoder.
         """
         from wsec.runtime.decoding import decode_estimate
 
-        other = None if prefill is None else load_plan(prefill)
-        given = None if other is None else (other.record, other.estimate(), str(prefill))
+        other = self.prefill if prefill is None else load_plan(prefill)
+        given = None if other is None else (other.record, other.estimate(), str(other.folder))
         return decode_estimate(self.record, self.estimate(), given)
 
     def report(
@@ -218,11 +230,35 @@ class Plan:
 
         return estimate_html(self.estimate())
 
-    def check(self) -> tuple[Finding, ...]:
-        """All findings of the plan checker; none for a legal plan."""
-        from wsec.compiler.plan_checker import check_plan
+    def check(self, shares: Plan | None = None) -> tuple[Finding, ...]:
+        """All findings of the plan checker; none for a legal plan.
 
-        return check_plan(self.record, self.folder / "model.onnx")
+        Args:
+            shares: The plan of the decoder whose weights this one uses: both are judged as a pair too. By default the one in
+                whose folder this one lies. The plan of a prefill that lies in this one's folder is judged with it.
+        """
+        from wsec.compiler.plan_checker import check_pair, check_plan
+        from wsec.compiler.plan_io import digest_of
+
+        findings = check_plan(self.record, self.folder / "model.onnx")
+        decoder = self._decoder() if shares is None else shares
+        if decoder is not None:
+            findings += check_pair(decoder.record, self.record, digest_of(decoder.record))
+        first = self.prefill
+        return findings if first is None else (*findings, *_inside(first.check(self), first))
+
+    def _decoder(self) -> Plan | None:
+        """The plan that this one's folder lies in, where it is one that it shares weights with."""
+        from wsec.compiler.plan_io import PLAN_FILE, PREFILL_FOLDER
+
+        folder = self.folder.resolve()
+        lies_in_one = folder.name == PREFILL_FOLDER and (folder.parent / PLAN_FILE).is_file()
+        return load_plan(folder.parent) if lies_in_one and self.record.shared is not None else None
+
+
+def _inside(findings: tuple[Finding, ...], part: Plan) -> tuple[Finding, ...]:
+    """The findings of a plan that lies in another's folder, which they say."""
+    return tuple(replace(finding, where=f"{part.folder.name}: {finding.where}") for finding in findings)
 
 
 def load_plan(folder: str | Path) -> Plan:

@@ -188,7 +188,7 @@ def test_a_weights_file_without_a_place_is_said(tmp_path: Path, location: str) -
     assert str(caught.value) == (
         "error[WSEC508]: a weights file of the model cannot lie in a plan folder\n"
         f"  where:    {source}\n"
-        "  expected: a name inside the model's folder, and none of plan.json, model.onnx, original.onnx, files.json, "
+        "  expected: a name inside the model's folder, and none of plan.json, model.onnx, original.onnx, files.json, prefill, "
         "lowered.weights\n"
         f"  found:    {location or 'no name'}\n"
         "  try:      save the model with its weights in a file of another name"

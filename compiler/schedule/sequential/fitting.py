@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.kernels.graph import KernelGraph
+    from wsec.compiler.residents import Residents
     from wsec.compiler.schedule.sequential.choice import Edge
     from wsec.compiler.schedule.sequential.memory import TurnMemory
     from wsec.compiler.schedule.sequential.turns import Turn
     from wsec.compiler.target import Target
 
-_PRICES: Final = (0.0, *(0.01 * 4.0**step for step in range(9)))
+PRICES: Final = (0.0, *(0.01 * 4.0**step for step in range(9)))
 """Cycles for each byte on a core, tried in this order until all fits."""
 
 _HALVINGS: Final = 5  # of the step between two prices
@@ -38,10 +39,11 @@ class Wafers:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChosenWays:
-    """The way of each turn, and the turns of each wafer as (first, behind the last)."""
+    """The way of each turn, the turns of each wafer as (first, behind the last), and what a decoder keeps there."""
 
     ways: NDArray[np.int64]
     wafers: tuple[tuple[int, int], ...]
+    residents: Residents | None = None
 
 
 def fitting(
@@ -94,7 +96,7 @@ class _Priced:
 def _lowest_price(at: Callable[[float], _Priced], wafers: int) -> _Priced:
     """Of prices that need the fewest wafers, or no more than so many, about the lowest; else the highest price."""
     tried: list[_Priced] = []
-    for price in _PRICES:
+    for price in PRICES:
         tried.append(at(price))
         if 0 < tried[-1].wafers <= wafers:
             break

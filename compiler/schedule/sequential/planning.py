@@ -17,9 +17,22 @@ from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.kernels.graph import build_kernel_graph
 from wsec.compiler.plan import PlacementSummary, Wafer
 from wsec.compiler.schedule.division import WaferPlans
+from wsec.compiler.schedule.sequential.beside import (
+    parts_of,
+    shared_records,
+    ways_beside,
+    with_moves,
+    with_room,
+)
 from wsec.compiler.schedule.sequential.choice import edges_of
-from wsec.compiler.schedule.sequential.fitting import Wafers, fitting
+from wsec.compiler.schedule.sequential.fitting import PRICES, ChosenWays, Wafers, fitting
 from wsec.compiler.schedule.sequential.records import reshardings_of, turn_kernel, wafer_phases
+from wsec.compiler.schedule.sequential.sharing import (
+    SharedTurn,
+    shared_turns,
+    wafers_of_turns,
+    without_links_to_host,
+)
 from wsec.compiler.schedule.sequential.siblings import chains_behind_siblings
 from wsec.compiler.schedule.sequential.turns import make_turns
 from wsec.compiler.schedule.sequential.wafer_bound import least_memory, least_wafers, why_so_many
@@ -35,15 +48,19 @@ if TYPE_CHECKING:
     from wsec.compiler.kernels.graph import KernelGraph
     from wsec.compiler.plan import Kernel
     from wsec.compiler.planning import KernelSource, Planner
+    from wsec.compiler.residents import Residents
     from wsec.compiler.schedule.sequential.choice import Edge
-    from wsec.compiler.schedule.sequential.fitting import ChosenWays
     from wsec.compiler.schedule.sequential.turns import Turn
 
 _ALONG_SIDES: Final = "two_level"
 
 
-def plan_sequential(planner: Planner, lowered: ir.Model, wafers: int | None) -> WaferPlans:
+def plan_sequential(
+    planner: Planner, lowered: ir.Model, wafers: int | None, residents: Residents | None = None
+) -> WaferPlans:
     """Plan a lowered model so that its kernels take turns; on the fewest wafers that hold the weights where none are said.
+
+    With `residents` on the wafers of a decoder, whose weights it uses where they lie, or brings from there.
 
     Raises:
         WsecError: WSEC301 a kernel fits no core, WSEC363 no link between wafers, WSEC366 the weights do not fit, WSEC367 more
@@ -51,7 +68,7 @@ def plan_sequential(planner: Planner, lowered: ir.Model, wafers: int | None) -> 
     """
     if wafers is not None and wafers > 1 and planner.target.wafer_link is None:
         raise no_wafer_link(planner.target)
-    return plan_in_turns(planner, turn_source(planner, lowered), wafers)
+    return plan_in_turns(planner, turn_source(planner, lowered), wafers, residents)
 
 
 def turn_source(planner: Planner, lowered: ir.Model) -> KernelSource:
@@ -64,14 +81,16 @@ def turn_source(planner: Planner, lowered: ir.Model) -> KernelSource:
     return source
 
 
-def plan_in_turns(planner: Planner, source: KernelSource, wafers: int | None) -> WaferPlans:
+def plan_in_turns(
+    planner: Planner, source: KernelSource, wafers: int | None, residents: Residents | None = None
+) -> WaferPlans:
     """The same for the kernels of `source`, such as those of a part of a model."""
-    found = _planned(planner, source, wafers)
+    found = _planned(planner, source, wafers, residents)
     if planner.collective != AUTO:
         return found
     # few ways of each kernel are weighed together: those along whole sides, which fit each other, may be faster
     try:
-        along_sides = _planned(replace(planner, collective=_ALONG_SIDES), source, wafers)
+        along_sides = _planned(replace(planner, collective=_ALONG_SIDES), source, wafers, residents)
     except WsecError as error:  # they may need more memory
         if error.exit_status is not ExitStatus.DOES_NOT_FIT:
             raise
@@ -79,9 +98,13 @@ def plan_in_turns(planner: Planner, source: KernelSource, wafers: int | None) ->
     return min(found, along_sides, key=lambda plans: (len(plans.wafers), plans.placement.interval))
 
 
-def _planned(planner: Planner, source: KernelSource, wafers: int | None) -> WaferPlans:
+def _planned(
+    planner: Planner, source: KernelSource, wafers: int | None, residents: Residents | None
+) -> WaferPlans:
     with planner.stage("kernels"):
         graph, turns = _turns(planner, source)
+    if residents is not None:
+        return _beside(planner, graph, turns, residents)
     with planner.stage("turns"):
         known: dict[object, NDArray[np.float64]] = {}
         edges = edges_of(turns, graph, planner.target, known)
@@ -93,6 +116,21 @@ def _planned(planner: Planner, source: KernelSource, wafers: int | None) -> Wafe
         if len(plans.wafers) == 1:
             return plans
         return replace(plans, notes=(why_so_many(len(plans.wafers), least, graph, planner.target),))
+
+
+def _beside(planner: Planner, graph: KernelGraph, turns: Sequence[Turn], residents: Residents) -> WaferPlans:
+    """Turns that use what a decoder keeps."""
+    target = planner.target
+    with planner.stage("turns"):
+        wafers = wafers_of_turns(turns, residents)
+        shared = shared_turns(turns, wafers, residents, target, planner.collective)
+        shared = with_room(shared, wafers, residents, target.core.data_bytes)
+        graph = without_links_to_host(graph, {name for turn in shared for _, name, _, _ in turn.caches})
+        edges = edges_of(shared, graph, target, {})
+        parts = parts_of(wafers)
+        ways = ways_beside(shared, edges, graph, (target, PRICES), (residents, parts))
+    with planner.stage("phases"):
+        return _plans(shared, edges, ChosenWays(ways, parts, residents), graph, planner)
 
 
 def _turns(planner: Planner, source: KernelSource) -> tuple[KernelGraph, list[Turn]]:
@@ -114,6 +152,11 @@ def _plans(
     target, ways = planner.target, chosen.ways.tolist()
     kernels = _records(turns, ways, planner)
     reshardings = reshardings_of(turns, edges, ways, graph, target)
+    shared = None
+    beside = [turn for turn in turns if isinstance(turn, SharedTurn)]
+    if chosen.residents is not None:
+        kernels = with_moves(kernels, beside, ways)
+        shared = shared_records(beside, ways, kernels, chosen.residents)
     wafers = tuple(
         Wafer(wafer_phases(turns[first:behind], kernels, graph, reshardings, target), mode="sequential")
         for first, behind in chosen.wafers
@@ -130,7 +173,7 @@ def _plans(
         for wafer, part in zip(wafers, chosen.wafers, strict=True)
     ]
     if len(wafers) == 1:
-        return WaferPlans(wafers, (), summaries[0], graph.nests)
+        return WaferPlans(wafers, (), summaries[0], graph.nests, shared=shared)
     across = words_between(crossings_of(wafers), len(wafers))
     interval = max(
         *(summary.interval for summary in summaries), math.ceil(wafer_link_cycles(max(across), target))
@@ -141,7 +184,7 @@ def _plans(
     wafers = tuple(
         replace(wafer, placement=summary) for wafer, summary in zip(wafers, summaries, strict=True)
     )
-    return WaferPlans(wafers, (), whole, graph.nests)
+    return WaferPlans(wafers, (), whole, graph.nests, shared=shared)
 
 
 def _records(turns: Sequence[Turn], ways: Sequence[int], planner: Planner) -> dict[int, Kernel]:

@@ -23,15 +23,21 @@ _MOST_SHOWN = 3
     "check-plan",
     cls=WsecCommand,
     epilog="""\b
-Example:
+Examples:
   wsec check-plan model.plan
+  wsec check-plan prefill.plan --shares decoder.plan
 
 Exit status 0 for a legal plan, 1 where anything is found.""",
 )
 @plan_argument
+@click.option(
+    "--shares",
+    metavar="PLAN2",
+    help="The plan of the decoder whose weights this one uses: both together.  [default: the one it lies in]",
+)
 @json_option
 @click.pass_context
-def check_plan(ctx: click.Context, *, plan: str, as_json: bool) -> None:
+def check_plan(ctx: click.Context, *, plan: str, shares: str | None, as_json: bool) -> None:
     """Check the plan in the folder PLAN against its model and its target.
 
     The checker shares no code with what made the plan. It reports everything it finds, not the first thing only;
@@ -41,7 +47,7 @@ def check_plan(ctx: click.Context, *, plan: str, as_json: bool) -> None:
 
     loaded = load_plan(plan)
     with show_status("checking the plan"):
-        findings = loaded.check()
+        findings = loaded.check(None if shares is None else load_plan(shares))
     if as_json:
         write_json({"legal": not findings, "findings": [_entry(finding) for finding in findings]})
     else:

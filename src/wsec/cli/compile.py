@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -73,6 +73,7 @@ Examples:
   wsec compile small.onnx --region 96x96 --json
   wsec compile large.onnx --wafers auto
   wsec compile decoder.onnx --mode sequential
+  wsec compile decoder.onnx --prefill prefill.onnx --mode sequential -o model.plan
   wsec compile large.onnx --phases auto
   wsec compile model.onnx --pass my_pkg.my_mod:MyPass{limit=8} --after fold-constants
 
@@ -202,6 +203,26 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
     show_default=True,
     help="Where kernels take turns: products of matrices by sums of parts, by shifts of operands, or the faster.",
 )
+@click.option(
+    "--prefill",
+    metavar="MODEL2",
+    type=click.Path(path_type=Path),
+    help="The prefill of the decoder MODEL: planned on the same cores, with the weights that both have there once.",
+)
+@click.option(
+    "--prefill-dim",
+    "prefill_dims",
+    multiple=True,
+    metavar="NAME=SIZE",
+    callback=dimensions,
+    help="Size of an open dimension of that model, where it differs from --dim; again for each.",
+)
+@click.option(
+    "--weights-of",
+    metavar="PLAN2",
+    type=click.Path(path_type=Path),
+    help="Compile MODEL as the prefill of the decoder of this plan, whose weights it uses.",
+)
 @click.option("--no-host", is_flag=True, help="Refuse a model of which a part would run on the host.")
 @click.option(
     "--max-memory",
@@ -240,6 +261,9 @@ def compile_plan(
     fabric: FabricDepth,
     states: StatesChoice,
     products: Products,
+    prefill: Path | None,
+    prefill_dims: dict[str, int],
+    weights_of: Path | None,
     no_host: bool,
     max_memory: int | None,
     as_json: bool,
@@ -251,8 +275,12 @@ def compile_plan(
     The plan says which cores compute which part of which operator, and where every tensor travels. It is checked
     before it is written. Equal models and options give equal plans.
     """
-    from wsec.driver import Options
+    from wsec.driver import Options, PrefillRequest
 
+    if prefill_dims and prefill is None:
+        raise click.UsageError("--prefill-dim belongs to --prefill")
+    if prefill is not None and weights_of is not None:
+        raise click.UsageError("--prefill and --weights-of: MODEL is either the decoder or the prefill")
     options = Options(
         target=target,
         region=None if region is None else parse_region(region),
@@ -278,13 +306,16 @@ def compile_plan(
         products=products,
     )
     folder = Path(f"{Path(model).stem}.plan") if output is None else Path(output)
-    plan, stages = _compile(Path(model), options, folder, quiet=quiet, verbose=verbose)
+    pair: dict[str, Any] = {} if weights_of is None else {"weights_of": weights_of}
+    if prefill is not None:
+        pair["prefill"] = PrefillRequest(prefill, prefill_dims)
+    plan, stages = _compile(Path(model), options, folder, pair, quiet=quiet, verbose=verbose)
     if as_json or not quiet:
         write_summary(summarize(plan, folder, stages), as_json=as_json)
 
 
 def _compile(
-    model: Path, options: Options, folder: Path, *, quiet: bool, verbose: bool
+    model: Path, options: Options, folder: Path, pair: dict[str, Any], *, quiet: bool, verbose: bool
 ) -> tuple[Plan, dict[str, float]]:
     """The plan, and the seconds of each stage."""
     from wsec.driver import compile_model
@@ -301,7 +332,7 @@ def _compile(
             show(event)
 
         try:
-            plan = compile_model(model, options, folder, observe, interrupts.stop)
+            plan = compile_model(model, options, folder, observe, interrupts.stop, **pair)
         except Exception as error:
             write_failure(folder, model, str(options.target), progress, error)
             raise

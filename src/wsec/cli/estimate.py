@@ -60,7 +60,9 @@ come in and go out do not. Lanes is the share of them that arithmetic keeps busy
 @plan_argument
 @click.option("--top", type=click.IntRange(min=1), help="Show only so many kernels, the slowest first.")
 @click.option(
-    "--prefill", metavar="PLAN2", help="The plan of the prefill: what a decoder's first token takes."
+    "--prefill",
+    metavar="PLAN2",
+    help="The plan of the prefill: what a decoder's first token takes.  [default: the one compiled with it]",
 )
 @trace_option
 @json_option

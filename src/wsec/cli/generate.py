@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
@@ -11,6 +11,7 @@ from wsec.cli.output import Column, make_console, plural, seconds, write_json, w
 from wsec.cli.progress import show_status
 
 if TYPE_CHECKING:
+    from wsec.loaded_plan import Plan
     from wsec.runtime.generation import Generation, Step
 
 _COLUMNS = (
@@ -21,6 +22,7 @@ _COLUMNS = (
     Column("of range", right=True, from_width=60),
     Column("equal", right=True),
 )
+NO_PREFILL: Final = "none"
 _SHOWN = 8
 
 
@@ -41,7 +43,9 @@ def run_generation(
     from wsec.loaded_plan import load_plan
 
     loaded = load_plan(plan)
-    first = None if prefill is None else load_plan(prefill)
+    first: Plan | Literal["none"] | None = None
+    if prefill is not None:
+        first = "none" if prefill == NO_PREFILL else load_plan(prefill)
     with show_status("executing the shards, token by token"):
         generation = loaded.generate(prompt, steps, prefill=first, verify=verify)
     if as_json:

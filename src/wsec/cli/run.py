@@ -87,7 +87,11 @@ Exit status 1 where --verify finds other numbers.""",
 @click.option(
     "--steps", type=click.IntRange(min=1), default=8, show_default=True, help="Tokens that --generate makes."
 )
-@click.option("--prefill", metavar="PLAN", help="A plan that takes the prompt of --generate at once.")
+@click.option(
+    "--prefill",
+    metavar="PLAN|none",
+    help="A plan that takes the prompt of --generate at once.  [default: the one compiled with the decoder]",
+)
 @json_option
 @click.pass_context
 def run(

@@ -85,6 +85,7 @@ class Summary:
         alternatives: What other modes would have cost, where the compiler chose one.
         absent_weights: Files of weights that were not there, without which the plan cannot be run.
         stage_seconds: Time that each stage took on this machine.
+        prefill: What the prefill that was compiled with a decoder came to.
     """
 
     plan: str
@@ -123,6 +124,17 @@ class Summary:
     alternatives: tuple[Alternative, ...]
     absent_weights: tuple[str, ...]
     stage_seconds: dict[str, float]
+    prefill: PrefillSummary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillSummary:
+    """The plan of a prefill beside that of its decoder: its folder, its latency, and notes of what both share."""
+
+    plan: str
+    latency_cycles: int
+    latency_seconds: float
+    notes: tuple[str, ...]
 
 
 def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> Summary:
@@ -171,6 +183,14 @@ def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> S
         alternatives=record.alternatives,
         absent_weights=record.absent_weights,
         stage_seconds=dict(stage_seconds),
+        prefill=None if plan.prefill is None else _of_prefill(plan.prefill),
+    )
+
+
+def _of_prefill(plan: Plan) -> PrefillSummary:
+    estimate = plan.estimate()
+    return PrefillSummary(
+        str(plan.folder), estimate.latency_cycles, estimate.latency_seconds, plan.record.notes
     )
 
 
@@ -183,11 +203,13 @@ def write_summary(summary: Summary, *, as_json: bool) -> None:
     title = f"{summary.model} on {summary.target}, {summary.columns} x {summary.rows} cores"
     console.print(printable(title), style="bold", soft_wrap=True)
     write_labelled(console, _facts(summary), indent=2)
-    if summary.notes:
+    of_prefill = () if summary.prefill is None else (f"prefill: {note}" for note in summary.prefill.notes)
+    notes = (*summary.notes, *of_prefill)
+    if notes:
         console.print()
         write_labelled(
             console,
-            (("note", note) for note in _first(summary.notes, _SHOWN_NOTES, "more notes: see --json")),
+            (("note", note) for note in _first(notes, _SHOWN_NOTES, "more notes: see --json")),
         )
     console.print()
     following = "estimate" if summary.absent_weights else "run"
@@ -220,6 +242,9 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         ("latency", f"{count(summary.latency_cycles)} cycles, {seconds(summary.latency_seconds)}"),
         ("throughput", f"{count(summary.samples_per_second)} samples/s at {hertz(summary.clock_hz)}"),
     ]
+    if summary.prefill is not None:
+        took = f"{count(summary.prefill.latency_cycles)} cycles, {seconds(summary.prefill.latency_seconds)}"
+        facts.append(("prefill", f"{took}, in turns on the cores of the decoder"))
     if core.kernel:
         used = f"{kibibytes(core.bytes)} of {kibibytes(core.sram_bytes)}"
         facts.append(("memory", f"{used} on the fullest core, of {core.kernel}"))
