@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,12 @@ def test_every_form_is_one_kernel(form: str, tmp_path: Path) -> None:
         assert verification.deviations == (
             "onnxruntime has no mixture of experts with weights of MXFP4 on the CPU",
         )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _whole_compiler() -> None:
+    """Imported before `loop_parts` is replaced, so that no module binds the replacement."""
+    importlib.import_module("wsec.compiler.schedule.modes")
 
 
 @pytest.mark.parametrize(
