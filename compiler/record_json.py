@@ -8,7 +8,6 @@ a value of another type is refused with its path. A float that JSON has no numbe
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
 import json
 import math
@@ -19,14 +18,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
+from wsec.compiler.record_readers import (
+    INTEGER_LIMIT,
+    NON_FINITE,
+    UnfitError,
+    hints_of,
+    is_flat,
+    reader,
+    required_of,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SCALARS = {bool: "boolean", int: "integer", float: "number", str: "string"}
-_MANY = 32  # records in a row from which they are read together
-_INTEGER_LIMIT = 1 << 63  # what arrays of integers hold
-_NON_FINITE = ("inf", "-inf", "nan")
 
 
 @dataclasses.dataclass(eq=False)
@@ -102,8 +108,20 @@ def _encoded(plain: object) -> str:
     return msgspec.json.encode(plain).decode()
 
 
-def from_plain(value: object, hint: Any, path: str = "$") -> Any:
+def from_plain(value: object, hint: Any) -> Any:
     """The record, or scalar, of type `hint` that `value` describes.
+
+    Raises:
+        SchemaViolationError: The value does not follow the type; says at which path.
+    """
+    try:
+        return reader(hint)(value)
+    except UnfitError:
+        return from_plain_by_steps(value, hint)
+
+
+def from_plain_by_steps(value: object, hint: Any, path: str = "$") -> Any:
+    """Likewise, step by step, so that it can be said what does not follow.
 
     Raises:
         SchemaViolationError: The value does not follow the type; says at which path.
@@ -112,14 +130,16 @@ def from_plain(value: object, hint: Any, path: str = "$") -> Any:
     if dataclasses.is_dataclass(hint):
         return _record(value, hint, path)
     if origin is Annotated:
-        return _within(from_plain(value, hint.__origin__, path), hint, path)
+        return _within(from_plain_by_steps(value, hint.__origin__, path), hint, path)
     if origin in {types.UnionType, typing.Union}:
         return _any_of(value, hint, path)
     if origin is tuple:
         return _items(value, hint, path)
     if origin is dict:
         table = _typed(value, dict, hint, path)
-        return {key: from_plain(item, hint.__args__[1], f"{path}.{key}") for key, item in table.items()}
+        return {
+            key: from_plain_by_steps(item, hint.__args__[1], f"{path}.{key}") for key, item in table.items()
+        }
     return _scalar(value, hint, path)
 
 
@@ -136,63 +156,29 @@ def json_schema(kind: type) -> dict[str, Any]:
 
 def _record(value: object, kind: Any, path: str) -> Any:
     table = _typed(value, dict, kind, path)
-    hints = _hints(kind)
+    hints = hints_of(kind)
     for name in table:
         if name not in hints:
             raise SchemaViolationError(
                 f"{path}.{name}", f"one of {', '.join(sorted(hints))}", "an unknown key"
             )
-    for name in _required(kind):
+    for name in required_of(kind):
         if name not in table:
             raise SchemaViolationError(f"{path}.{name}", _words(hints[name]), "nothing")
-    return kind(**{name: from_plain(item, hints[name], f"{path}.{name}") for name, item in table.items()})
+    return kind(
+        **{name: from_plain_by_steps(item, hints[name], f"{path}.{name}") for name, item in table.items()}
+    )
 
 
 def _items(value: object, hint: Any, path: str) -> tuple[Any, ...]:
     items, kind = _typed(value, list, hint, path), hint.__args__[0]
-    found = _flat_records(items, kind)
-    if found is not None:
-        return found
-    return tuple(from_plain(item, kind, f"{path}[{i}]") for i, item in enumerate(items))
-
-
-def _flat_records(items: list[Any], kind: Any) -> tuple[Any, ...] | None:
-    """Many records of whole numbers and tuples of text, a column at a time; None where one has to be looked at by itself."""
-    if len(items) < _MANY or not is_flat(kind):
-        return None
-    hints = _hints(kind)
-    if set(map(type, items)) != {dict} or set(map(len, items)) != {len(hints)}:
-        return None
-    columns = []
-    for name, hint in hints.items():
-        column = [item.get(name) for item in items]
-        if hint is int:
-            if set(map(type, column)) != {int} or max(map(abs, column)) >= _INTEGER_LIMIT:
-                return None
-        else:
-            if set(map(type, column)) != {list} or any(
-                type(text) is not str for row in column for text in row
-            ):
-                return None
-            column = list(map(tuple, column))
-        columns.append(column)
-    return tuple(map(kind, *columns))
-
-
-@functools.cache
-def is_flat(kind: Any) -> bool:
-    """Whether a type is a record of nothing but whole numbers and tuples of text, without a default."""
-    return (
-        dataclasses.is_dataclass(kind)
-        and all(hint in (int, tuple[str, ...]) for hint in _hints(typing.cast("type", kind)).values())
-        and len(_required(typing.cast("type", kind))) == len(_hints(typing.cast("type", kind)))
-    )
+    return tuple(from_plain_by_steps(item, kind, f"{path}[{i}]") for i, item in enumerate(items))
 
 
 def _any_of(value: object, hint: Any, path: str) -> Any:
     for member in typing.get_args(hint):
         try:
-            return from_plain(value, member, path)
+            return from_plain_by_steps(value, member, path)
         except SchemaViolationError:
             if dataclasses.is_dataclass(member) and isinstance(value, dict):
                 raise
@@ -206,14 +192,14 @@ def _typed(value: object, wanted: type, hint: Any, path: str) -> Any:
 
 
 def _scalar(value: object, hint: Any, path: str) -> object:
-    if type(value) is int and not -_INTEGER_LIMIT <= value < _INTEGER_LIMIT:
+    if type(value) is int and not -INTEGER_LIMIT <= value < INTEGER_LIMIT:
         raise SchemaViolationError(
             path, f"{_words(hint)} of at most 64 bits", f"one of {value.bit_length()} bits"
         )
     if typing.get_origin(hint) is Literal:
         fits = value in typing.get_args(hint)
     elif hint is float:
-        if type(value) is dict and list(value) == ["float"] and value["float"] in _NON_FINITE:
+        if type(value) is dict and list(value) == ["float"] and value["float"] in NON_FINITE:
             return float(value["float"])
         fits = type(value) in {int, float}
         value = float(typing.cast("float", value)) if fits else value
@@ -233,21 +219,6 @@ def _within(value: Any, hint: Any, path: str) -> object:
     ):
         raise SchemaViolationError(path, _words(hint), _shown(value))
     return value
-
-
-@functools.cache
-def _hints(kind: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(kind, include_extras=True)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
-
-
-@functools.cache
-def _required(kind: type) -> tuple[str, ...]:
-    return tuple(
-        field.name
-        for field in dataclasses.fields(kind)
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    )
 
 
 def _words(hint: Any) -> str:
@@ -311,7 +282,7 @@ def _plain_schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 _NON_FINITE_SCHEMA = {
     "type": "object",
-    "properties": {"float": {"enum": list(_NON_FINITE)}},
+    "properties": {"float": {"enum": list(NON_FINITE)}},
     "required": ["float"],
     "additionalProperties": False,
 }
@@ -331,13 +302,13 @@ def _record_schema(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
                 **_schema_of(hint, definitions),
                 **({"description": fields[name]} if name in fields else {}),
             }
-            for name, hint in _hints(kind).items()
+            for name, hint in hints_of(kind).items()
         }
         definitions[kind.__name__] = {
             "description": summary,
             "type": "object",
             "properties": properties,
-            "required": list(_required(kind)),
+            "required": list(required_of(kind)),
             "additionalProperties": False,
         }
     return {"$ref": f"#/$defs/{kind.__name__}"}

@@ -15,7 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsec.compiler.plan import ChainStep, RouterArea
-from wsec.compiler.record_json import SchemaViolationError, from_plain, json_schema, to_plain, to_text
+from wsec.compiler.record_json import (
+    SchemaViolationError,
+    from_plain,
+    from_plain_by_steps,
+    json_schema,
+    to_plain,
+    to_text,
+)
+from wsec.compiler.record_readers import UnfitError, reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,34 @@ def test_any_attributes_survive_json(attributes: dict[str, Any]) -> None:
     assert repr(again) == repr(
         replace(step, attributes={name: attributes[name] for name in sorted(attributes)})
     )
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**64), 2**64) | st.floats() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "side", "float", "numbers"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from([*PLAIN, "more"]), anything, max_size=3),
+    st.sets(st.sampled_from(list(PLAIN))),
+)
+def test_the_fast_way_reads_what_the_careful_way_does(changes: dict[str, Any], dropped: set[str]) -> None:
+    """Both give the same record, of the same types; what the one does not take, the other refuses."""
+    value = {
+        name: item for name, item in {**PLAIN, **changes}.items() if name not in dropped or name in changes
+    }
+    try:
+        expected = from_plain_by_steps(value, Outer)
+    except SchemaViolationError:
+        with pytest.raises(UnfitError):
+            reader(Outer)(value)
+    else:
+        assert repr(reader(Outer)(value)) == repr(expected)
 
 
 @pytest.mark.parametrize(
