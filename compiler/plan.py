@@ -279,6 +279,8 @@ class Kernel:
         body: The kernel's own operators in order, for a kind that is made of several (docs/kernels.md).
         collectives: In the order in which they happen, the last axis of the mesh first.
         rotation: Of a product whose operands shift, which loop's parts go around; else null.
+        chain_cores: Cores of a line that share the chain behind a reduction: those around the root, an equal part of the block each. In
+            turns alone.
     """
 
     name: str
@@ -297,6 +299,7 @@ class Kernel:
     body: tuple[ChainStep, ...] = ()
     collectives: tuple[Collective, ...] = ()
     rotation: Rotation | None = None
+    chain_cores: int = 1
 
 
 @dataclass(frozen=True, slots=True)

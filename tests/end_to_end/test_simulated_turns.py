@@ -49,17 +49,32 @@ def test_a_layer_in_turns_gives_the_numbers_of_the_executor(tmp_path: Path, algo
 
 
 def test_turns_take_about_what_the_plan_says(plan: OpenPlan) -> None:
-    """Each turn, and each tensor that comes from another turn, within a sixth of its cycles, and all together within a quarter."""
+    """Each turn, and each tensor that comes from another turn, within a sixth of its cycles, and all together within a twentieth."""
     found = plan.simulate_turns()
     for turn in found.turns:
-        if {"gate", "up"} & set(turn.kernels):  # the plan shares its chain among cores near the root, the program does not
-            continue
         assert turn.cycles + turn.overheads == pytest.approx(turn.estimated_cycles, rel=1 / 6, abs=12)
         for each in turn.arriving:
             assert each.total == pytest.approx(each.estimated_cycles, rel=1 / 6, abs=12)
-    assert found.cycles == pytest.approx(found.estimated_cycles, rel=0.25)
+    assert found.cycles == pytest.approx(found.estimated_cycles, rel=0.05)
     latency = plan.estimate().latency_cycles
     assert found.estimated_cycles == latency
+
+
+def test_a_shared_chain_is_the_whole_one(plan: OpenPlan) -> None:
+    """The gated product's chain is shared by cores around the root; computed by the root alone it takes longer, and is the same."""
+    wafer = plan.record.wafers[0]
+    sharing = [kernel for kernel in wafer.kernels() if kernel.chain_cores > 1]
+    assert sharing
+    phases = tuple(
+        replace(phase, kernels=tuple(replace(kernel, chain_cores=1) for kernel in phase.kernels))
+        for phase in wafer.phases
+    )
+    record = replace(plan.record, wafers=(replace(wafer, phases=phases),))
+    alone = simulate_turns(_changed(plan, record), make_inputs(record, 0))
+    shared = plan.simulate_turns()
+    assert alone.equal
+    assert shared.equal
+    assert shared.cycles < alone.cycles
 
 
 def test_equal_turns_are_simulated_once(tmp_path: Path) -> None:

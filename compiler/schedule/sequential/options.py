@@ -14,12 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from wsec.compiler.cost.block_sizes import output_bytes
 from wsec.compiler.cost.collective_uses import AUTO, collective_cycles, collective_uses
-from wsec.compiler.cost.collectives import gather, scatter
 from wsec.compiler.cost.kernel_cost import (
     SplitCosts,
-    compute_cycles,
     gather_cycles,
     gathering_cycles,
     passing_cycles,
@@ -42,6 +39,7 @@ from wsec.compiler.kernels.splits import (
 )
 from wsec.compiler.placement.problem import ShapeOptions
 from wsec.compiler.plan import REPLICAS
+from wsec.compiler.schedule.sequential.shared_chain import shared_chain
 from wsec.compiler.sharding import Mesh, MeshAxis
 
 if TYPE_CHECKING:
@@ -61,7 +59,6 @@ _MOST_SPLITS: Final = 40_000
 _OF_A_KIND: Final = 2
 _EIGHTHS: Final = 8
 _NEARLY_WHOLE: Final = 0.6  # of a side: blocks are whole elements, so that few loops have exactly as many
-_HELPERS: Final = (2, 4, 8, 16, 32)  # cores that share the chain behind a reduction
 _STEPS: Final = frozenset({"MatMul", "Softmax"})
 
 
@@ -172,13 +169,13 @@ def priced(
     if is_view(nest):
         nothing = np.zeros(len(parts))
         costs = replace(costs, compute=nothing, memory=nothing)
-    saved, passed = _shared_chain(nest, parts, target)
+    shared = shared_chain(nest, parts, target)
     if communication is None:
         communication = turn_communication(nest, ways, costs, target, algorithm)
     costs = replace(
         costs,
-        compute=np.ceil(costs.compute - saved),
-        communication=communication + passed,
+        compute=np.ceil(costs.compute - shared.saved),
+        communication=communication + shared.passed,
         transfer=np.zeros(len(parts)),
     )
     cycles = np.ceil(np.maximum(costs.compute, costs.memory) + costs.communication).astype(np.int64)
@@ -250,32 +247,6 @@ def turn_communication(
         cycles = cycles + np.where(several, passed, 0)
     found: Array = np.ceil(cycles)
     return found
-
-
-def _shared_chain(nest: LoopNest, parts: Array, target: Target) -> tuple[Array, Array]:
-    """Cycles of the chain that neighbours of the root spare it, and those of passing its operand on and the result back.
-
-    Behind a cut reduction one core of a line computes the chain of all its elements. The cores around it, which have nothing to do, take
-    equal parts where that is faster.
-    """
-    none = np.zeros(len(parts))
-    reduced = [at for at, loop in enumerate(nest.loops) if loop.role is LoopRole.REDUCTION]
-    if nest.chain_work is None or not reduced:
-        return none, none
-    blocks = np.ceil(np.array([loop.extent for loop in nest.loops], dtype=np.float64) / parts)
-    alone = compute_cycles(nest.chain_work, nest, blocks, target)
-    words = np.ceil(output_bytes(nest, blocks) / target.fabric.word_bytes)
-    idle = parts[:, reduced].prod(axis=1)
-    best_saved, best_passed = none, none
-    for cores in _HELPERS:
-        passed = (1 + max(0, len(nest.inputs) - 2)) * scatter(np.ceil(words / cores), cores).cycles(
-            target.fabric
-        )
-        passed = passed + gather(np.ceil(words / cores), cores).cycles(target.fabric)
-        saved = alone * (1 - 1 / cores)
-        better = (idle >= cores) & (words >= 1) & (saved - passed > best_saved - best_passed)
-        best_saved, best_passed = np.where(better, saved, best_saved), np.where(better, passed, best_passed)
-    return best_saved, np.ceil(best_passed)
 
 
 def _passing(

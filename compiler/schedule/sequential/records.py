@@ -18,6 +18,7 @@ from wsec.compiler.kernels.graph import HOST_INDEX, GraphLink
 from wsec.compiler.kernels.splits import nest_of, rotating_loop
 from wsec.compiler.plan import HOST, REPLICAS, Collective, Link, Phase
 from wsec.compiler.schedule.sequential.options import joint_cost, turn_collectives, turn_mesh
+from wsec.compiler.schedule.sequential.shared_chain import shared_chain
 from wsec.compiler.sharding import Sharding, whole
 
 if TYPE_CHECKING:
@@ -102,6 +103,11 @@ def turn_kernel(turn: Turn, member: int, way: int, target: Target, algorithm: st
         outputs=tuple(replace(item, everywhere=bool(item.sharding.root)) for item in record.outputs),
         cycles=replace(record.cycles, communication=int(costs.communication[option]), transfer=0),
         collectives=_collectives(turn, member, way, target, algorithm),
+        chain_cores=int(
+            shared_chain(
+                table.splits.nest, table.splits.parts[option : option + 1].astype(float), target
+            ).cores[0]
+        ),
     )
 
 

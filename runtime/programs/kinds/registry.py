@@ -20,7 +20,7 @@ from wsec.runtime.programs.kinds.movement import (
 from wsec.runtime.programs.kinds.pooling import pooling
 from wsec.runtime.programs.kinds.products import convolution, matmul
 from wsec.runtime.programs.kinds.statistics import normalization, reduction, softmax
-from wsec.runtime.programs.kinds.tiles import tile_of
+from wsec.runtime.programs.kinds.tiles import Tile, part, tile_of
 from wsec.runtime.programs.kinds.transposed import transposed_convolution
 from wsec.runtime.programs.kinds.writer import Pool, Writer
 
@@ -41,30 +41,54 @@ def _with_chain(own: Own | None) -> Compute:
 
     def compute(context: KernelContext) -> list[Instruction]:
         kernel, output = context.kernel, context.output()
-        _check_operands(context)
+        check_operands(context)
         if not kernel.chain:
             if own is None:
                 raise ValueError("a kernel without an operator of its own has no chain")
             return own(context, output)
-        labels = [f"d{index}" for index in range(len(output.shape))]
-        writer = Writer(Pool(context))
-        wires = {
-            item.role: writer.given(tile_of(context.block(item.role), labels))
-            for item in kernel.inputs
-            if item.role[:1] == "e"
-        }
-        types = {item.role: item.dtype for item in kernel.inputs} | {RESULT: kernel.inputs[0].dtype}
+        result = output
         instructions: list[Instruction] = []
         if own is not None:
             result = Block(context.scratch(output.words), output.shape)
-            instructions += own(context, result)
-            wires[RESULT] = writer.given(tile_of(result, labels))
-        for step in kernel.chain:
-            wires[step.output] = write_step(context, writer, step, wires, types)
-            types[step.output] = step.dtype
-        return [*instructions, *writer.finish(wires[kernel.chain[-1].output], tile_of(output, labels))]
+            instructions = own(context, result)
+        return [*instructions, *chain_steps(context, Pool(context), (result, output))]
 
     return compute
+
+
+def chain_steps(
+    context: KernelContext,
+    pool: Pool,
+    blocks: tuple[Block, Block],
+    piece: tuple[int, int, int] | None = None,
+) -> list[Instruction]:
+    """The chain of a kernel, or a piece of it.
+
+    Args:
+        context: Of the kernel.
+        pool: Scratch words for what lies between.
+        blocks: The result of the kernel's own operator, which a chain that stands alone does not read, and the output.
+        piece: A dimension of the output, the first position along it and how many; None: all.
+    """
+    kernel, (result, output) = context.kernel, blocks
+    labels = [f"d{index}" for index in range(len(output.shape))]
+
+    def tile(block: Block) -> Tile:
+        whole = tile_of(block, labels)
+        return whole if piece is None else part(whole, labels[piece[0]], *piece[1:])
+
+    writer = Writer(pool)
+    wires = {
+        item.role: writer.given(tile(context.block(item.role)))
+        for item in kernel.inputs
+        if item.role[:1] == "e"
+    }
+    wires[RESULT] = writer.given(tile(result))
+    types = {item.role: item.dtype for item in kernel.inputs} | {RESULT: kernel.inputs[0].dtype}
+    for step in kernel.chain:
+        wires[step.output] = write_step(context, writer, step, wires, types)
+        types[step.output] = step.dtype
+    return writer.finish(wires[kernel.chain[-1].output], tile(output))
 
 
 _MOVING: Final = frozenset(
@@ -73,7 +97,7 @@ _MOVING: Final = frozenset(
 """Kinds whose own operator keeps whole numbers exact."""
 
 
-def _check_operands(context: KernelContext) -> None:
+def check_operands(context: KernelContext) -> None:
     """Factors with scales and zero points, and sums and averages of whole numbers, are refused by name."""
     kernel = context.kernel
     for item in kernel.inputs:
@@ -83,28 +107,28 @@ def _check_operands(context: KernelContext) -> None:
             raise context.refuse(f"{kernel.kind} of {item.dtype}")
 
 
+OWN: Final[dict[str, Own]] = {
+    "attention": attention,
+    "concat": concat,
+    "convolution": convolution,
+    "expand": expand,
+    "gather": gather,
+    "matmul": matmul,
+    "normalization": normalization,
+    "pad": pad,
+    "pooling": pooling,
+    "reduction": reduction,
+    "reshape": reshape,
+    "resize": resize,
+    "slice": slice_,
+    "softmax": softmax,
+    "transpose": transpose,
+    "transposed_convolution": transposed_convolution,
+}
+"""By kind: the instructions of the kernel's own operator, to a block of its result."""
+
 COMPUTE: Final[dict[str, Compute]] = {
     "elementwise": _with_chain(None),
-    **{
-        kind: _with_chain(own)
-        for kind, own in {
-            "attention": attention,
-            "concat": concat,
-            "convolution": convolution,
-            "expand": expand,
-            "gather": gather,
-            "matmul": matmul,
-            "normalization": normalization,
-            "pad": pad,
-            "pooling": pooling,
-            "reduction": reduction,
-            "reshape": reshape,
-            "resize": resize,
-            "slice": slice_,
-            "softmax": softmax,
-            "transpose": transpose,
-            "transposed_convolution": transposed_convolution,
-        }.items()
-    },
+    **{kind: _with_chain(own) for kind, own in OWN.items()},
 }
 """By kind: the instructions from the filled blocks of the inputs to the filled block of the output, which run on every core."""

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wsec.runtime.programs.context import Combine, KernelContext
+from wsec.runtime.programs.context import Block, Combine, KernelContext
 from wsec.runtime.programs.events import Transfers
-from wsec.runtime.programs.kinds.registry import COMPUTE
+from wsec.runtime.programs.kinds.registry import COMPUTE, OWN, check_operands
 from wsec.runtime.programs.settings import rectangles
 from wsec.runtime.programs.turns.lines import Lines, reduced_first
+from wsec.runtime.programs.turns.shared_chain import SharedChain, share_chain
 from wsec.runtime.programs.unsupported import not_simulated
 from wsec.runtime.simulator.instructions import CoreProgram, Loop, Operation, ProgramArea, WordLists
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -68,13 +69,23 @@ class _Collected:
 
 @dataclass(slots=True)
 class _Member:
-    """A kernel of the turn, its instructions in front of the shared all-reduce and behind it, and what it combines there."""
+    """A kernel of the turn.
+
+    Attributes:
+        kernel: Of the plan.
+        context: Its memory.
+        before: Its instructions in front of the all-reduce of all; all of them where it is alone.
+        combine: What it combines there.
+        after: Its instructions behind it.
+        shared: Its chain, where several cores share it.
+    """
 
     kernel: Kernel
     context: KernelContext
     before: list[Instruction]
     combine: Combine | None
     after: list[Instruction]
+    shared: SharedChain | None
 
 
 def turn_programs(
@@ -106,7 +117,7 @@ class _Builder:
     colours: int
     lines: Lines = field(init=False)
     members: list[_Member] = field(default_factory=list)
-    main: list[tuple[int, Instruction | _Collected]] = field(default_factory=list)
+    main: list[tuple[int, Instruction | _Collected | SharedChain]] = field(default_factory=list)
     transfers: Transfers = field(default_factory=Transfers)
     lists: list[WordLists] = field(default_factory=list)
     words: int = 0
@@ -137,13 +148,23 @@ class _Builder:
         context = KernelContext(kernel, words=self.words, lists=self.lists)
         for item in kernel.inputs:
             context.block(item.role)
-        steps = COMPUTE[kernel.kind](context)
+        shared = None
+        if kernel.chain_cores > 1 and kernel.chain and reduced_first(kernel):
+            check_operands(context)
+            output = context.output()
+            result = Block(context.scratch(output.words), output.shape)
+            steps = OWN[kernel.kind](context, result)
+            shared = share_chain(context, self.lines, (result, output), self.transfers)
+        else:
+            steps = COMPUTE[kernel.kind](context)
         self.words = context.words
-        self.members.append(_Member(kernel, context, steps, None, []))
+        self.members.append(_Member(kernel, context, steps, None, [], shared))
 
     def _write_alone(self) -> None:
         member = self.members[0]
         self._take(0, member.before)
+        if member.shared is not None:
+            self.main.append((0, member.shared))
         self._bring_everywhere()
 
     def _write_together(self) -> None:
@@ -167,6 +188,8 @@ class _Builder:
         self._collect(self.lines.reduce(combines[0].axes), chunks, combines[0].operation)
         for number, member in enumerate(self.members):
             self.main += [(number, step) for step in member.after]
+            if member.shared is not None:
+                self.main.append((number, member.shared))
         self._bring_everywhere()
 
     def _take(self, number: int, steps: Sequence[Instruction]) -> None:
@@ -221,17 +244,9 @@ class _Builder:
 
     def finish(self, blocks: Sequence[Mapping[str, Words]]) -> TurnPrograms:
         """Areas of cores with equal programs, and the memory of all cores."""
-        steps = list(
-            dict.fromkeys(
-                step for _, item in self.main if isinstance(item, _Collected) for step in item.steps
-            )
-        )
-        table = np.stack(
-            [
-                *(self._members_cores(number) for number in range(len(self.members))),
-                *(step.part for step in steps),
-            ]
-        ).astype(np.int64)
+        steps = list(dict.fromkeys(self._parts()))
+        members = [self._members_cores(number) for number in range(len(self.members))]
+        table = np.stack([*members, *(step.part for step in steps)]).astype(np.int64)
         kinds, kind = np.unique(table, axis=1, return_inverse=True)
         index = {id(step): len(self.members) + at for at, step in enumerate(steps)}
         programs = [CoreProgram(tuple(self._program(row, index))) for row in kinds.T]
@@ -257,6 +272,14 @@ class _Builder:
             self.all_reduces,
         )
 
+    def _parts(self) -> Iterator[LineStep | SharedChain]:
+        """What differs between cores, as often as it happens."""
+        for _, item in self.main:
+            if isinstance(item, _Collected):
+                yield from item.steps
+            elif isinstance(item, SharedChain):
+                yield item
+
     def _program(self, row: Numbers, index: Mapping[int, int]) -> list[Instruction]:
         """What cores do that have these parts."""
         found: list[Instruction] = []
@@ -265,6 +288,8 @@ class _Builder:
                 chunks = [(address, count) for member, address, count in item.chunks if row[member]]
                 for step in item.steps:
                     found += step.instructions(int(row[index[id(step)]]), item.operation, chunks)
+            elif isinstance(item, SharedChain):
+                found += item.programs[int(row[index[id(item)]])] if row[number] else ()
             elif row[number]:
                 found.append(item)
         return found

@@ -167,6 +167,24 @@ class Lines:
             found += self._broadcast(axis, tuple(order[number + 1 :]))
         return found
 
+    def pieces(
+        self, axis: str, others: Sequence[str], places: range, root: int
+    ) -> tuple[tuple[Settings, Settings], tuple[Settings, Settings]]:
+        """Circuits from the root of an axis to cores around it, and back: of either towards the lower cores first.
+
+        Out, a router passes on the words of the cores behind it, then takes those of its core; back, a core sends its own, then passes on
+        those of the cores behind it.
+        """
+        found = []
+        for out in (True, False):
+            pair = []
+            for upwards in (False, True):
+                first = self._take(axis, others, 1)
+                line = _pieces_line(self.mesh.size(axis), places, root, out=out, upwards=upwards)
+                pair.append(self._settings(axis, others, line, first, 0))
+            found.append((pair[0], pair[1]))
+        return found[0], found[1]
+
     def _collective(self, axis: str) -> Collective:
         if axis not in self.collectives:
             raise not_simulated(self.name, f"no collective along axis {axis}")
@@ -388,6 +406,22 @@ def _star_line(size: int, root: int, number: int) -> list[tuple[str, ...]]:
     for core in range(root) if lower else range(root + 1, size):
         line[core] = (f"R>{towards}",) if core == end else (f"R>{towards}", f"{back}>{towards}")
     line[root] = (f"{back}>R",)
+    return line
+
+
+def _pieces_line(size: int, places: range, root: int, *, out: bool, upwards: bool) -> list[tuple[str, ...]]:
+    """The settings along a line between the root and the cores on one side of it."""
+    line: list[tuple[str, ...]] = [()] * size
+    reached = range(root + 1, places.stop) if upwards else range(places.start, root)
+    if not reached:
+        return line
+    near, far = ("A", "B") if upwards else ("B", "A")
+    end = reached[-1] if upwards else reached[0]
+    for core in reached:
+        own, passing = (f"{near}>R", f"{near}>{far}") if out else (f"R>{near}", f"{far}>{near}")
+        both = (passing, own) if out else (own, passing)
+        line[core] = (own,) if core == end else both
+    line[root] = (f"R>{far}",) if out else (f"{far}>R",)
     return line
 
 
