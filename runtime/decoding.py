@@ -1,8 +1,11 @@
 """What a plan of a decoder is worth to those who use it: tokens per second, time to the first one, energy, what bounds it.
 
-A step needs the token of the step before, so a sequence goes at the pace of the latency, whatever the interval is. The
-table of other contexts and batches scales the recorded cycles of this plan: attention over the cache in proportion to
-context and batch, other work and words in proportion to the batch, collectives by their formulas. A plan that is
+A step needs the token of the step before, so a sequence goes at the pace of the latency, whatever the interval is.
+
+While fewer positions are filled than the cache has room for, a program reads those alone. The cache lies in blocks of positions, so the
+core with most to read has a full block from the first block's worth of positions on, and the cores of later ones are idle: cycles
+fall only below that. Longer contexts and other batches scale the recorded cycles of this plan: attention over the cache in
+proportion to context and batch, other work and words in proportion to the batch, collectives by their formulas. A plan that is
 compiled for them may be split otherwise, and faster. A batch never takes longer than its sequences one after the other.
 """
 
@@ -12,24 +15,28 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from wsec.compiler.cost.collectives import all_reduce_cycles, reduction
+from wsec.compiler.cost.middle_collectives import all_reduce_costs
 from wsec.runtime.decoder_interface import LOGITS, TOKENS, check_same, decoder_interface
 from wsec.runtime.published_figures import FIGURES, PublishedFigure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from wsec.compiler.plan import Kernel, Plan
+    from wsec.compiler.plan import Collective, Kernel, KernelInput, Plan
     from wsec.runtime.estimate import Estimate
 
-_CONTEXTS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)  # of that of the plan
+_CONTEXTS: Final = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # of that of the plan
 _BATCHES: Final = (1, 2, 4, 8)  # times that of the plan
 _STATE_RANK: Final = 4
 _OF_BOUNDS: Final = {
     "weights": "arithmetic and SRAM reads of weights",
     "KV cache": "arithmetic and SRAM reads of the KV cache",
     "other arithmetic": "arithmetic and SRAM of the other kernels",
-    "collectives": "all-reduces and exchanges inside kernels",
+    "collectives": "all-reduces of partial results and statistics",
+    "steps": "starts of steps, and blocks that go around inside kernels",
     "words": "words between kernels, and in and out",
     "wafer hops": "from wafer to wafer",
 }
@@ -37,22 +44,36 @@ _OF_BOUNDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class DecodePoint:
-    """A step at another context or batch: its cycles, tokens of all sequences in a second, and whether memory allows it."""
+    """A step at another context or batch.
+
+    Attributes:
+        context: Positions that are filled.
+        batch: Sequences.
+        cycles: Of the step.
+        tokens_per_second: Of all sequences.
+        fits: Whether the memory of this plan's cores allows it.
+        as_planned: Whether this plan does it as it is; else its cycles are scaled.
+    """
 
     context: int
     batch: int
     cycles: int
     tokens_per_second: float
     fits: bool
+    as_planned: bool
 
 
 @dataclass(frozen=True, slots=True)
 class FirstToken:
-    """The time to the first token: of a prompt of so many tokens, by the plan of a prefill, or by steps of this plan."""
+    """The time to the first token: of a prompt of so many tokens, by the plan of a prefill, or by steps of this plan.
+
+    `joules` are at the target's power, for all wafers; None where the target states none.
+    """
 
     prompt: int
     seconds: float
     by: str
+    joules: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +92,8 @@ class DecodeEstimate:
         joules_per_token: At the target's power, all wafers; None where the target states none.
         cycles_of: What the cycles of all kernels and of wafer hops are for. Kernels that work side by side all count; `words`
             are what the step takes beyond them.
+        cache_block: Positions that a core has room for, of the attention whose blocks are longest: below so many filled ones
+            a step gets shorter.
         bound_by: The largest of these.
         first_token: For half the context as prompt, or for that of the prefill.
         table: Other contexts and batches.
@@ -88,6 +111,7 @@ class DecodeEstimate:
     joules_per_token: float | None
     cycles_of: dict[str, int]
     bound_by: str
+    cache_block: int
     first_token: FirstToken
     table: tuple[DecodePoint, ...]
     published: tuple[PublishedFigure, ...]
@@ -129,6 +153,7 @@ def decode_estimate(
         joules_per_token=None if watts is None else watts * len(plan.wafers) * seconds / made,
         cycles_of=cycles_of,
         bound_by=max(cycles_of, key=lambda name: cycles_of[name]),
+        cache_block=max(_cache_block(kernel, context) for kernel in plan.kernels() if _keeps(kernel)),
         first_token=_first_token(plan, context, seconds * math.ceil(context / 2 / tokens), prefill),
         table=tuple(_points(plan, result, context, batch, tokens)),
         published=FIGURES.get(model, ()),
@@ -150,7 +175,9 @@ def _cycles_of(plan: Plan, result: Estimate) -> dict[str, int]:
         weighs = any(item.constant for item in kernel.inputs)
         name = "KV cache" if _keeps(kernel) else "weights" if weighs else "other arithmetic"
         found[name] += kernel.cycles.alone
-        found["collectives"] += kernel.cycles.communication
+        combining = min(round(_collective_cycles(kernel, 1, plan)), kernel.cycles.communication)
+        found["collectives"] += combining
+        found["steps"] += kernel.cycles.communication - combining
     link = plan.target.wafer_link
     if link is not None and len(plan.wafers) > 1:
         hops = len(plan.wafers) - 1
@@ -168,8 +195,11 @@ def _keeps(kernel: Kernel) -> bool:
 def _first_token(
     plan: Plan, context: int, by_steps: float, prefill: tuple[Plan, Estimate, str] | None
 ) -> FirstToken:
+    watts = plan.target.power_watts
+    power = None if watts is None else watts * len(plan.wafers)
     if prefill is None:
-        return FirstToken(context // 2, by_steps, "steps of this plan, one token after the other")
+        by = "steps of this plan, one token after the other"
+        return FirstToken(context // 2, by_steps, by, None if power is None else power * by_steps)
     other, of_prefill, folder = prefill
     interface = decoder_interface(other, folder, decodes=False)
     given = {value.name: value for value in other.outputs}
@@ -177,7 +207,9 @@ def _first_token(
     for state in plan.states:
         if state.output in given:
             check_same(taken[state.input], given[state.output], "this plan", folder)
-    return FirstToken(interface.tokens, of_prefill.latency_seconds, "the plan of the prefill")
+    seconds = of_prefill.latency_seconds
+    joules = None if power is None else power * seconds
+    return FirstToken(interface.tokens, seconds, "the plan of the prefill", joules)
 
 
 def _points(plan: Plan, result: Estimate, context: int, batch: int, tokens: int) -> list[DecodePoint]:
@@ -185,46 +217,73 @@ def _points(plan: Plan, result: Estimate, context: int, batch: int, tokens: int)
     for longer in _CONTEXTS:
         positions = max(1, round(context * longer))
         for more in _BATCHES:
-            one = result.latency_cycles + _of_context(plan, positions / context)
-            cycles = one + min(_of_batch(plan, positions / context, more), one * (more - 1))
+            one = result.latency_cycles + _of_context(plan, positions, context)
+            cycles = one + min(_of_batch(plan, positions, context, more), one * (more - 1))
             rate = plan.target.clock_hz * batch * more * tokens / cycles if cycles > 0 else math.inf
-            fits = _fits(plan, positions / context, more)
-            found.append(DecodePoint(positions, batch * more, cycles, rate, fits))
+            as_planned = positions <= context and more == 1
+            fits = as_planned or _fits(plan, max(1.0, positions / context), more)
+            found.append(DecodePoint(positions, batch * more, cycles, rate, fits, as_planned))
     return found
 
 
-def _of_context(plan: Plan, longer: float) -> int:
-    """Cycles that a step takes more at so many times the context; negative for a shorter one."""
-    return math.ceil((longer - 1) * sum(kernel.cycles.alone for kernel in plan.kernels() if _keeps(kernel)))
+def _cache_block(kernel: Kernel, context: int) -> int:
+    """Positions of the cache on a core."""
+    for entry in kernel.inputs:
+        if entry.state:
+            at = _dimension_of_positions(kernel, entry, context)
+            return context if at is None else entry.sharding.dimensions[at].block
+    return context
 
 
-def _of_batch(plan: Plan, longer: float, more: int) -> int:
+def _dimension_of_positions(kernel: Kernel, entry: KernelInput, context: int) -> int | None:
+    """The dimension that the loop over keys follows; of a kind without such a loop the one as long as the context."""
+    loops = kernel.arguments.get(entry.role)
+    if isinstance(loops, tuple) and "t" in loops:
+        return loops.index("t")  # type: ignore[arg-type]
+    lengths = [dimension.extent for dimension in entry.sharding.dimensions]
+    return lengths.index(context) if context in lengths else None
+
+
+def _share(kernel: Kernel, positions: int, context: int) -> float:
+    """Arithmetic with so many positions filled, as a share of what it is at the capacity: on the core that has most to read."""
+    if positions > context:
+        return positions / context
+    block = _cache_block(kernel, context)
+    return min(positions, block) / block
+
+
+def _of_context(plan: Plan, positions: int, context: int) -> int:
+    """Cycles that a step takes more with so many positions filled; negative for fewer than a core has room for."""
+    caches = [kernel for kernel in plan.kernels() if _keeps(kernel)]
+    return math.ceil(sum((_share(kernel, positions, context) - 1) * kernel.cycles.alone for kernel in caches))
+
+
+def _of_batch(plan: Plan, positions: int, context: int, more: int) -> int:
     """Cycles that it takes more with so many times the batch, all kernels and links one after the other."""
     cycles = 0.0
     for kernel in plan.kernels():
-        alone = kernel.cycles.alone * (longer if _keeps(kernel) else 1)
-        cycles += alone * (more - 1) + _collectives(kernel, more, plan)
+        alone = kernel.cycles.alone * (_share(kernel, positions, context) if _keeps(kernel) else 1)
+        cycles += alone * (more - 1)
+        cycles += _collective_cycles(kernel, more, plan) - _collective_cycles(kernel, 1, plan)
     cycles += sum(link.cycles for link in plan.links()) * (more - 1)
     return math.ceil(cycles)
 
 
-def _collectives(kernel: Kernel, more: int, plan: Plan) -> float:
-    """Cycles that the collectives of a kernel take more, with so many times the words."""
-    sizes: Mapping[str, int] = {axis.name: axis.size for axis in kernel.mesh.axes}
-    fabric = plan.target.fabric
+def _collective_cycles(kernel: Kernel, more: int, plan: Plan) -> float:
+    """Cycles of the collectives of a kernel, with so many times the words."""
+    return sum(_of_collective(each, kernel, more, plan) * each.times for each in kernel.collectives)
 
-    def cycles(words: int) -> float:
-        found = 0.0
-        for each in kernel.collectives:
-            cores, group = sizes[each.axis], each.group or math.ceil(math.sqrt(sizes[each.axis]))
-            if each.kind == "all_reduce":
-                once = all_reduce_cycles(each.algorithm, words * each.words, cores, fabric, group=group)
-            else:
-                once = reduction(each.algorithm, words * each.words, cores, group=group).cycles(fabric)
-            found += float(once) * each.times
-        return found
 
-    return cycles(more) - cycles(1) if more > 1 else 0.0
+def _of_collective(each: Collective, kernel: Kernel, more: int, plan: Plan) -> float:
+    """By the formula that the plan was made with: towards the middle of the line with the overheads of programs, or to its first core."""
+    fabric, cores, words = plan.target.fabric, kernel.mesh.size(each.axis), more * each.words
+    if each.root == "middle":
+        line = np.array([[words], [cores], [kernel.mesh.spacing(each.axis)]], dtype=np.float64)
+        return float(all_reduce_costs(*line, plan.target, (each.algorithm,)).cycles[0])
+    group = each.group or math.ceil(math.sqrt(cores))
+    if each.kind == "all_reduce":
+        return float(all_reduce_cycles(each.algorithm, words, cores, fabric, group=group))
+    return float(reduction(each.algorithm, words, cores, group=group).cycles(fabric))
 
 
 def _fits(plan: Plan, longer: float, more: int) -> bool:

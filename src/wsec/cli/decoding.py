@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from wsec.cli.output import Column, count, percent, plural, seconds, write_labelled, write_table
@@ -9,7 +10,7 @@ from wsec.cli.output import Column, count, percent, plural, seconds, write_label
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from wsec.runtime.decoding import DecodeEstimate
+    from wsec.runtime.decoding import DecodeEstimate, DecodePoint
     from wsec.runtime.published_figures import PublishedFigure
 
 
@@ -22,14 +23,17 @@ def write_decoding(console: Console, found: DecodeEstimate) -> None:
     rows = []
     for context in sorted({point.context for point in found.table}):
         points = {point.batch: point for point in found.table if point.context == context}
-        rates = [points[batch] for batch in batches]
-        rows.append(
-            (count(context), *(count(each.tokens_per_second) if each.fits else "no room" for each in rates))
-        )
+        rows.append((count(context), *(_rate(points[batch]) for batch in batches)))
     columns = [Column("tokens/s at context", right=True)]
     columns += [Column(f"batch {count(batch)}", right=True) for batch in batches]
     write_table(console, columns, rows)
-    console.print("scaled from this plan's cycles; a plan compiled for them may be split otherwise")
+    console.print("* scaled from this plan's cycles; a plan compiled for them may be split otherwise")
+
+
+def _rate(point: DecodePoint) -> str:
+    if not point.fits:
+        return "no room"
+    return f"{count(point.tokens_per_second)}{'' if point.as_planned else '*'}"
 
 
 def _facts(found: DecodeEstimate) -> list[tuple[str, str]]:
@@ -46,19 +50,30 @@ def _facts(found: DecodeEstimate) -> list[tuple[str, str]]:
     why = f"{found.bound_by}: {bound_text(found.bound_by)}"
     first = found.first_token
     prompt = f"a prompt of {plural(first.prompt, 'token')}"
+    rate_of_prompt = f"{count(first.prompt / first.seconds)} tokens/s of the prompt" if first.seconds else ""
+    blocks = f"a core has room for {plural(found.cache_block, 'position')}: only below so many filled ones a step is shorter"
     facts = [
         ("decoding", f"{rate} at {made_for}: {step}"),
         ("bound by", f"{why} ({shares} of the cycles of kernels and between them)"),
-        ("first token", f"{seconds(first.seconds)} for {prompt}, by {first.by}"),
+        ("first token", f"{seconds(first.seconds)} for {prompt}, by {first.by}: {rate_of_prompt}"),
+        ("context", blocks),
     ]
     if found.joules_per_token is not None:
-        facts.append(("energy", f"{found.joules_per_token:.3g} J a token at the target's power"))
-    facts += [("published", _published(each)) for each in found.published]
+        prompt_energy = "" if first.joules is None else f", {first.joules:.3g} J that prompt"
+        facts.append(
+            ("energy", f"{found.joules_per_token:.3g} J a token{prompt_energy}, at the target's power")
+        )
+    facts += [("published", _published(each, found)) for each in found.published]
     return facts
 
 
-def _published(figure: PublishedFigure) -> str:
+def _published(figure: PublishedFigure, found: DecodeEstimate) -> str:
+    each = found.tokens_per_second_each
+    times = [rate / each for rate in figure.tokens_per_second if 0 < each < math.inf]
+    beside = f"; {' to '.join(f'{ratio:.2g}' for ratio in times)} times this estimate" if times else ""
     rate = " to ".join(map(count, figure.tokens_per_second))
     said = f"{rate} tokens/s" if rate else "no rate"
     wafers = "wafers not published" if figure.wafers is None else plural(figure.wafers, "wafer")
-    return f"{figure.model}: {said} on {figure.machine}, {wafers} ({figure.conditions}; {figure.source})"
+    return (
+        f"{figure.model}: {said} on {figure.machine}, {wafers} ({figure.conditions}; {figure.source}){beside}"
+    )

@@ -95,7 +95,7 @@ def estimate(*, plan: str, top: int | None, prefill: str | None, trace: Path | N
     if len(shown) < len(result.kernels):
         console.print(f"{plural(len(result.kernels) - len(shown), 'faster kernel')} not shown")
     console.print()
-    facts = _facts(result)
+    facts = _facts(result, decodes=decoding is not None)
     if trace is not None:
         facts.append(("trace", str(trace)))
     write_labelled(console, facts)
@@ -120,14 +120,16 @@ def _row(kernel: KernelEstimate, rectangle: Rectangle) -> tuple[str, ...]:
     )
 
 
-def _facts(result: Estimate) -> list[tuple[str, str]]:
+def _facts(result: Estimate, *, decodes: bool) -> list[tuple[str, str]]:
+    """Of a decoder no samples per second: a sample is a token, which waits for the one before."""
+    throughput = f"{count(result.samples_per_second)} samples/s at {hertz(result.clock_hz)}"
     return [
         ("interval", f"{count(result.interval_cycles)} cycles"),
         ("bottleneck", f"{result.bottleneck.kind} {result.bottleneck.name}: {result.bottleneck.reason}"),
         *wafer_facts(result.wafers),
         *phase_facts(result.phases, result.samples_per_phase),
         ("latency", f"{count(result.latency_cycles)} cycles, {seconds(result.latency_seconds)}"),
-        ("throughput", f"{count(result.samples_per_second)} samples/s at {hertz(result.clock_hz)}"),
+        *([] if decodes else [("throughput", throughput)]),
         ("split", split_share(result.split)),
         *layout_facts(result.layouts),
         *([("on the host", host_share(result.host, result.split))] if result.host.operators else []),

@@ -86,6 +86,7 @@ class Summary:
         absent_weights: Files of weights that were not there, without which the plan cannot be run.
         stage_seconds: Time that each stage took on this machine.
         prefill: What the prefill that was compiled with a decoder came to.
+        tokens_per_second: Of a decoder, all sequences together, at the context of its cache.
     """
 
     plan: str
@@ -125,6 +126,7 @@ class Summary:
     absent_weights: tuple[str, ...]
     stage_seconds: dict[str, float]
     prefill: PrefillSummary | None = None
+    tokens_per_second: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,13 @@ def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> S
         absent_weights=record.absent_weights,
         stage_seconds=dict(stage_seconds),
         prefill=None if plan.prefill is None else _of_prefill(plan.prefill),
+        tokens_per_second=_tokens_per_second(plan),
     )
+
+
+def _tokens_per_second(plan: Plan) -> float | None:
+    decoding = plan.decoding()
+    return None if decoding is None else decoding.tokens_per_second
 
 
 def _of_prefill(plan: Plan) -> PrefillSummary:
@@ -240,7 +248,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         ("ideal", ideal_fact(summary.ideal_cycles, summary.ideal_share)),
         *_placed(summary),
         ("latency", f"{count(summary.latency_cycles)} cycles, {seconds(summary.latency_seconds)}"),
-        ("throughput", f"{count(summary.samples_per_second)} samples/s at {hertz(summary.clock_hz)}"),
+        ("throughput", _throughput(summary)),
     ]
     if summary.prefill is not None:
         took = f"{count(summary.prefill.latency_cycles)} cycles, {seconds(summary.prefill.latency_seconds)}"
@@ -257,6 +265,13 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     if summary.interrupted:
         facts.append(("interrupted", "the search was stopped; this is the best legal plan it had found"))
     return [*facts, ("took", f"{seconds(total)}: {stages}"), ("plan", summary.plan)]
+
+
+def _throughput(summary: Summary) -> str:
+    """Samples in a second, or tokens of a decoder: a step waits for the token of the step before."""
+    if summary.tokens_per_second is None:
+        return f"{count(summary.samples_per_second)} samples/s at {hertz(summary.clock_hz)}"
+    return f"{count(summary.tokens_per_second)} tokens/s at {hertz(summary.clock_hz)}"
 
 
 def mode_fact(wafers: tuple[WaferEstimate, ...]) -> str:
