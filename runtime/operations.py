@@ -48,8 +48,13 @@ def _own_operations(kernel: Kernel, results: int) -> int:
 
 def _of_attention(kernel: Kernel, _extents: Extents, _results: int) -> int:
     loops = _loops(kernel)
-    scores = math.prod(extent for name, extent in loops.items() if name not in {"d", "n"})
-    return scores * (loops.get("d", 0) + loops.get("n", 0))
+    scores = math.prod(extent for name, extent in loops.items() if name not in {"h", "d", "n"})
+    return scores * (loops.get("h", 1) * loops.get("d", 0) + loops.get("n", 0))
+
+
+def _of_product(kernel: Kernel, extents: Extents, results: int) -> int:
+    summed = kernel.arguments.get("parts_k")
+    return results * math.prod(extents["a"][-len(summed) if isinstance(summed, tuple) else -1 :])
 
 
 def _of_recurrent(_kernel: Kernel, extents: Extents, _results: int) -> int:
@@ -65,7 +70,7 @@ def _of_experts(kernel: Kernel, extents: Extents, _results: int) -> int:
 
 
 _COUNTED: dict[str, tuple[frozenset[str], Callable[[Kernel, Extents, int], int]]] = {
-    "matmul": (frozenset({"a"}), lambda _, extents, results: results * extents["a"][-1]),
+    "matmul": (frozenset({"a"}), _of_product),
     "convolution": (frozenset({"w"}), lambda _, extents, results: results * math.prod(extents["w"][2:])),
     "transposed_convolution": (
         frozenset({"x", "w"}),

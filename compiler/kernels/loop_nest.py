@@ -222,6 +222,7 @@ class LoopNest:
         body: Its own operators in order, where they are several.
         turned: The loop that it walks in turns, where that is not the longest that no weight follows.
         collective: The algorithm that its collectives shall have; `auto`: the cheapest of each.
+        meshed: Loops in the order of the axes of its mesh, where that is given.
     """
 
     kind: str
@@ -242,6 +243,7 @@ class LoopNest:
     body: tuple[ChainStep, ...] = ()
     turned: str = ""
     collective: str = "auto"
+    meshed: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -258,6 +260,8 @@ class LoopNest:
         Loops along which cores talk come last, so that those cores are near each other: reductions and statistics
         innermost, around them the loops along which some activation is the same and is passed around.
         """
+        if self.meshed:
+            return tuple(map(self.position, self.meshed))
         activations = [{m.loop for m in item.maps} for item in self.inputs if not item.resident]
 
         def talks(index: int) -> tuple[bool, bool]:
@@ -280,6 +284,7 @@ class LoopNest:
             self.chain_keeps_a_copy(),
             self.turned,
             self.collective,
+            self.meshed,
             self.words_in,
             self.words_out,
         )

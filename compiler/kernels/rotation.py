@@ -18,11 +18,12 @@ _FLOATS: Final = frozenset({"float16", "bfloat16", "float32", "float64"})
 
 
 def may_rotate(nest: LoopNest) -> bool:
-    """Whether it is a product of two matrices of floats, neither of them a vector."""
+    """Whether it is a product of two matrices of floats, neither of them a vector, whose loops are seen whole."""
     if nest.kind != "matmul":
         return False
     own = [item for item in nest.inputs if item.role[:1] != "e"]
-    extents = [nest.loops[nest.position(name)].extent for name in PRODUCT_LOOPS]
+    known = {loop.name: loop.extent for loop in nest.loops}
+    extents = [known.get(name, 1) for name in PRODUCT_LOOPS]
     return (
         [item.role for item in own] == ["a", "b"]
         and all(item.dtype in _FLOATS for item in own)

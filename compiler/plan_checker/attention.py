@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 _INNER = {"q": ("m", "d"), "k": ("d", "t"), "v": ("t", "n"), "out": ("m", "n")}
+_HALVES = "h"  # a loop over the halves of a head, outside of `d`, which goes through one half then
 _SAMPLES = 12  # positions along each of batch, rows and columns at which all combinations are compared
 
 
@@ -50,7 +52,11 @@ class _Space:
     batch: tuple[str, ...]
 
     def shape(self, inner: tuple[str, ...]) -> tuple[int, ...]:
-        return tuple(self.extents[name] for name in (*self.batch, *inner))
+        return tuple(self.of(name) for name in (*self.batch, *inner))
+
+    def of(self, name: str) -> int:
+        """Positions of a loop; of features all of them, where halves of a head are a loop around them."""
+        return self.extents[name] * (self.extents.get(_HALVES, 1) if name == "d" else 1)
 
 
 def expect_attention(
@@ -78,7 +84,8 @@ def expect_attention(
     operands += _broadcast_operands(kernel, facts, space)
     operands += _written_operands(kernel, facts, space, model)
     out = tuple(Loop(name, space.extents[name] if name else 1) for name in _labels(kernel, "out"))
-    inner = {} if "d" in _labels(kernel, "out") else {"d": space.extents["d"]}
+    features = [name for name in (_HALVES, "d") if name in space.extents]
+    inner = {name: space.extents[name] for name in features if name not in _labels(kernel, "out")}
     others = tuple(
         tuple(Loop(name, space.extents[name] if name else 1) for name in _labels(kernel, role))
         for role in facts.states
@@ -107,7 +114,14 @@ def _space(kernel: Kernel, facts: AttentionFacts) -> _Space | None:
     """The loops as the record has them; None where its views contradict each other or the nodes."""
     read, views = facts.read, _views(kernel)
     extents = {"m": facts.rows[-2], "t": facts.rows[-1], "d": read["q"][-1], "n": facts.given[-1]}
-    if "q" not in views or "k" not in views or "v" not in views:
+    halved = [role for role in _INNER if _HALVES in _labels(kernel, role)]
+    if halved:
+        extents |= {_HALVES: 2, "d": read["q"][-1] // 2}
+    unknown = {"q", "k", "v"} - set(views)
+    if unknown or (
+        halved
+        and not (read["q"][-1] % 2 == 0 and all(map(_in_halves, map(partial(_labels, kernel), _INNER))))
+    ):
         return None
     for role in _INNER:
         inner, labels = _inner(kernel, role), _labels(kernel, role)
@@ -115,7 +129,7 @@ def _space(kernel: Kernel, facts: AttentionFacts) -> _Space | None:
         if len(labels) != len(views[role]) or len(set(named)) < len(named):
             return None
         for name, extent in zip(labels, views[role], strict=True):
-            known = name in inner or (name[:1] == "b" and name[1:].isdecimal())
+            known = name in {*inner, _HALVES} or (name[:1] == "b" and name[1:].isdecimal())
             if name and (not known or extents.setdefault(name, extent) != extent):
                 return None
             if not name and extent != 1:
@@ -124,6 +138,11 @@ def _space(kernel: Kernel, facts: AttentionFacts) -> _Space | None:
     if math.prod(extents[name] for name in batch) != math.prod(facts.rows[:-2]):
         return None
     return _Space(extents, tuple(batch))
+
+
+def _in_halves(labels: tuple[str, ...]) -> bool:
+    """Whether features are seen as two halves in a view: the loop over these just outside of that over each."""
+    return _HALVES in labels and labels[labels.index(_HALVES) + 1 :][:1] == ("d",)
 
 
 def _shown(facts: AttentionFacts) -> str:
@@ -393,7 +412,10 @@ def _points(space: _Space, inner: tuple[str, ...]) -> tuple[dict[str, Integers],
     at = np.concatenate(triples)
     numbers = (at[:, 0] * size[1] + at[:, 1]) * size[2] + at[:, 2]
     index = np.unravel_index(numbers, shape)
-    return dict(zip((*space.batch, *inner), index, strict=True)), numbers
+    points = dict(zip((*space.batch, *inner), index, strict=True))
+    if _HALVES in space.extents and "d" in points:
+        points[_HALVES], points["d"] = np.divmod(points["d"], space.extents["d"])
+    return points, numbers
 
 
 def _in_view(points: dict[str, Integers], labels: tuple[str, ...], space: _Space) -> Integers:

@@ -79,15 +79,17 @@ def _multiply_adds(kernel: Kernel) -> int:
     if kernel.kind == "attention":
         rows, keys = score_block(kernel)
         blocks_of = _loop_blocks(kernel)
-        widths = [blocks_of.get("d", 1), blocks_of.get("n", blocks_of.get("d", 1))]
+        features = blocks_of.get("h", 1) * blocks_of.get("d", 1)
+        widths = [features, blocks_of.get("n", features)]
         return rows * keys * sum(widths)
     if kernel.kind == "experts":
         return multiply_adds(kernel)
     blocks = {entry.role: entry.sharding.block_shape for entry in kernel.inputs}
     results = kernel.outputs[0].sharding.block_elements if kernel.outputs else 0
     if kernel.kind == "matmul" and blocks.get("a"):
+        summed = kernel.arguments.get("parts_k")
         steps = 1 if kernel.rotation is None else kernel.rotation.steps
-        return results * blocks["a"][-1] * steps
+        return results * math.prod(blocks["a"][-len(summed) if isinstance(summed, tuple) else -1 :]) * steps
     if kernel.kind == "convolution" and len(blocks.get("w", ())) > 2:
         return results * math.prod(blocks["w"][2:])
     return 0

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wsec.compiler.sharding import block_bounds
+from wsec.compiler.plan_checker.views import bounds_in, finer_view
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.plan import Rectangle
+    from wsec.compiler.plan_checker.views import Bounds
     from wsec.compiler.sharding import Mesh, Sharding
 
     Integers = NDArray[np.int64]
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 
 
 def lacking(held: Placed, needed: Placed) -> int:
-    """Elements that the core lacks that lacks most, by dimensions longer than 1; 0 where the views differ."""
-    return 0 if not alike(held[0], needed[0]) else _most_lacking(held, needed)
+    """Elements that the core lacks that lacks most; 0 where no view shows the blocks of both as boxes."""
+    view = finer_view(held[0].shape, needed[0].shape)
+    have = None if view is None else bounds_in(*held[:2], view)
+    need = None if view is None else bounds_in(*needed[:2], view)
+    return 0 if have is None or need is None else _most_lacking((have, held[2]), (need, needed[2]))
 
 
 def alike(one: Sharding, other: Sharding) -> bool:
@@ -29,20 +33,15 @@ def alike(one: Sharding, other: Sharding) -> bool:
     return extents[0] == extents[1]
 
 
-def _most_lacking(held: Placed, needed: Placed) -> int:
-    here, there = held[2], needed[2]
+def _most_lacking(held: tuple[list[Bounds], Rectangle], needed: tuple[list[Bounds], Rectangle]) -> int:
+    here, there = held[1], needed[1]
     wanted = np.ones((1, 1), np.int64)
     shared = np.ones((1, 1), np.int64)
-    for ends, (least, most) in zip(_bounds(*held[:2]), _bounds(*needed[:2]), strict=True):
+    for ends, (least, most) in zip(held[0], needed[0], strict=True):
         low, high = (_placed(values, here, there) for values in ends)
         wanted = wanted * np.maximum(most - least, 0)
         shared = shared * np.maximum(np.minimum(high, most) - np.maximum(low, least), 0)
     return int((wanted - shared).max(initial=0))
-
-
-def _bounds(sharding: Sharding, mesh: Mesh) -> list[tuple[Integers, Integers]]:
-    pairs = zip(sharding.dimensions, block_bounds(sharding, mesh), strict=True)
-    return [ends for dimension, ends in pairs if dimension.extent > 1]
 
 
 def _placed(values: Integers, here: Rectangle, there: Rectangle) -> Integers:

@@ -12,6 +12,7 @@ from wsec.compiler.plan_checker.chain import chain_operands, check_chain, check_
 from wsec.compiler.plan_checker.expectation import Expectation, output_loops
 from wsec.compiler.plan_checker.findings import OPERATOR, Finding, words
 from wsec.compiler.plan_checker.kinds.custom import kind_named
+from wsec.compiler.plan_checker.kinds.parts import check_parts, in_parts
 from wsec.compiler.plan_checker.kinds.quantization import dequantized_weights, with_weights
 from wsec.compiler.plan_checker.kinds.registry import KINDS
 from wsec.compiler.plan_checker.kinds.unsplit import check_unsplit
@@ -62,6 +63,7 @@ def _check_split(kernel: Kernel, nodes: list[OperatorFacts], model: ModelFacts) 
     for node in weights:
         expectation = with_weights(expectation, node, model)
     findings += check_chain(kernel, behind, model, own.outputs[0] if own else "")
+    findings += check_parts(expectation, kernel)
     findings += check_views(kernel, expectation.operands, model)
     findings += _check_operands(kernel, expectation)
     findings += _check_arguments(kernel, expectation)
@@ -95,6 +97,7 @@ def _expect(
             raise KeyError(kernel.kind)
         with blamed(kernel.kind, CHECKER, where):
             base = kind.expect(own, model)
+    base = in_parts(base, kernel, own, model)
     extra = chain_operands(kernel, behind, model, base.output)
     others = () if behind else base.others
     return replace(base, operands=(*base.operands, *extra), others=others)

@@ -170,7 +170,7 @@ def _check_links(wafer: Wafer, plan: Plan) -> Iterator[Finding]:
 
 
 def _least_cycles(link: Link, source: Kernel, target: Kernel, plan: Plan, known: dict[object, int]) -> int:
-    """Words that the core lacks that lacks most; 0 where views differ, or the chain alone reads it, at the root."""
+    """Words that the core lacks that lacks most; 0 where the chain alone reads it, at the root."""
     given = next(item for item in source.outputs if item.tensor == link.tensor)
     reduced = any(item.sharding.root for item in target.outputs)
     if (link.role[:1] == "e" and reduced) or not given.sharding.dimensions or target.turns:

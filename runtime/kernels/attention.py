@@ -72,7 +72,8 @@ class AttentionBody:
         self.kernel = kernel
         self.names = tuple(f"mesh {axis.name}" for axis in kernel.mesh.axes)
         self.q, self.k, self.v, self.out = (texts(kernel, name) for name in ("q", "k", "v", "out"))
-        loops = {*self.q, *self.k, *self.v, *self.out} - {"", "m", "n", "d", "t"}
+        loops = {*self.q, *self.k, *self.v, *self.out} - {"", "m", "n", "h", "d", "t"}
+        self.features = tuple(name for name in ("h", "d") if name in self.q)
         self.scores = (*sorted(loops, key=lambda name: int(name[1:])), "m", "t")
         self.there = self._keys_that_are_there()
         self.normalised = False
@@ -108,7 +109,7 @@ class AttentionBody:
         """The scores, of which each core has a part of every sum where the features are cut."""
         left, right = Operand(q, (*self.names, *self.q)), Operand(k, (*self.names, *self.k))
         mesh = self.kernel.mesh
-        scores = contract(left, right, ["d"], (*self.names, *self.scores))
+        scores = contract(left, right, self.features, (*self.names, *self.scores))
         if "mesh d" not in self.names:
             return scores
         total = combine(scores, mesh, ["d"], np.add, self.kernel.collectives)

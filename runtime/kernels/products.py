@@ -30,13 +30,19 @@ def matmul(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
 
 def matrix_labels(kernel: Kernel) -> tuple[tuple[str, ...], ...]:
     """Loops that the dimensions of `a`, `b` and the result of a matmul follow; a factor may lack leading ones of the batch."""
-    ranks = [
-        len(sharding.dimensions) - 2
-        for sharding in (input_sharding(kernel, "a"), input_sharding(kernel, "b"), output_sharding(kernel))
-    ]
+    summed, columns = loop_labels(kernel, "k"), loop_labels(kernel, "n")
+    inner = ("m", *summed), (*summed, *columns), ("m", *columns)
+    shardings = input_sharding(kernel, "a"), input_sharding(kernel, "b"), output_sharding(kernel)
+    ranks = [len(sharding.dimensions) - len(names) for sharding, names in zip(shardings, inner, strict=True)]
     batch = tuple(f"b{index}" for index in range(ranks[2]))
-    of_a, of_b = (batch[len(batch) - rank :] for rank in ranks[:2])
-    return (*of_a, "m", "k"), (*of_b, "k", "n"), (*batch, "m", "n")
+    a, b, out = ((*batch[len(batch) - rank :], *names) for rank, names in zip(ranks, inner, strict=True))
+    return a, b, out
+
+
+def loop_labels(kernel: Kernel, name: str) -> tuple[str, ...]:
+    """The loop of that name, or its parts where the kernel sees it as several."""
+    extents = kernel.arguments.get(f"parts_{name}")
+    return tuple(f"{name}_{at}" for at in range(len(extents))) if isinstance(extents, tuple) else (name,)
 
 
 def contract_on_mesh(

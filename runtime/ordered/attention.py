@@ -30,7 +30,7 @@ class _OrderedBody(AttentionBody):
 
     def products(self, q: Array, k: Array) -> Array:
         """From 0 on, by rising d."""
-        return sum_of_products(len(self.names), (q, self.q), (k, self.k), ("d",), self.scores)
+        return sum_of_products(len(self.names), (q, self.q), (k, self.k), self.features, self.scores)
 
     def softmax(self, scores: Array) -> Array:
         """Keys that are not there get minus infinity added."""

@@ -21,7 +21,7 @@ from wsec.runtime.kernels.arguments import (
 )
 from wsec.runtime.kernels.convolution import rounded, transposed_windows_of, windows_of, with_bias
 from wsec.runtime.kernels.pooling import window_sizes
-from wsec.runtime.kernels.products import matrix_labels
+from wsec.runtime.kernels.products import loop_labels, matrix_labels
 from wsec.runtime.kernels.quantization import factor, finished
 from wsec.runtime.kernels.sliding_windows import sliding_windows
 from wsec.runtime.ordered.attention import attention
@@ -48,7 +48,11 @@ def matmul(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
     """From 0 on, by rising k."""
     a, b, out = matrix_labels(kernel)
     result = contract_in_order(
-        kernel, (factor(kernel, blocks, "a"), a), (factor(kernel, blocks, "b"), b), ("k",), out
+        kernel,
+        (factor(kernel, blocks, "a"), a),
+        (factor(kernel, blocks, "b"), b),
+        loop_labels(kernel, "k"),
+        out,
     )
     return finished(kernel, blocks, ("a", "b"), result)
 

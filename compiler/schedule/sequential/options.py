@@ -29,6 +29,7 @@ from wsec.compiler.cost.middle_collectives import (
     step_cycles,
 )
 from wsec.compiler.kernels.loop_nest import LoopRole
+from wsec.compiler.kernels.loop_parts import PARTS
 from wsec.compiler.kernels.splits import (
     SplitTable,
     arrangements,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 MOST_OPTIONS: Final = 48  # of a kernel
+_MOST_VIEWS: Final = 200  # of one that takes no cycles, and lies as what comes before it or behind it
 _MOST_SPLITS: Final = 40_000
 _OF_A_KIND: Final = 2
 _EIGHTHS: Final = 8
@@ -140,8 +142,14 @@ def options_of(nest: LoopNest, parts: Array, target: Target, algorithm: str, rep
         chosen.append(fitting)
         sides.append(np.broadcast_to(rows, (len(fitting), len(rows))))
     index, on_rows = np.concatenate(chosen), np.concatenate(sides)
+    parts = parts[index]
+    if algorithm != AUTO:
+        longer = stretched(nest, parts, on_rows, target)
+        again = np.flatnonzero((longer != parts).any(axis=1))
+        parts, index = np.concatenate([parts, longer[again]]), np.concatenate([index, index[again]])
+        on_rows = np.concatenate([on_rows, on_rows[again]])
     costs = _select(costs, index)
-    table = priced(nest, (parts[index], turns[index], on_rows), costs, target, algorithm)
+    table = priced(nest, (parts, turns[index], on_rows), costs, target, algorithm)
     found = _with_replicas(select_splits(table, _worth_keeping(table, target, algorithm)), repeats)
     if algorithm == AUTO:
         return found
@@ -329,6 +337,25 @@ def _one_use_each(
     return [collective_uses(nest, parts, turns, target.fabric)[0] for nest, (parts, turns, _) in pairs]
 
 
+def stretched(nest: LoopNest, parts: Array, on_rows: NDArray[np.bool_], target: Target) -> Array:
+    """The same cuts with the innermost loop on a side going on to the end of the side: cores beyond the last block hold nothing.
+
+    Only where most of the side is used, and blocks stay as large as they are. What a line makes together then lies on all of it.
+    """
+    found = parts.copy()
+    extents = np.array([loop.extent for loop in nest.loops], dtype=np.float64)
+    for rows, side in ((True, target.grid.height), (False, target.grid.width)):
+        used = np.where(on_rows == rows, parts, 1).prod(axis=1)
+        left = used >= _NEARLY_WHOLE * side
+        for loop in reversed(nest.mesh_order()):
+            here = left & (on_rows[:, loop] == rows) & (parts[:, loop] > 1)
+            longer = side // (used / parts[:, loop])
+            same = np.ceil(extents[loop] / longer) == np.ceil(extents[loop] / parts[:, loop])
+            found[:, loop] = np.where(here & same, longer, found[:, loop])
+            left &= ~here
+    return found
+
+
 def _whole_lines(loop: int, parts: Array, on_rows: NDArray[np.bool_], target: Target) -> Array:
     """Cores of a line that a demanded all-reduce along a loop goes through: the side of the region, less what other loops have of it.
 
@@ -370,15 +397,34 @@ def _worth_keeping(table: SplitTable, target: Target, algorithm: str) -> NDArray
     parts, on_rows, cycles = table.parts, table.on_rows, table.shapes.cycles
     possible = np.arange(len(cycles))
     if algorithm != AUTO:
-        possible = along_whole_sides(table.shapes.widths, table.shapes.heights, target)
+        possible = _nearly_whole(table.shapes, target)
     cut = parts > 1
-    size = np.round(2 * np.log2(np.maximum(table.shapes.widths, table.shapes.heights)))
-    kinds = np.column_stack([cut, on_rows & cut, size])
+    longest = np.maximum(table.shapes.widths, table.shapes.heights)
+    if is_view(table.nest):  # as its neighbours lie: all are as fast
+        return possible[np.argsort(-longest[possible], kind="stable")[:_MOST_VIEWS]]
+    size = np.round(2 * np.log2(longest))
+    kinds = np.column_stack([cut, on_rows & cut, size, _alike(table)])
     resident = table.costs.weights + table.costs.states
     lean = leaner(cycles, resident, possible)
     if resident.any():  # what stays and what is worked on share a core
         lean = np.union1d(lean, leanest(cycles, table.costs.bytes, possible))
     return np.union1d(fastest_of_kinds(cycles, kinds, possible), lean)
+
+
+def _alike(table: SplitTable) -> Array:
+    """Parts of heads, by option: kinds of their own where a loop is seen as heads and features, as neighbours see it too."""
+    nest = table.nest
+    outer = [f"{name.removeprefix(PARTS)}_0" for name in nest.arguments if name.startswith(PARTS)]
+    return table.parts[:, [nest.position(name) for name in outer]].astype(np.float64)
+
+
+def _nearly_whole(shapes: ShapeOptions, target: Target) -> NDArray[np.int64]:
+    """Options along whole sides, and those along one that leave the other unused: replicas may fill it."""
+    wide, high = shapes.widths, shapes.heights
+    along = [along_whole_sides(wide, high, target)]
+    for unused, side, length in ((high, wide, target.grid.width), (wide, high, target.grid.height)):
+        along.append(np.flatnonzero((unused == 1) & (side >= _NEARLY_WHOLE * length)))
+    return np.unique(np.concatenate(along))
 
 
 def leaner(cycles: NDArray[np.int64], resident: Array, possible: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ from wsec.compiler.cost.crossings import crossings_of, wafer_link_cycles, words_
 from wsec.compiler.cost.turns import sequential_cycles
 from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.kernels.graph import build_kernel_graph
+from wsec.compiler.kernels.head_parts import in_pairs
 from wsec.compiler.plan import PlacementSummary, Wafer
 from wsec.compiler.schedule.division import WaferPlans
 from wsec.compiler.schedule.sequential.beside import (
@@ -76,7 +77,8 @@ def turn_source(planner: Planner, lowered: ir.Model) -> KernelSource:
 
     def source(samples: int, unsplit: frozenset[str]) -> KernelGraph:
         with chains_behind_siblings(lowered):
-            return build_kernel_graph(lowered, planner.target.fabric.word_bytes, samples, unsplit)
+            graph = build_kernel_graph(lowered, planner.target.fabric.word_bytes, samples, unsplit)
+        return in_pairs(graph, lowered)
 
     return source
 

@@ -6,9 +6,11 @@ product after the other, and all partial results go through one all-reduce.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -32,6 +34,7 @@ from wsec.compiler.schedule.sequential.options import (
     priced,
     select_splits,
     side_lengths,
+    stretched,
     turn_mesh,
     turn_options,
 )
@@ -44,10 +47,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.kernels.graph import GraphLink, KernelGraph
-    from wsec.compiler.kernels.loop_nest import LoopNest, Operand
+    from wsec.compiler.kernels.loop_nest import Loop, LoopNest, Operand
     from wsec.compiler.plan import Products
     from wsec.compiler.target import Target
 
+    _Cuts = tuple[NDArray[np.float64], NDArray[np.bool_]]
     _Ways = tuple[tuple[TurnTable, ...], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 _REPEATED_LENGTHS: Final = 2
@@ -229,8 +233,8 @@ def _shared_vector(nest: LoopNest) -> object | None:
     if factors["a"].constant or not factors["b"].constant:
         return None
     reduced = [loop.extent for loop in nest.loops if loop.role is LoopRole.REDUCTION]
-    free = [loop for loop in nest.loops if loop.role is LoopRole.PARALLEL and loop.extent > 1]
-    if len(reduced) != 1 or len(free) != 1:
+    free = {at for at, loop in enumerate(nest.loops) if loop.role is LoopRole.PARALLEL and loop.extent > 1}
+    if len(reduced) != 1 or not free or free - set(_columns(nest)):
         return None
     return factors["a"].tensor, reduced[0]
 
@@ -268,64 +272,106 @@ def _together(
     nests: Sequence[LoopNest], target: Target, algorithm: str, repeats: Repeats
 ) -> tuple[TurnTable, ...]:
     """Products of one vector on the same cores: the same parts of the vector, each matrix over as many lines as it can be."""
-    grid = target.grid
-    deep = [_deep(nest) for nest in nests]
-    free = [
-        next(at for at, loop in enumerate(nest.loops) if loop.role is LoopRole.PARALLEL and loop.extent > 1)
-        for nest in nests
-    ]
-    joint = [
-        (across, row_sides, lines)
-        for row_sides, side, other in ((True, grid.height, grid.width), (False, grid.width, grid.height))
-        for across in parts_of(nests[0].loops[deep[0]], side_lengths(side)).tolist()
-        for lines in dict.fromkeys(
-            _lines(nests, free, length, even=even) for even in (False, True) for length in side_lengths(other)
-        )
-    ]
-    ways = []
-    fits = np.ones(len(joint), dtype=np.bool_)
-    total = np.zeros(len(joint))
-    for member, nest in enumerate(nests):
-        parts = np.ones((len(joint), len(nest.loops)))
-        on_rows = np.zeros((len(joint), len(nest.loops)), dtype=np.bool_)
-        for at, (across, row_sides, lines) in enumerate(joint):
-            parts[at, deep[member]], parts[at, free[member]] = across, lines[member]
-            on_rows[at, deep[member]], on_rows[at, free[member]] = row_sides, not row_sides
-        costs = split_costs(nest, parts, target)
-        total = total + costs.bytes
-        fits &= costs.bytes <= target.core.data_bytes
-        ways.append(((parts, np.ones(len(joint), dtype=np.int64), on_rows), costs))
+    ways = _joint_ways(nests, target)
+    if algorithm != AUTO:
+        longer = [stretched(nest, *way, target) for nest, way in zip(nests, ways, strict=True)]
+        pairs = list(zip(longer, ways, strict=True))
+        again = np.flatnonzero(np.any([(new != old).any(axis=1) for new, (old, _) in pairs], axis=0))
+        ways = [
+            (np.concatenate([old, new[again]]), np.concatenate([sides, sides[again]]))
+            for new, (old, sides) in pairs
+        ]
+    ones = np.ones(len(ways[0][0]), dtype=np.int64)
+    costs = [split_costs(nest, parts, target) for nest, (parts, _) in zip(nests, ways, strict=True)]
+    fits = np.all([each.bytes <= target.core.data_bytes for each in costs], axis=0)
     if not fits.any():  # the error of the first that does not fit a core says by how much
         for nest in nests:
             turn_options(nest, target, algorithm, repeats)
-    sums = joint_all_reduces(nests, [way for way, _ in ways], target, algorithm)
+    whole = [(parts, ones, on_rows) for parts, on_rows in ways]
+    sums = joint_all_reduces(nests, whole, target, algorithm)
     tables = [
-        priced(nest, way, costs, target, algorithm, communication=share)
-        for nest, (way, costs), share in zip(nests, ways, sums, strict=True)
+        priced(nest, way, cost, target, algorithm, communication=share)
+        for nest, way, cost, share in zip(nests, whole, costs, sums, strict=True)
     ]
     keep = np.flatnonzero(fits)
+    wide = np.max([table.shapes.widths for table in tables], axis=0)
+    high = np.max([table.shapes.heights for table in tables], axis=0)
     if algorithm != AUTO:
-        wide = np.max([table.shapes.widths for table in tables], axis=0)
-        high = np.max([table.shapes.heights for table in tables], axis=0)
         keep = keep[along_whole_sides(wide[keep], high[keep], target)]
     cycles = np.sum([table.shapes.cycles for table in tables], axis=0)
-    size = np.round(2 * np.log2([[across, max(lines)] for across, _, lines in joint]))
-    kinds = np.column_stack([[rows for _, rows, _ in joint], size])
+    parts, on_rows = ways[0]
+    size = np.round(2 * np.log2(parts))
+    kinds = np.column_stack([on_rows[:, _deep(nests[0])], size, np.maximum(wide, high)])
+    total = np.sum([each.bytes for each in costs], axis=0)
     small = keep[np.argsort(total[keep], kind="stable")][:_SMALLEST]
     chosen = np.union1d(fastest_of_kinds(cycles, kinds, keep), small)
-    ones = np.ones((len(chosen), 2), dtype=np.int64)
-    return tuple(TurnTable(select_splits(table, chosen), ones) for table in tables)
+    alone = np.ones((len(chosen), 2), dtype=np.int64)
+    return tuple(TurnTable(select_splits(table, chosen), alone) for table in tables)
 
 
-def _lines(nests: Sequence[LoopNest], free: Sequence[int], length: int, *, even: bool) -> tuple[int, ...]:
-    """The parts next below `length` in which the columns of each matrix are cut, in blocks of one size where `even`."""
-    found = []
-    for nest, at in zip(nests, free, strict=True):
-        extent = nest.loops[at].extent
-        useful = loop_parts(extent)
-        useful = useful[extent % useful == 0] if even else useful
-        found.append(int(useful[useful <= length].max()))
-    return tuple(found)
+def _joint_ways(nests: Sequence[LoopNest], target: Target) -> list[_Cuts]:
+    """Parts [ways, loops] of each product, and which of its loops lie on rows: the vector on one side, columns on the other."""
+    grid = target.grid
+    found: list[tuple[list[list[int]], list[list[bool]]]] = [([], []) for _ in nests]
+    for row_sides, side, other in ((True, grid.height, grid.width), (False, grid.width, grid.height)):
+        vector = parts_of(nests[0].loops[_deep(nests[0])], side_lengths(side)).tolist()
+        for across, lines in product(vector, _lines(nests, other)):
+            for nest, cut, (parts, on_rows) in zip(nests, lines, found, strict=True):
+                counts = dict(zip(_columns(nest), cut, strict=True))
+                deep = _deep(nest)
+                parts.append([across if at == deep else counts.get(at, 1) for at in range(len(nest.loops))])
+                on_rows.append(
+                    [
+                        (at == deep) == row_sides and (at == deep or at in counts)
+                        for at in range(len(nest.loops))
+                    ]
+                )
+    return [(np.array(parts, np.float64), np.array(on_rows, np.bool_)) for parts, on_rows in found]
+
+
+def _lines(nests: Sequence[LoopNest], side: int) -> list[tuple[tuple[int, ...], ...]]:
+    """Ways to cut the columns of all matrices over lines of a side: for each matrix, the parts of each loop over its columns.
+
+    Columns that are one loop: next below each length of the series, in any and in equal blocks. Of heads and features: as many parts
+    of the heads of each as there are, up to one number for all, and the same parts of features.
+    """
+    lengths = side_lengths(side)
+    columns = [[nest.loops[at] for at in _columns(nest)] for nest in nests]
+    found: dict[tuple[tuple[int, ...], ...], None] = {}
+    for length, even in product(lengths, (False, True)):
+        if all(len(loops) == 1 for loops in columns):
+            found[tuple((_most(loops[0], length, even=even),) for loops in columns)] = None
+    inner = next((loops for loops in columns if len(loops) > 1), None)
+    outer = sorted(
+        {each for loops in columns if len(loops) > 1 for each in parts_of(loops[0], lengths).tolist()}
+    )
+    for heads, features in product(outer, parts_of(inner[-1], lengths).tolist() if inner else ()):
+        lines = tuple(_heads_and_features(loops, heads, features) for loops in columns)
+        if max(map(math.prod, lines)) <= side:
+            found[lines] = None
+    return list(found)
+
+
+def _heads_and_features(loops: Sequence[Loop], heads: int, features: int) -> tuple[int, ...]:
+    if len(loops) == 1:
+        return (_most(loops[0], heads * features, even=False),)
+    return (
+        _most(loops[0], heads, even=False),
+        *(1,) * (len(loops) - 2),
+        _most(loops[-1], features, even=False),
+    )
+
+
+def _most(loop: Loop, length: int, *, even: bool) -> int:
+    """Parts of a loop next below a length, of one size where `even`."""
+    useful = loop_parts(loop.extent)
+    useful = useful[loop.extent % useful == 0] if even else useful
+    return int(useful[useful <= length].max())
+
+
+def _columns(nest: LoopNest) -> tuple[int, ...]:
+    """Indices of the loops over columns of a matrix: one, or its parts."""
+    return tuple(at for at, loop in enumerate(nest.loops) if loop.name == "n" or loop.name[:2] == "n_")
 
 
 def _deep(nest: LoopNest) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wsec.runtime.kernels.arguments import integers, output_sharding
+from wsec.runtime.kernels.products import loop_labels, matrix_labels
 from wsec.runtime.programs.kinds.tiles import Tile, tile_of, vectors
 from wsec.runtime.programs.kinds.windows import windows
 from wsec.runtime.simulator.instructions import Operation
@@ -18,12 +19,9 @@ if TYPE_CHECKING:
 
 def matmul(context: KernelContext, result: Block) -> list[Instruction]:
     """`a` [B, m, k] times `b` [B, k, n]."""
-    a, b = context.block("a"), context.block("b")
-    batch = [f"b{index}" for index in range(len(result.shape) - 2)]
-    y = tile_of(result, (*batch, "m", "n"))
-    left = tile_of(a, (*batch[len(batch) - len(a.shape) + 2 :], "m", "k"))
-    right = tile_of(b, (*batch[len(batch) - len(b.shape) + 2 :], "k", "n"))
-    return sum_of_products(context, y, left, right, ("k",))
+    of_a, of_b, out = matrix_labels(context.kernel)
+    left, right = tile_of(context.block("a"), of_a), tile_of(context.block("b"), of_b)
+    return sum_of_products(context, tile_of(result, out), left, right, loop_labels(context.kernel, "k"))
 
 
 def sum_of_products(
