@@ -105,6 +105,15 @@ def collective_notes(wafers: Sequence[Wafer], demanded: str) -> Iterator[str]:
     )
 
 
+def stream_notes(wafers: Sequence[Wafer], target: Target) -> Iterator[str]:
+    """Says so where weights come in over the link of the host, as there is no memory for them."""
+    if target.external_memory is None and any(wafer.mode == "streaming" for wafer in wafers):
+        yield (
+            "the target has no external memory: weights and what waits between phases pass the link of the host, at "
+            f"{target.host.bits_per_second / 8e9:g} GB/s, and how much the host can hold is not known"
+        )
+
+
 def host_notes(wafers: Sequence[Wafer], target: Target, interval: int) -> Iterator[str]:
     """Says so where the host link, at the rate that copies were measured to reach, would be slower than the pipeline."""
     rate = target.host.measured_bits_per_second

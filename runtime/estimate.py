@@ -25,6 +25,7 @@ from wsec.runtime.operations import ideal_cycles, lane_cycles, operations_of
 from wsec.runtime.phase_estimate import PhaseEstimate, phase_estimate
 from wsec.runtime.sample_timing import first_sample, settled_phase
 from wsec.runtime.schedule import kernels_in_order
+from wsec.runtime.stream_estimate import StreamEstimate, stream_estimates
 from wsec.runtime.wafer_estimate import WaferEstimate, host_bound, wafer_estimates
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ class Estimate:
         wafers: In the order of the plan.
         phases: In the order of the plan, where several take turns; else none.
         samples_per_phase: On how many samples each of them works in its turn.
+        streams: Of each wafer on which they do, what it asks of the memory outside.
         known_errors: How far estimates were from what was simulated or measured, of the kinds among the kernels and of whole
             programs.
     """
@@ -215,6 +217,7 @@ class Estimate:
     wafers: tuple[WaferEstimate, ...]
     phases: tuple[PhaseEstimate, ...]
     samples_per_phase: int
+    streams: tuple[StreamEstimate, ...]
     known_errors: tuple[tuple[str, KnownError], ...]
 
     def to_dataframe(self) -> DataFrame:
@@ -304,6 +307,7 @@ def estimate(plan: Plan) -> Estimate:
         wafers=wafers,
         phases=phases,
         samples_per_phase=plan.samples_per_phase,
+        streams=stream_estimates(plan, phases),
         known_errors=known_errors(kernels),
     )
 

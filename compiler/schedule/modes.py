@@ -9,6 +9,7 @@ from wsec.compiler.cost.turns import sequential_cycles
 from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.plan import Alternative
 from wsec.compiler.schedule.mixtures import Mixture, plan_mixture
+from wsec.compiler.schedule.outside import check_outside
 from wsec.compiler.schedule.phases import may_gain, plan_phases
 from wsec.compiler.schedule.rounds import rhythms_of, round_cycles
 from wsec.compiler.schedule.sequential.planning import plan_sequential
@@ -156,11 +157,13 @@ def _planned(planner: Planner, lowered: ir.Model, execution: Execution, least_ph
     if several or (wafers or 1) > 1:
         of_wafers = execution.modes if several else execution.modes * (wafers or 1)
         mixture = Mixture(of_wafers, execution.phases, execution.samples, execution.objective)
-        return plan_mixture(planner, lowered, mixture)
-    # phases fit one wafer whenever they fit several: the fewest is one
-    return plan_phases(
-        planner, lowered, execution.phases, execution.samples, execution.objective, least=least_phases
-    )
+        plans = plan_mixture(planner, lowered, mixture)
+    else:  # phases fit one wafer whenever they fit several: the fewest is one
+        plans = plan_phases(
+            planner, lowered, execution.phases, execution.samples, execution.objective, least=least_phases
+        )
+    check_outside(plans.wafers, plans.samples, planner.target)
+    return plans
 
 
 def _best(planner: Planner, lowered: ir.Model, execution: Execution) -> Chosen:

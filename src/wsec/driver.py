@@ -172,10 +172,14 @@ def _compile(
 
 def _planned(job: _Job) -> PlanParts:
     """Plan a model alone."""
+    from wsec.throughput import check_throughput
+
     lowered, notes = _lower(job)
     record = _decide(job, lowered, notes)
     with job.stage("check"):
         _assert_legal(record, lowered)
+        if job.options.min_throughput is not None:
+            check_throughput(record, job.options.min_throughput)
     return record, lowered, job.model
 
 
@@ -403,6 +407,7 @@ def _decide(
         fabric_notes,
         host_notes,
         shared_notes,
+        stream_notes,
         unsplit_notes,
     )
     from wsec.compiler.partition import host_operator_notes
@@ -444,6 +449,7 @@ def _decide(
         *collective_notes(planned.wafers, job.options.collective),
         *(fabric_notes(job.options.fabric) if planned.decisions else ()),
         *_state_notes(job, lowered, _states(lowered, planned)),
+        *stream_notes(planned.wafers, job.target),
         *host_notes(planned.wafers, job.target, planned.placement.interval),
         *(() if planned.shared is None else shared_notes(planned.shared)),
     )

@@ -47,6 +47,7 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
     collective: str = "auto",
     fabric: FabricDepth = "lanes",
     states: StatesChoice = "auto",
+    min_throughput: float | None = None,
     max_memory: int | None = None,
     products: Products = "auto",
     prefill: str | Path | None = None,
@@ -82,6 +83,7 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         collective: How cores combine partial results, docs/collectives.md.
         fabric: `lanes` routes words between the rectangles of kernels; `full` from core to core, which can be simulated.
         states: `auto` keeps the KV cache of a decoder on the wafer between two runs; `none` does not (docs/states.md).
+        min_throughput: Samples a second that the plan has to make by its estimate; None for any number.
         max_memory: The most resident bytes that this process may come to hold meanwhile; None for any number.
         products: Where kernels take turns: products of matrices by `shifts` of their operands, by `sums` of parts, or whichever is
             faster (docs/modes.md).
@@ -115,6 +117,7 @@ def compile(  # noqa: A001 - the name users expect; the builtin is not used here
         collective=collective,
         fabric=fabric,
         states=states,
+        min_throughput=min_throughput,
         max_memory=max_memory,
         products=products,
     )

@@ -53,6 +53,7 @@ class Options:
             (docs/fabric.md), and counts what that takes.
         states: `auto` keeps the KV cache of a decoder on the wafer between two runs (docs/states.md); with `none` its inputs
             and outputs come and go with each run.
+        min_throughput: Samples a second that the plan has to make by its estimate; None for any number.
         max_memory: The most resident bytes that this process may come to hold while it compiles; None for any number.
         products: Where kernels take turns: products of matrices by `shifts` of their operands, as measured programs compute them,
             by `sums` of parts, or whichever is faster (docs/modes.md).
@@ -79,6 +80,7 @@ class Options:
     collective: str = "auto"
     fabric: FabricDepth = "lanes"
     states: StatesChoice = "auto"
+    min_throughput: float | None = None
     max_memory: int | None = None
     products: Products = "auto"
 

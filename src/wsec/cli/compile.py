@@ -45,6 +45,12 @@ def _effort(_ctx: click.Context, _parameter: click.Parameter, effort: float) -> 
     return effort
 
 
+def _rate(_ctx: click.Context, _parameter: click.Parameter, rate: float | None) -> float | None:
+    if rate is not None and not (math.isfinite(rate) and rate > 0):
+        raise click.BadParameter(f"{rate} is not a number above 0")
+    return rate
+
+
 def part_count(_ctx: click.Context, parameter: click.Parameter, text: str) -> int | None:
     """How many wafers or phases; None for `auto`."""
     if text == "auto":
@@ -225,6 +231,13 @@ Ctrl-C during placement keeps the best plan so far; a second one leaves at once,
 )
 @click.option("--no-host", is_flag=True, help="Refuse a model of which a part would run on the host.")
 @click.option(
+    "--min-throughput",
+    metavar="RATE",
+    type=float,
+    callback=_rate,
+    help="Samples a second that the plan has to make, by its estimate; a slower one is refused with what holds it up.",
+)
+@click.option(
     "--max-memory",
     metavar="SIZE",
     callback=size,
@@ -265,6 +278,7 @@ def compile_plan(
     prefill_dims: dict[str, int],
     weights_of: Path | None,
     no_host: bool,
+    min_throughput: float | None,
     max_memory: int | None,
     as_json: bool,
     quiet: bool,
@@ -302,6 +316,7 @@ def compile_plan(
         collective=collective,
         fabric=fabric,
         states=states,
+        min_throughput=min_throughput,
         max_memory=max_memory,
         products=products,
     )

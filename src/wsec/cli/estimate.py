@@ -21,7 +21,15 @@ from wsec.cli.output import (
     write_labelled,
     write_table,
 )
-from wsec.cli.summary import host_share, ideal_fact, layout_facts, phase_facts, split_share, wafer_facts
+from wsec.cli.summary import (
+    host_share,
+    ideal_fact,
+    layout_facts,
+    phase_facts,
+    split_share,
+    stream_facts,
+    wafer_facts,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,6 +136,7 @@ def _facts(result: Estimate, *, decodes: bool) -> list[tuple[str, str]]:
         ("bottleneck", f"{result.bottleneck.kind} {result.bottleneck.name}: {result.bottleneck.reason}"),
         *wafer_facts(result.wafers),
         *phase_facts(result.phases, result.samples_per_phase),
+        *stream_facts(result.streams),
         ("latency", f"{count(result.latency_cycles)} cycles, {seconds(result.latency_seconds)}"),
         *([] if decodes else [("throughput", throughput)]),
         ("split", split_share(result.split)),

@@ -173,6 +173,14 @@ def seconds(duration: float) -> str:
     return f"{duration * 1e9:.3g} ns"
 
 
+def bandwidth(bits_per_second: float) -> str:
+    """A rate in bytes a second, in the unit that needs no zeros."""
+    for factor, unit in ((1e12, "TB/s"), (1e9, "GB/s"), (1e6, "MB/s")):
+        if bits_per_second >= 8 * factor:
+            return f"{bits_per_second / 8 / factor:.4g} {unit}"
+    return f"{bits_per_second / 8:,.0f} B/s"
+
+
 def hertz(clock: float) -> str:
     """A clock in GHz."""
     return f"{clock / 1e9:g} GHz"

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from wsec.cli.output import (
+    bandwidth,
     count,
     hertz,
     kibibytes,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from wsec.loaded_plan import Plan
     from wsec.runtime.estimate import Bottleneck, HostShare, SplitShare
     from wsec.runtime.phase_estimate import PhaseEstimate
+    from wsec.runtime.stream_estimate import StreamEstimate
     from wsec.runtime.wafer_estimate import WaferEstimate
 
 _SHOWN_NAMES = 4
@@ -63,7 +65,8 @@ class Summary:
         cores: Cores that the compiler was given, on all wafers.
         wafers: Each wafer, and what goes from it to the next.
         phases: Each phase, and what it costs besides its work, where several take turns.
-        samples_per_phase: On how many samples a phase works in its summary.
+        samples_per_phase: On how many samples a phase works in its turn.
+        streams: Of each wafer with such phases, what it asks of the memory outside.
         interval_cycles: Cycles between two samples.
         interval_bound_cycles: Of the host's link, and of placement by the measure of its search.
         ideal_cycles: In which all lanes of all cores would do the operations of a sample.
@@ -106,6 +109,7 @@ class Summary:
     wafers: tuple[WaferEstimate, ...]
     phases: tuple[PhaseEstimate, ...]
     samples_per_phase: int
+    streams: tuple[StreamEstimate, ...]
     interval_cycles: int
     interval_bound_cycles: int
     ideal_cycles: int
@@ -164,6 +168,7 @@ def summarize(plan: Plan, folder: Path, stage_seconds: Mapping[str, float]) -> S
         wafers=estimate.wafers,
         phases=estimate.phases,
         samples_per_phase=estimate.samples_per_phase,
+        streams=estimate.streams,
         interval_cycles=estimate.interval_cycles,
         interval_bound_cycles=estimate.interval_bound_cycles,
         ideal_cycles=estimate.ideal_cycles,
@@ -240,6 +245,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         ("mode", mode_fact(summary.wafers)),
         *wafer_facts(summary.wafers),
         *phase_facts(summary.phases, summary.samples_per_phase),
+        *stream_facts(summary.streams),
         (
             "interval",
             f"{count(summary.interval_cycles)} cycles: {summary.bottleneck.kind} {summary.bottleneck.name}",
@@ -319,6 +325,22 @@ def phase_facts(phases: tuple[PhaseEstimate, ...], samples: int) -> list[tuple[s
 def ideal_fact(cycles: int, share: float) -> str:
     """What all lanes would take, in a line."""
     return f"{plural(cycles, 'cycle')} if all lanes of all cores were busy, {percent(share)} of the interval"
+
+
+def stream_facts(streams: tuple[StreamEstimate, ...]) -> list[tuple[str, str]]:
+    """Of each wafer that streams, in a line, what it asks of the memory outside, and what there is."""
+    facts = []
+    for stream in streams:
+        rate = f"{bandwidth(stream.bits_per_second)} from the {stream.source}"
+        if stream.hidden_bits_per_second is None:
+            said = "weights come in between turns: cores have no room for those of two phases, or keep states"
+        elif stream.waited_cycles:
+            said = f"bound by weights: {bandwidth(stream.hidden_bits_per_second)} would hide them all"
+        else:
+            said = f"weights are hidden, which takes {bandwidth(stream.hidden_bits_per_second)}"
+        name = f"stream {stream.wafer}" if len(streams) > 1 else "stream"
+        facts.append((name, f"{plural(stream.batch_bytes, 'byte')} for a batch, {rate}; {said}"))
+    return facts
 
 
 def split_share(share: SplitShare) -> str:
