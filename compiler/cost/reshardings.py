@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -52,9 +53,26 @@ def resharding_cycles(source: LaidTensor, target: LaidTensor, words: int, machin
 def resharding_table(
     sources: Sequence[LaidTensor], targets: Sequence[LaidTensor], words: int, machine: Target
 ) -> NDArray[np.float64]:
-    """The same from each of some layouts to each of others, float64 [sources, targets]; each side in one view of the tensor."""
-    if not sources or not targets:
-        return np.zeros((len(sources), len(targets)))
+    """The same from each of some layouts to each of others, float64 [sources, targets]; each in whatever view of the tensor."""
+    found = np.zeros((len(sources), len(targets)))
+    for here, there in product(_by_view(sources), _by_view(targets)):
+        some, others = [sources[at] for at in here], [targets[at] for at in there]
+        found[np.ix_(here, there)] = _table(some, others, words, machine)
+    return found
+
+
+def _by_view(layouts: Sequence[LaidTensor]) -> list[list[int]]:
+    """Numbers of the layouts with the same view of the tensor."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    for at, laid in enumerate(layouts):
+        found.setdefault(laid.sharding.shape, []).append(at)
+    return list(found.values())
+
+
+def _table(
+    sources: Sequence[LaidTensor], targets: Sequence[LaidTensor], words: int, machine: Target
+) -> NDArray[np.float64]:
+    """Cycles from layouts in one view to layouts in one view."""
     shape = common_view(sources[0].sharding.shape, targets[0].sharding.shape)
     pairs = np.indices((len(sources), len(targets))).reshape(2, -1)
     here, there = rectangles(sources)[pairs[0]], rectangles(targets)[pairs[1]]

@@ -28,9 +28,8 @@ def lacking(held: Placed, needed: Placed) -> int:
 
 
 def alike(one: Sharding, other: Sharding) -> bool:
-    """Whether both are shardings of one view of a tensor, but for dimensions of one element."""
-    extents = [[extent for extent in sharding.shape if extent > 1] for sharding in (one, other)]
-    return extents[0] == extents[1]
+    """Whether both are shardings of views of one tensor: there is a finer view of both."""
+    return finer_view(one.shape, other.shape) is not None
 
 
 def _most_lacking(held: tuple[list[Bounds], Rectangle], needed: tuple[list[Bounds], Rectangle]) -> int:

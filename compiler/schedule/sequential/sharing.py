@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from wsec.compiler.cost.reshardings import resharding_table
+from wsec.compiler.cost.reshardings import common_view, resharding_table
 from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.kernels.graph import HOST_INDEX, KernelGraph
 from wsec.compiler.kernels.loop_nest import LoopRole
@@ -307,8 +307,8 @@ def _weight(turn: Turn, member: int, item: Operand, held: Sequence[Held], target
     best, cycles = None, np.full(len(laid), np.inf)
     for each in held:
         extents = tuple(dimension.extent for dimension in item.maps)
-        if _longer_than_one(each.laid.sharding.shape) != _longer_than_one(extents):
-            continue  # another view of it: no block of the one is a block of the other
+        if common_view(each.laid.sharding.shape, extents) is None:
+            continue  # no view shows blocks of both
         found = resharding_table([each.laid], laid, words, target)[0]
         if best is None or found.min() < cycles.min():
             best, cycles = each, found
