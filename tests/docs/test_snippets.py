@@ -1,7 +1,7 @@
 """Commands and code on the pages work.
 
 Blocks marked `bash` and `python` of the pages in `RUN` run in the order of the page; a command's exit status stands behind the word
-`bash` where it is not 0. Every other line of any page that begins with `wsec` is parsed, without being run.
+`bash` where it is not 0. Every other line of any page that begins with `wsec` is parsed here; test_shown_commands.py runs those of most pages.
 """
 
 from __future__ import annotations
