@@ -28,7 +28,8 @@ from wsec.runtime.kernels.custom import program_named
 from wsec.runtime.lowered_model import LoweredModel
 from wsec.runtime.ordered.elementwise import apply_chain_in_order
 from wsec.runtime.ordered.kinds import ORDERED_PROGRAMS
-from wsec.runtime.programs.unsupported import check_no_states, not_simulated
+from wsec.runtime.programs.unsupported import not_simulated
+from wsec.runtime.rotary import rotate_blocks, rotation_of
 from wsec.runtime.schedule import Schedule, make_schedule
 from wsec.runtime.shared_weights import SharedWeights
 from wsec.runtime.states import StateStore
@@ -95,17 +96,16 @@ class Executor:
     ) -> None:
         require_weights(loaded.plan)
         self.plan = loaded.plan
+        self._model = LoweredModel(loaded.lowered_path)
         self._ordered = arithmetic == "ordered"
-        if self._ordered:
-            check_no_states(loaded.plan)
         for kernel in loaded.plan.kernels():
             program_named(kernel.kind, f"kernel {kernel.name}")  # all packages that it needs are installed
-            if self._ordered and kernel.kind not in {"elementwise", *ORDERED_PROGRAMS}:
+            known = kernel.kind in {"elementwise", *ORDERED_PROGRAMS} or rotation_of(kernel, self._model)
+            if self._ordered and not known:
                 raise not_simulated(f"kernel {kernel.name} of kind {kernel.kind}", f"kind {kernel.kind}")
             if self._ordered and kernel.rotation is not None:
                 raise not_simulated(f"kernel {kernel.name}", "a product whose operands shift")
         self._states = StateStore(loaded.plan)
-        self._model = LoweredModel(loaded.lowered_path)
         self._schedule: Schedule = make_schedule(loaded.plan, self._model.is_initializer)
         self._shared = SharedWeights(loaded, decoder)
 
@@ -185,7 +185,7 @@ class Executor:
             return results
         values = _at_root(kernel, blocks) | dict(zip((RESULT,), results, strict=False))
         if self._ordered:
-            return (apply_chain_in_order(kernel.chain, values),)
+            return (apply_chain_in_order(kernel.chain, values), *results[1:])
         return (apply_chain(kernel.chain, values, self._model.sessions), *results[1:])
 
     def _own_results(self, kernel: Kernel, blocks: Mapping[str, Array]) -> tuple[Array, ...]:
@@ -193,7 +193,7 @@ class Executor:
         if kernel.kind == "elementwise":
             return ()
         if self._ordered:
-            return (ORDERED_PROGRAMS[kernel.kind](kernel, blocks),)
+            return self._in_order(kernel, blocks)
         if kernel.kind == "batched":
             return run_batched(kernel, blocks, self._model)
         program = program_named(kernel.kind, f"kernel {kernel.name}")
@@ -201,6 +201,13 @@ class Executor:
             raise KeyError(kernel.kind)
         with blamed(kernel.kind, RUNTIME, f"kernel {kernel.name}"):
             results = program.compute(kernel, blocks)
+        return results if isinstance(results, tuple) else (results,)
+
+    def _in_order(self, kernel: Kernel, blocks: Mapping[str, Array]) -> tuple[Array, ...]:
+        rotation = rotation_of(kernel, self._model)
+        if rotation is not None:
+            return (rotate_blocks(kernel, blocks, rotation),)
+        results = ORDERED_PROGRAMS[kernel.kind](kernel, blocks)
         return results if isinstance(results, tuple) else (results,)
 
     def _input_blocks(

@@ -26,17 +26,17 @@ def attention(kernel: Kernel, blocks: Mapping[str, Array]) -> Array | tuple[Arra
 
     Where there are states, they stand behind the result as the steps have written them, in the order of the argument `states`.
     """
-    wires = _run_steps(AttentionBody(kernel), blocks)
+    return run_body(AttentionBody(kernel), blocks)
+
+
+def run_body(reader: AttentionBody, blocks: Mapping[str, Array]) -> Array | tuple[Array, ...]:
+    """What a reader makes of the steps; behind it the states."""
+    kernel = reader.kernel
+    wires = _run_steps(reader, blocks)
     result = _given(kernel, wires, kernel.body[-1].output)
     if "states" not in kernel.arguments:
         return result
     return result, *(_given(kernel, wires, name) for name in texts(kernel, "states"))
-
-
-def run_body(reader: AttentionBody, blocks: Mapping[str, Array]) -> Array:
-    """What a reader makes of the steps."""
-    kernel = reader.kernel
-    return _given(kernel, _run_steps(reader, blocks), kernel.body[-1].output)
 
 
 def _run_steps(reader: AttentionBody, blocks: Mapping[str, Array]) -> dict[str, Array]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wsec.runtime.element_types import Array
 
 
-def attention(kernel: Kernel, blocks: Mapping[str, Array]) -> Array:
+def attention(kernel: Kernel, blocks: Mapping[str, Array]) -> Array | tuple[Array, ...]:
     """Products from 0 on by rising d and t; maximum, sum and the sink's share by rising t; then the reciprocal of the sum."""
     return run_body(_OrderedBody(kernel), blocks)
 
@@ -29,8 +29,12 @@ class _OrderedBody(AttentionBody):
     """Applies the steps in order."""
 
     def products(self, q: Array, k: Array) -> Array:
-        """From 0 on, by rising d."""
-        return sum_of_products(len(self.names), (q, self.q), (k, self.k), self.features, self.scores)
+        """From 0 on, by rising features; then over the cores that have parts of them."""
+        scores = sum_of_products(len(self.names), (q, self.q), (k, self.k), self.features, self.scores)
+        if "mesh d" not in self.names:
+            return scores
+        total = combine(scores, self.kernel.mesh, ["d"], add, self.kernel.collectives)
+        return np.broadcast_to(total, scores.shape)
 
     def softmax(self, scores: Array) -> Array:
         """Keys that are not there get minus infinity added."""

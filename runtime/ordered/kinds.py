@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from wsec.compiler.plan import Kernel
 
     Operation = Callable[[Array, Array], Array]
-    Ordered = Callable[[Kernel, Mapping[str, Array]], Array]
+    Ordered = Callable[[Kernel, Mapping[str, Array]], Array | tuple[Array, ...]]
 
 _REDUCTIONS: Final[dict[str, tuple[Operation, float]]] = {
     "max": (maximum, -np.inf),

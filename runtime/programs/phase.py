@@ -13,7 +13,7 @@ from wsec.runtime.executor import block_fill
 from wsec.runtime.programs.events import Transfers
 from wsec.runtime.programs.host import HostPrograms, host_programs, words_to_send
 from wsec.runtime.programs.kernel_program import KernelCircuits, KernelPrograms, kernel_programs
-from wsec.runtime.programs.kinds.registry import COMPUTE
+from wsec.runtime.programs.kinds.registry import program_of
 from wsec.runtime.programs.links import LinkWords, follow_link
 from wsec.runtime.programs.settings import expand, routes
 from wsec.runtime.programs.unsupported import not_simulated
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from wsec.compiler.plan import Circuit, Kernel, KernelInput, Phase, Plan
     from wsec.runtime.element_types import Array
     from wsec.runtime.lowered_model import LoweredModel
+    from wsec.runtime.programs.kernel_program import Compute
     from wsec.runtime.programs.settings import Settings
 
     Words = NDArray[np.float32]
@@ -77,8 +78,7 @@ def phase_programs(
     region = plan.region_width, plan.region_height
     wide = region[0] + 2
     kernels = {kernel.name: kernel for kernel in phase.kernels}
-    for kernel in phase.kernels:
-        check_kernel(kernel)
+    programs = {kernel.name: check_kernel(kernel, model) for kernel in phase.kernels}
     of_links = _by_name(phase.circuits, links=True)
     transfers = Transfers()
     settings: list[Settings] = []
@@ -100,7 +100,7 @@ def phase_programs(
                 kernel,
                 (_incoming(kernel, links), [words for words in links if words.link.source == kernel.name]),
                 _grouped(circuits),
-                COMPUTE[kernel.kind],
+                programs[kernel.name],
                 wide=wide,
                 samples=samples,
                 hold=(holds or {}).get(kernel.name, 0),
@@ -151,13 +151,14 @@ def _incoming(kernel: Kernel, links: Sequence[LinkWords]) -> list[tuple[str, Lin
     return [(item.role, by_role[item.role]) for item in kernel.inputs if item.role in by_role]
 
 
-def check_kernel(kernel: Kernel) -> None:
-    """Refuses kinds without a core program, and element types without words.
+def check_kernel(kernel: Kernel, model: LoweredModel) -> Compute:
+    """The program of a kernel; kinds without one, and element types without words, are refused.
 
     Raises:
         WsecError: WSEC596 the kernel has one of these.
     """
-    if kernel.kind not in COMPUTE:
+    compute = program_of(kernel, model)
+    if compute is None:
         where = f"kernel {kernel.name} of kind {kernel.kind}"
         raise not_simulated(where, f"kernels of kind {kernel.kind} have no core program")
     if kernel.kind == "attention" and kernel.turns.get("t", 1) > 1:
@@ -175,6 +176,7 @@ def check_kernel(kernel: Kernel) -> None:
                 f"element type {dtype}",
                 f"words of the simulator are {', '.join(WORD_TYPES)}: convert the model",
             )
+    return compute
 
 
 def _before(kernel: Kernel, item: KernelInput, model: LoweredModel) -> Words:

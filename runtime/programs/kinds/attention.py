@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from wsec.runtime.kernels.arguments import output_sharding, texts
+from wsec.runtime.programs.context import Block
 from wsec.runtime.programs.kinds.formulas import write_step
 from wsec.runtime.programs.kinds.geometry import positions, sharding_of, table
 from wsec.runtime.programs.kinds.products import fill
@@ -18,7 +19,8 @@ from wsec.runtime.simulator.instructions import Operation
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wsec.runtime.programs.context import Block, KernelContext
+    from wsec.compiler.plan import ChainStep
+    from wsec.runtime.programs.context import KernelContext
     from wsec.runtime.simulator.instructions import Instruction
 
 _STRUCTURE: Final = frozenset({"Concat", "MatMul", "Slice", "Softmax"})
@@ -52,8 +54,11 @@ class _Reader:
             step.output: step.dtype for step in kernel.body
         }
         loops = {label for role in ("q", "k", "v", "out") for label in texts(kernel, role)}
-        batch = sorted(loops - {"", "m", "n", "d", "t"}, key=lambda name: int(name[1:]))
+        batch = sorted(loops - {"", "m", "n", "h", "d", "t"}, key=lambda name: int(name[1:]))
+        self.features = tuple(name for name in ("h", "d") if name in texts(kernel, "q"))
         self.scores = (*batch, "m", "t")
+        self.orders = _orders_of_states(context)
+        self.held = {"k", "v"}
         self.tiles = {item.role: self._tile(item.role) for item in kernel.inputs if item.role[:1] != "e"}
         self.there = self._keys_that_are_there()
         self.ready: set[str] = set()
@@ -63,6 +68,8 @@ class _Reader:
         block = self.context.block(role)
         if role in {"q", "k", "v"}:
             return tile_of(block, texts(self.context.kernel, role))
+        if role in self.orders:
+            return tile_of(block, self.orders[role])
         if len(block.shape) != len(self.scores):
             return Tile(block.address)
         return tile_of(block, (*self.scores[:-1], "s" if role == "sink" else "t"))
@@ -85,6 +92,10 @@ class _Reader:
         instructions: list[Instruction] = []
         for step in self.context.kernel.body:
             names = {name for name in step.inputs if name}
+            if step.output in self.orders:
+                instructions += self._update(step)
+                fixed.add(step.output)
+                continue
             if step.operator in _STRUCTURE or not names <= fixed or names <= given:
                 continue
             writer = Writer(self.pool)
@@ -96,6 +107,26 @@ class _Reader:
             self.ready.add(step.output)
             fixed.add(step.output)
         return instructions
+
+    def _update(self, step: ChainStep) -> list[Instruction]:
+        """New rows of a state, written over it: its block is that of the output too."""
+        context = self.context
+        marks, one, other = (self.tiles[name] for name in step.inputs)
+        instructions: list[Instruction] = []
+        if step.inputs[1] in self.held:  # what is marked stays
+            clear = row_major(context.scratch(marks.words), marks.sizes)
+            instructions = vectors(Operation.SUBTRACT, clear, Tile(context.constant(1)), marks)
+            marks, rows, held = clear, other, one
+        else:
+            rows, held = one, other
+        self.held.add(step.output)
+        self.tiles[step.output] = held
+        self.ready.add(step.output)
+        states = texts(context.kernel, "states") if "states" in context.kernel.arguments else ()
+        if step.output in states:
+            number = 1 + states.index(step.output)
+            context.outputs[number] = Block(held.address, context.kernel.outputs[number].sharding.block_shape)
+        return [*instructions, *vectors(Operation.COPY_WHERE, held, rows, marks)]
 
     def turn(self, result: Tile, first: int, size: int) -> list[Instruction]:
         """The instructions for rows `[first, first + size)`."""
@@ -110,7 +141,7 @@ class _Reader:
             if step.operator == "MatMul":
                 order = tuple(result.sizes) if normalised else self.scores
                 wires[step.output] = self._product(
-                    writer, given[0], given[1], order, "t" if normalised else "d"
+                    writer, given[0], given[1], order, ("t",) if normalised else self.features
                 )
             elif step.operator == "Softmax":
                 wires[step.output], normalised = self._softmax(writer, given[0], sink), True
@@ -122,13 +153,20 @@ class _Reader:
                 wires[step.output] = write_step(self.context, writer, step, wires, self.types)
         return writer.finish(wires[self.context.kernel.body[-1].output], result)
 
-    def _product(self, writer: Writer, left: Value, right: Value, order: Sequence[str], inner: str) -> Value:
+    def _product(self, writer: Writer, left: Value, right: Value, order: Sequence[str], inner: Sequence[str]) -> Value:
         sizes = {**left.sizes, **right.sizes}
 
         def emit(result: Tile, tiles: Sequence[Tile]) -> list[Instruction]:
             return [
                 *fill(self.context, result, 0),
-                *vectors(Operation.FMA, result, *tiles, summed=(inner,)),
+                *vectors(Operation.FMA, result, *tiles, summed=inner),
+                *self.context.combine(
+                    ["d"] if "d" in inner else [],
+                    result.address,
+                    result.words,
+                    Operation.ADD,
+                    everywhere=True,
+                ),
             ]
 
         return writer.step({label: sizes[label] for label in order if label in sizes}, (left, right), emit)
@@ -165,6 +203,22 @@ class _Reader:
         return writer.step(
             {name: size for name, size in value.sizes.items() if name != label}, (value,), emit
         )
+
+
+def _orders_of_states(context: KernelContext) -> dict[str, tuple[str, ...]]:
+    """The loops of what updates of states read and give, by role and step: those of the state."""
+    kernel = context.kernel
+    held = {role: texts(kernel, role) for role in ("k", "v")}
+    found: dict[str, tuple[str, ...]] = {}
+    for step in kernel.body:
+        if not any(name[:1] == "u" for name in step.inputs):
+            continue
+        states = [name for name in step.inputs[1:] if name in held]
+        if step.operator != "Where" or len(states) != 1:
+            raise context.refuse(f"updates of states by {step.operator}")
+        order = held[step.output] = held[states[0]]
+        found |= dict.fromkeys({*step.inputs, step.output} - {"k", "v"}, order)
+    return found
 
 
 def _words(value: Value) -> int:

@@ -19,14 +19,18 @@ from wsec.runtime.programs.kinds.movement import (
 )
 from wsec.runtime.programs.kinds.pooling import pooling
 from wsec.runtime.programs.kinds.products import convolution, matmul
+from wsec.runtime.programs.kinds.rotary import rotary
 from wsec.runtime.programs.kinds.statistics import normalization, reduction, softmax
 from wsec.runtime.programs.kinds.tiles import Tile, part, tile_of
 from wsec.runtime.programs.kinds.transposed import transposed_convolution
 from wsec.runtime.programs.kinds.writer import Pool, Writer
+from wsec.runtime.rotary import rotation_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wsec.compiler.plan import Kernel
+    from wsec.runtime.lowered_model import LoweredModel
     from wsec.runtime.programs.context import KernelContext
     from wsec.runtime.simulator.instructions import Instruction
 
@@ -96,14 +100,17 @@ _MOVING: Final = frozenset(
 )
 """Kinds whose own operator keeps whole numbers exact."""
 
+_EXACT_REDUCTIONS: Final = frozenset({"max", "min", "sum"})
+
 
 def check_operands(context: KernelContext) -> None:
-    """Factors with scales and zero points, and sums and averages of whole numbers, are refused by name."""
+    """Factors with scales and zero points, and products and averages of whole numbers, are refused by name."""
     kernel = context.kernel
     for item in kernel.inputs:
         if item.role.endswith(("_scale", "_zero")):
             raise context.refuse(f"quantised factors ({item.role})")
-        if item.dtype in WHOLE_TYPES and item.role[:1] != "e" and kernel.kind not in _MOVING:
+        exact = kernel.kind in _MOVING or kernel.arguments.get("operation") in _EXACT_REDUCTIONS
+        if item.dtype in WHOLE_TYPES and item.role[:1] != "e" and not exact:
             raise context.refuse(f"{kernel.kind} of {item.dtype}")
 
 
@@ -126,6 +133,15 @@ OWN: Final[dict[str, Own]] = {
     "transposed_convolution": transposed_convolution,
 }
 """By kind: the instructions of the kernel's own operator, to a block of its result."""
+
+
+def program_of(kernel: Kernel, model: LoweredModel) -> Compute | None:
+    """What makes the instructions of a kernel, from the filled blocks of its inputs; None where its kind has no core program."""
+    if kernel.kind in COMPUTE:
+        return COMPUTE[kernel.kind]
+    rotation = rotation_of(kernel, model)
+    return None if rotation is None else _with_chain(rotary(rotation))
+
 
 COMPUTE: Final[dict[str, Compute]] = {
     "elementwise": _with_chain(None),

@@ -12,7 +12,7 @@ import numpy as np
 
 from wsec.runtime.programs.context import Block, Combine, KernelContext
 from wsec.runtime.programs.events import Transfers
-from wsec.runtime.programs.kinds.registry import COMPUTE, OWN, check_operands
+from wsec.runtime.programs.kinds.registry import OWN, check_operands
 from wsec.runtime.programs.settings import rectangles
 from wsec.runtime.programs.turns.lines import Lines, reduced_first
 from wsec.runtime.programs.turns.shared_chain import SharedChain, share_chain
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsec.compiler.plan import Kernel
+    from wsec.runtime.programs.kernel_program import Compute
     from wsec.runtime.programs.settings import Settings
     from wsec.runtime.programs.turns.lines import LineStep
     from wsec.runtime.simulator.instructions import Instruction
@@ -90,22 +91,22 @@ class _Member:
 
 def turn_programs(
     kernels: Sequence[Kernel],
+    computing: Sequence[Compute],
     blocks: Sequence[Mapping[str, Words]],
-    region: tuple[int, int],
-    colours: int,
+    fabric: tuple[tuple[int, int], int],
 ) -> TurnPrograms:
     """The program of the kernels of a turn.
 
     Args:
         kernels: All rectangles begin at the first core of the region.
+        computing: What makes the instructions of each.
         blocks: For each, by role, every core's block as it lies there, float32 [cores, elements], 1 core where all are equal.
-        region: Columns and rows.
-        colours: That kernels may use.
+        fabric: Columns and rows of the region, and the colours that kernels may use.
 
     Raises:
         WsecError: WSEC387 there are too few colours, WSEC596 a kernel cannot be simulated.
     """
-    builder = _Builder(kernels, region, colours)
+    builder = _Builder(kernels, computing, *fabric)
     builder.write()
     return builder.finish(blocks)
 
@@ -113,6 +114,7 @@ def turn_programs(
 @dataclass(slots=True)
 class _Builder:
     kernels: Sequence[Kernel]
+    computing: Sequence[Compute]
     region: tuple[int, int]
     colours: int
     lines: Lines = field(init=False)
@@ -137,14 +139,14 @@ class _Builder:
         collectives = {item.axis: item for kernel in self.kernels for item in kernel.collectives}
         name = ", ".join(f"kernel {kernel.name}" for kernel in self.kernels)
         self.lines = Lines(name, widest.mesh, collectives, self.region, self.colours)
-        for kernel in self.kernels:
-            self._add_member(kernel)
+        for kernel, compute in zip(self.kernels, self.computing, strict=True):
+            self._add_member(kernel, compute)
         if len(self.members) == 1:
             self._write_alone()
         else:
             self._write_together()
 
-    def _add_member(self, kernel: Kernel) -> None:
+    def _add_member(self, kernel: Kernel, compute: Compute) -> None:
         context = KernelContext(kernel, words=self.words, lists=self.lists)
         for item in kernel.inputs:
             context.block(item.role)
@@ -156,7 +158,7 @@ class _Builder:
             steps = OWN[kernel.kind](context, result)
             shared = share_chain(context, self.lines, (result, output), self.transfers)
         else:
-            steps = COMPUTE[kernel.kind](context)
+            steps = compute(context)
         self.words = context.words
         self.members.append(_Member(kernel, context, steps, None, [], shared))
 

@@ -30,6 +30,7 @@ from wsec.runtime.programs.words import block_words
 from wsec.runtime.simulator.simulation import MAX_CYCLES, Simulation
 from wsec.runtime.simulator.size import MEMORY_LIMIT_BYTES
 from wsec.runtime.simulator.timing import engine_timing, fabric_timing
+from wsec.runtime.states import StateStore
 from wsec.runtime.weights import require_weights
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from wsec.compiler.plan_io import LoadedPlan
     from wsec.runtime.element_types import Array
     from wsec.runtime.programs.events import Transfers
+    from wsec.runtime.programs.kernel_program import Compute
     from wsec.runtime.programs.results import Comparison
     from wsec.runtime.programs.settings import Settings
     from wsec.runtime.simulator.instructions import ProgramArea
@@ -63,7 +65,7 @@ def simulate_turns(
 
     Args:
         loaded: The plan; all its wafers are sequential.
-        inputs: Every input of the model by name.
+        inputs: Every input of the model by name; states that are not among them are zeros.
         max_cycles: Of each turn and each resharding.
         threads: Of the simulator.
         limit_bytes: Memory that a simulation may take.
@@ -77,9 +79,9 @@ def simulate_turns(
     require_weights(loaded.plan)
     plan, model = loaded.plan, LoweredModel(loaded.lowered_path)
     _check_modes(plan)
+    inputs = StateStore(plan).completed(inputs)
     check_inputs(plan.inputs, inputs)
-    for kernel in plan.kernels():
-        check_kernel(kernel)
+    programs = {kernel.name: check_kernel(kernel, model) for kernel in plan.kernels()}
     tell = progress or (lambda _: None)
     tell("computing what is expected")
     tensors = {value.name: as_held(value, inputs[value.name]) for value in plan.inputs}
@@ -89,7 +91,7 @@ def simulate_turns(
             name: tensors[name] if name in tensors else model.constant(name) for name in operator.inputs
         }
         tensors.update(model.run_node(operator.name, operands))
-    machine = _Machine(plan, model, tensors, (max_cycles, threads, limit_bytes))
+    machine = _Machine(plan, model, (tensors, programs), (max_cycles, threads, limit_bytes))
     turns = []
     for number, wafer in enumerate(plan.wafers):
         for at, phase in enumerate(wafer.phases):
@@ -136,10 +138,11 @@ class _Machine:
         self,
         plan: Plan,
         model: LoweredModel,
-        tensors: Mapping[str, Array],
+        of_names: tuple[Mapping[str, Array], Mapping[str, Compute]],
         limits: tuple[int, int, int],
     ) -> None:
-        self.plan, self.model, self.tensors = plan, model, tensors
+        self.plan, self.model = plan, model
+        self.tensors, self.programs = of_names
         self.max_cycles, self.threads, self.limit_bytes = limits
         self.region = plan.region_width, plan.region_height
         self.kernels = {kernel.name: kernel for kernel in plan.kernels()}
@@ -229,7 +232,10 @@ class _Machine:
             return 0, 0
         blocks = [{item.role: self._blocks(kernel, item) for item in kernel.inputs} for kernel in kernels]
         fabric = self.plan.target.fabric
-        programs = turn_programs(kernels, blocks, self.region, fabric.colours - fabric.reserved_colours)
+        computing = [self.programs[kernel.name] for kernel in kernels]
+        programs = turn_programs(
+            kernels, computing, blocks, (self.region, fabric.colours - fabric.reserved_colours)
+        )
         simulation = self._simulation(programs.settings, programs.areas, programs.transfers)
         for area, rows in zip(programs.areas, programs.rows, strict=True):
             self._fill(simulation, area, programs.memory[rows])
