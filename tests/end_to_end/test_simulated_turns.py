@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx
 import pytest
+from decoder_models import Decoder
 from turn_models import decoder_layer
 
 from wsec.compiler.errors import WsecError
@@ -92,6 +94,36 @@ def test_equal_turns_are_simulated_once(tmp_path: Path) -> None:
     for turn in found.turns:
         model = next(each for each in found.turns if (each.wafer, each.turn) == turn.equal_to)
         assert (model.cycles, model.overheads, model.cores) == (turn.cycles, turn.overheads, turn.cores)
+
+
+@pytest.mark.parametrize("form", ["standard", "contrib"])
+def test_a_decoder_with_its_cache_gives_the_numbers_of_the_executor(form: str, tmp_path: Path) -> None:
+    """One step of two layers: rotations, states that are written in place, features and keys cut over cores; most turns once for both layers."""
+    model = Decoder(form=form).save(tmp_path)
+    plan = compile_model(model, Options(target="wse3", region=(8, 8), mode="sequential"), tmp_path / "p")
+    assert plan.record.states
+    generator = np.random.default_rng(0)
+    states = {
+        state.input: generator.standard_normal(state.shape).astype(np.float32) for state in plan.record.states
+    }
+    found = plan.simulate_turns(make_inputs(plan.record, 0) | states)
+    assert found.equal
+    assert {each.name.rpartition(", ")[2] for each in found.comparisons} >= {
+        "present.0.key",
+        "present.0.value",
+    }
+    assert found.cycles == pytest.approx(found.estimated_cycles, rel=0.05)
+    assert found.simulated_turns < len(found.turns)
+
+
+def test_experts_are_refused_by_name(tmp_path: Path) -> None:
+    """A mixture has no core program: no turn is simulated, and the kernel is named."""
+    model = Decoder(kind="gpt_oss", form="contrib").save(tmp_path)
+    plan = compile_model(model, Options(target="wse3", region=(8, 8), mode="sequential"), tmp_path / "p")
+    with pytest.raises(WsecError, match="kernels of kind experts have no core program") as caught:
+        plan.simulate_turns()
+    assert caught.value.code == "WSEC596"
+    assert str(caught.value.where).endswith("MoE of kind experts")
 
 
 def test_a_trace_shows_turns_one_after_the_other(plan: OpenPlan) -> None:
