@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,10 +28,12 @@ class Rotation:
     Attributes:
         pairs: How many pairs.
         interleaved: Whether a pair is two neighbours; else one of the first half and one of the second.
+        halves: Whether the kernel sees the features as two halves, of which positions may be cut.
     """
 
     pairs: int
     interleaved: bool
+    halves: bool = False
 
 
 def rotation_of(kernel: Kernel, model: LoweredModel) -> Rotation | None:
@@ -39,11 +42,14 @@ def rotation_of(kernel: Kernel, model: LoweredModel) -> Rotation | None:
         return None
     (node,) = model.nodes(kernel.operators[:1])
     shape = kernel.inputs[0].sharding.shape
-    if (node.domain, node.op_type, len(node.input)) != ("", "RotaryEmbedding", 3) or len(shape) != _RANK:
+    if (node.domain, node.op_type, len(node.input)) != ("", "RotaryEmbedding", 3):
+        return None
+    halves = "pairs" in kernel.arguments and shape[_RANK - 1] == 2
+    if len(shape) != _RANK + halves:
         return None
     given = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
-    pairs = (int(given.get("rotary_embedding_dim", 0)) or shape[3]) // 2
-    return Rotation(pairs, bool(given.get("interleaved", 0)))
+    pairs = (int(given.get("rotary_embedding_dim", 0)) or math.prod(shape[_RANK - 1 :])) // 2
+    return Rotation(pairs, bool(given.get("interleaved", 0)), halves)
 
 
 def rotate_blocks(kernel: Kernel, blocks: Mapping[str, Array], rotation: Rotation) -> Array:
@@ -54,6 +60,7 @@ def rotate_blocks(kernel: Kernel, blocks: Mapping[str, Array], rotation: Rotatio
         for role in ("in0", "in1", "in2")
     )
     cosines, sines = (table[:, None] for table in (cosines, sines))
+    x = x.reshape(*x.shape[: _RANK - 1], -1)
     first, second = slices(rotation)
     result = x.copy()
     result[..., first] = x[..., first] * cosines - x[..., second] * sines

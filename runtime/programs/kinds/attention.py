@@ -153,7 +153,9 @@ class _Reader:
                 wires[step.output] = write_step(self.context, writer, step, wires, self.types)
         return writer.finish(wires[self.context.kernel.body[-1].output], result)
 
-    def _product(self, writer: Writer, left: Value, right: Value, order: Sequence[str], inner: Sequence[str]) -> Value:
+    def _product(
+        self, writer: Writer, left: Value, right: Value, order: Sequence[str], inner: Sequence[str]
+    ) -> Value:
         sizes = {**left.sizes, **right.sizes}
 
         def emit(result: Tile, tiles: Sequence[Tile]) -> list[Instruction]:

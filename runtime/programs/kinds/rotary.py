@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wsec.runtime.programs.kinds.tiles import Axis, Tile, row_major, tile_of, vectors
+from wsec.runtime.programs.kinds.tiles import Axis, Tile, part, row_major, tile_of, vectors
 from wsec.runtime.rotary import slices
 from wsec.runtime.simulator.instructions import Operation
 
@@ -22,13 +22,15 @@ def rotary(rotation: Rotation) -> Own:
     """`in0` [batch, heads, positions, features], rotated by `in1` and `in2` [batch, positions, pairs]: cosines and sines."""
 
     def own(context: KernelContext, result: Block) -> list[Instruction]:
-        labels = ("b", "h", "s", "d")
+        labels = ("b", "h", "s", *(("half",) if rotation.halves else ()), "d")
         x, y = tile_of(context.block("in0"), labels), tile_of(result, labels)
         cosines, sines = (tile_of(context.block(role), ("b", "s", "d")) for role in ("in1", "in2"))
-        a, b = (_features(x, where) for where in slices(rotation))
-        first, second = (_features(y, where) for where in slices(rotation))
+        if rotation.halves:
+            (a, b), (first, second) = ([part(each, "half", at, 1) for at in (0, 1)] for each in (x, y))
+        else:
+            (a, b), (first, second) = ([_features(each, at) for at in slices(rotation)] for each in (x, y))
         one, other = (row_major(context.scratch(a.words), a.sizes) for _ in range(2))
-        rest = slice(2 * rotation.pairs, result.shape[3], 1)
+        rest = slice(2 * rotation.pairs, result.shape[-1], 1)
         instructions = [
             *vectors(Operation.MULTIPLY, one, a, cosines),
             *vectors(Operation.MULTIPLY, other, b, sines),
@@ -37,7 +39,7 @@ def rotary(rotation: Rotation) -> Own:
             *vectors(Operation.MULTIPLY, other, b, cosines),
             *vectors(Operation.ADD, second, one, other),
         ]
-        if rest.stop > rest.start:
+        if not rotation.halves and rest.stop > rest.start:
             instructions += vectors(Operation.COPY, _features(y, rest), _features(x, rest))
         return instructions
 
