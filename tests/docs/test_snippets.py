@@ -71,7 +71,8 @@ def _shown_commands() -> list[tuple[str, list[str]]]:
     return [
         (page, arguments)
         for page in pages
-        for _, _, text in _blocks(page)
+        for language, _, text in _blocks(page)
+        if language != "text"  # keys of JSON, of which one is `wsec`
         for arguments in _commands("\n".join(_without_grammar(text)))
     ]
 

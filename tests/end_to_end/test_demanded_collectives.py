@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import onnx
 import pytest
 
-from wsec.cli.compile import COLLECTIVES
+from wsec.cli.compile_options import COLLECTIVES
 from wsec.compiler.cost.collective_uses import ALGORITHMS, AUTO
 from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.driver import Options, compile_model

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wsec.cli.command import json_option
-from wsec.cli.compile import dimensions
+from wsec.cli.compile_options import dimensions
 from wsec.cli.output import Column, make_console, write_json, write_labelled, write_table
 from wsec.cli.pass_options import PassesCommand, pass_options, placed_passes
 from wsec.cli.progress import show_status

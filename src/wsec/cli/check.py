@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from wsec.checking.limits import Limits, parse_cycles, parse_requirement, parse_share
 from wsec.checking.records import CheckStatus
 from wsec.cli.command import WsecCommand, json_option
-from wsec.cli.compile import dimensions, part_count
+from wsec.cli.compile_options import compile_options, requested
 from wsec.cli.progress import show_progress
 from wsec.cli.sizes import size
-from wsec.compiler.target import parse_region
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wsec.checking.cache import Cache
     from wsec.checking.records import CheckResult
-    from wsec.compiler.plan import FabricDepth, Objective, StatesChoice
 
 FORMATS = ("text", "json", "junit", "sarif", "github", "markdown")
 _BASELINE = Path("wsec-baseline.json")
@@ -89,56 +87,7 @@ missing or stale. docs/check.md has the formats and a pipeline of five lines."""
     default=True,
     help="Execute plans and compare with onnxruntime.  [default: verify]",
 )
-@click.option(
-    "--target",
-    default="wse2",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="A machine of `wsec targets`, or a TOML file.",
-)
-@click.option("--region", metavar="COLUMNSxROWS", help="Use only so many cores, such as 96x96.")
-@click.option(
-    "--dim",
-    "dims",
-    multiple=True,
-    metavar="NAME=SIZE",
-    callback=dimensions,
-    help="Size of an open dimension; again for each.",
-)
-@click.option(
-    "--effort",
-    type=click.FloatRange(min=0, max=1e6),
-    default=1.0,
-    show_default=True,
-    help="How hard placement searches.",
-)
-@click.option(
-    "--wafers", metavar="N|auto", default="1", show_default=True, callback=part_count, help="As in compile."
-)
-@click.option(
-    "--phases", metavar="N|auto", default="1", show_default=True, callback=part_count, help="As in compile."
-)
-@click.option("--mode", default="pipelined", show_default=True, metavar="NAME", help="As in compile.")
-@click.option(
-    "--objective",
-    type=click.Choice(("throughput", "latency")),
-    default="throughput",
-    show_default=True,
-    help="As in compile.",
-)
-@click.option(
-    "--fabric",
-    type=click.Choice(("lanes", "full")),
-    default="lanes",
-    show_default=True,
-    help="As in compile.",
-)
-@click.option(
-    "--states", type=click.Choice(("auto", "none")), default="auto", show_default=True, help="As in compile."
-)
-@click.option("--defects", metavar="FILE", type=click.Path(path_type=Path), help="As in compile.")
-@click.option("--constraints", metavar="FILE", type=click.Path(path_type=Path), help="As in compile.")
-@click.option("--no-host", is_flag=True, help="As in compile.")
+@compile_options
 @click.option(
     "--max-compiler-memory",
     metavar="SIZE",
@@ -177,6 +126,7 @@ missing or stale. docs/check.md has the formats and a pipeline of five lines."""
 @click.pass_context
 def check(
     ctx: click.Context,
+    /,
     *,
     models: tuple[Path, ...],
     baseline: Path | None,
@@ -185,19 +135,6 @@ def check(
     max_memory: tuple[float, ...],
     require: tuple[tuple[str, float], ...],
     verify: bool,
-    target: str,
-    region: str | None,
-    dims: dict[str, int],
-    effort: float,
-    wafers: int | None,
-    phases: int | None,
-    mode: str,
-    objective: Objective,
-    fabric: FabricDepth,
-    states: StatesChoice,
-    defects: Path | None,
-    constraints: Path | None,
-    no_host: bool,
     max_compiler_memory: int | None,
     cache_dir: Path | None,
     cache_size: int,
@@ -207,6 +144,7 @@ def check(
     output: Path | None,
     quiet: bool,
     verbose: bool,
+    **common: Any,
 ) -> None:
     """Compile each MODEL, compare its numbers with onnxruntime, and its cycles, memory and split with limits and a baseline.
 
@@ -225,22 +163,7 @@ def check(
     try:
         if output is not None:
             check_file_place(output, "the result")
-        options = Options(
-            target=target,
-            region=None if region is None else parse_region(region),
-            dims=dims,
-            effort=effort,
-            host=not no_host,
-            defects=defects,
-            constraints=() if constraints is None else constraints,
-            wafers=wafers,
-            phases=phases,
-            mode=mode,
-            objective=objective,
-            fabric=fabric,
-            states=states,
-            max_memory=max_compiler_memory,
-        )
+        options = Options(**requested(common), max_memory=max_compiler_memory)
         with show_progress(quiet=quiet, verbose=verbose) as observe:
             request = CheckRequest(
                 options=options,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wsec.cli.command import WsecCommand, json_option, report_error
-from wsec.cli.compile import dimensions, part_count
+from wsec.cli.compile_options import dimensions, part_count
 from wsec.cli.output import (
     Column,
     count,

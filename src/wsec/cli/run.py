@@ -156,7 +156,7 @@ def run(
 
 def _counter(plan: Plan, tell: Callable[[float], None]) -> Callable[[str, object], None]:
     """Tells of every tensor that a kernel made which share of the arithmetic is done."""
-    from wsec.runtime.report.work import operations_of
+    from wsec.runtime.operations import operations_of
 
     done = 0
     of_tensor = {
