@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import onnx_ir as ir
 
 from wsec.compiler.errors import WsecError
+from wsec.compiler.walks import all_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -124,7 +125,7 @@ def require_weights(model: ir.Model, purpose: str) -> None:
 
 
 def _absent_tensors(model: ir.Model) -> Iterator[AbsentTensor]:
-    for graph in model.graphs():
+    for graph in all_graphs(model):
         for value in graph.initializers.values():
             if isinstance(value.const_value, AbsentTensor):
                 yield value.const_value

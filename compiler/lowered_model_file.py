@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from wsec.compiler.errors import WsecError
 from wsec.compiler.plan_files import find_damage
+from wsec.compiler.walks import all_nodes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +53,7 @@ def unreadable(where: str, found: str) -> WsecError:
 
 
 def _what_is_wrong(model: onnx_ir.Model) -> str | None:
-    for node in model.graph.all_nodes():
+    for node in all_nodes(model.graph):
         values = [value for value in (*node.inputs, *node.outputs) if value is not None]
         texts = [node.name, node.op_type, node.domain, *(value.name for value in values), *node.attributes]
         wrong = next((text for text in texts if not isinstance(text, str)), None)

@@ -18,6 +18,7 @@ import onnx_ir
 
 from wsec.compiler.absent_weights import is_absent
 from wsec.compiler.errors import WsecError
+from wsec.compiler.walks import all_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +109,7 @@ Tensors = list[tuple["onnx_ir.Value", "onnx_ir.TensorProtocol | None"]]
 def _with_places(lowered: onnx_ir.Model, places: dict[Path, str]) -> Tensors:
     """Every initializer with the tensor to save; adds to `places` the files that only the lowered model refers to."""
     tensors: Tensors = []
-    for graph in lowered.graphs():
+    for graph in all_graphs(lowered):
         for value in graph.initializers.values():
             tensor = value.const_value
             if tensor is None:

@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from wsec.compiler.kernels.unsplit import subgraphs
+from wsec.compiler.walks import all_graphs, all_nodes, inner_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -59,12 +60,12 @@ class BodyInliner:
         outputs = list(copy.outputs)
         copy.outputs.clear()
         inside = dict(zip(copy.inputs, given, strict=True))
-        for graph in [copy, *copy.subgraphs()]:
+        for graph in [copy, *inner_graphs(copy)]:
             inside |= self._move_weights(node, graph)
         for value, outer in inside.items():
             value.replace_all_uses_with(outer)
         nodes = list(copy)
-        for inner in copy.all_nodes():
+        for inner in all_nodes(copy):
             inner.name = self.unique(f"{stem}/{_local(inner.name or inner.op_type, node)}")
             if not shapes:
                 for value in inner.outputs:
@@ -132,7 +133,7 @@ class BodyInliner:
     def lift_weights(self, node: ir.Node) -> None:
         """Move the weights in the bodies of a node that stays whole into its graph: a plan spreads and counts those."""
         for body in bodies_of(node):
-            for graph in [body, *body.subgraphs()]:
+            for graph in [body, *inner_graphs(body)]:
                 for value, outer in self._move_weights(node, graph, _WEIGHT_BYTES).items():
                     value.replace_all_uses_with(outer)
 
@@ -195,7 +196,7 @@ def _graph(node: ir.Node) -> ir.Graph:
 
 def _names(model: ir.Model) -> Iterator[str]:
     """The names of all nodes and values of all graphs."""
-    for graph in model.graphs():
+    for graph in all_graphs(model):
         yield from (value.name or "" for value in graph.inputs)
         yield from graph.initializers
         for node in graph:

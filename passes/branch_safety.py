@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from wsec.compiler.importer.shapes import static_shape
 from wsec.compiler.operators import DATA_DEPENDENT_SHAPE, SHAPE_OPERANDS
+from wsec.compiler.walks import all_nodes
 from wsec.passes.rewriting import constant_of
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def why_it_may_fail(branch: ir.Graph) -> str:
 
 def _hazards(branch: ir.Graph) -> Iterator[str]:
     own = set(branch)
-    for node in branch.all_nodes():
+    for node in all_nodes(branch):
         label = f"{node.name} ({node.op_type})"
         total = node.domain in _TOTAL_DOMAINS or (
             node.domain == "com.microsoft" and node.op_type in _TOTAL_CONTRIB

@@ -10,6 +10,7 @@ from onnx_ir.passes.common import CommonSubexpressionEliminationPass
 
 from wsec.compiler.absent_weights import is_absent
 from wsec.compiler.operators import NON_DETERMINISTIC
+from wsec.compiler.walks import all_nodes
 from wsec.passes.base import Pass, PassResult
 from wsec.passes.rewriting import constant_of
 
@@ -28,7 +29,7 @@ class EliminateCommonSubexpressions(Pass):
     def run(self, model: ir.Model) -> PassResult:
         """Merge constants first, so that nodes which read equal ones look equal."""
         modified = _merge_constants(model, self.constant_bytes)
-        if any(node.op_type in NON_DETERMINISTIC for node in model.graph.all_nodes()):
+        if any(node.op_type in NON_DETERMINISTIC for node in all_nodes(model.graph)):
             return PassResult(modified=modified)
         merged = CommonSubexpressionEliminationPass()(model).modified
         return PassResult(modified=modified or merged)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from onnx_ir.passes.common import RemoveUnusedFunctionsPass, RemoveUnusedNodesPass
 
+from wsec.compiler.walks import all_nodes
 from wsec.passes.base import Pass, PassResult
 
 if TYPE_CHECKING:
@@ -28,4 +29,4 @@ class EliminateDeadCode(Pass):
 
 
 def _output_count(model: ir.Model) -> int:
-    return sum(1 for node in model.graph.all_nodes() for value in node.outputs if value.name)
+    return sum(1 for node in all_nodes(model.graph) for value in node.outputs if value.name)

@@ -20,6 +20,7 @@ from wsec.compiler.importer.constants import lift_constants
 from wsec.compiler.importer.naming import name_nodes
 from wsec.compiler.importer.shapes import infer_open_shapes, static_shape
 from wsec.compiler.operators import NON_DETERMINISTIC
+from wsec.compiler.walks import all_graphs, all_nodes
 from wsec.passes.base import Pass, PassResult
 from wsec.passes.inline_conditionals import inline_taken_branches
 from wsec.passes.remove_identities import PASSED_ON_KEY
@@ -63,7 +64,7 @@ class FoldConstants(Pass):
 
     def _round(self, model: ir.Model) -> bool:
         changed = infer_open_shapes(model)
-        if any(node.op_type in _NOT_FOLDABLE for node in model.graph.all_nodes()):
+        if any(node.op_type in _NOT_FOLDABLE for node in all_nodes(model.graph)):
             return changed
         changed |= inline_taken_branches(model)
         with _conditionals_hidden(model), np.errstate(all="ignore"):
@@ -106,7 +107,7 @@ def _conditionals_hidden(model: ir.Model) -> Iterator[None]:
     """The folder would inline branches, and breaks the model where a branch gives one value twice."""
     hidden = [
         node
-        for node in model.graph.all_nodes()
+        for node in all_nodes(model.graph)
         if node.domain == "" and (node.op_type == "If" or PASSED_ON_KEY in node.metadata_props)
     ]
     for node in hidden:
@@ -134,7 +135,7 @@ def _copy_constant_outputs(model: ir.Model) -> bool:
         graph.outputs[index] = copy.outputs[0]
         del graph.initializers[name]
         taken = {item.name for item in [*graph.inputs, *graph.initializers.values()]}
-        taken.update(item.name for node in graph.all_nodes() for item in node.outputs)
+        taken.update(item.name for node in all_nodes(graph) for item in node.outputs)
         value.name = next(
             n for n in (f"{name}_constant" + "_" * i for i in range(len(taken) + 1)) if n not in taken
         )
@@ -146,7 +147,7 @@ def _copy_constant_outputs(model: ir.Model) -> bool:
 
 def _forget_provenance(model: ir.Model) -> None:
     """The folder writes down which names went into a constant; over long chains that list outgrows the model."""
-    for graph in model.graphs():
+    for graph in all_graphs(model):
         for value in graph.initializers.values():
             value.metadata_props.pop(FOLDED_FROM_KEY, None)
             value.meta.pop(FOLDED_FROM_KEY, None)

@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from wsec.compiler.importer.shapes import static_shape
 from wsec.compiler.operators import UNSPLIT_KEY
+from wsec.compiler.walks import all_graphs, all_nodes
 from wsec.passes.base import Pass, PassResult
 from wsec.passes.bodies import BodyInliner, bodies_of, int64
 from wsec.passes.branch_safety import guarded_input, why_it_may_fail
@@ -65,7 +66,7 @@ def _replace_all(inliner: BodyInliner, model: ir.Model) -> bool:
 def inline_taken_branches(model: ir.Model) -> bool:
     """Replace every If of a constant condition, in all graphs, by the branch that it takes; says whether there was one."""
     inliner: BodyInliner | None = None
-    for graph in list(model.graphs()):
+    for graph in list(all_graphs(model)):
         waiting = list(graph)[::-1]
         while waiting:
             node = waiting.pop()
@@ -135,7 +136,7 @@ def _with_nested(nodes: list[ir.Node]) -> Iterator[ir.Node]:
     for node in nodes:
         yield node
         for body in bodies_of(node):
-            yield from list(body.all_nodes())
+            yield from list(all_nodes(body))
 
 
 def _guard(inliner: BodyInliner, node: ir.Node, condition: ir.Value, side: str) -> None:

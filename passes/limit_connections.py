@@ -1,7 +1,8 @@
 """Bounds the tensors that come to a kernel and leave it: a core binds a queue to each (docs/fabric.md).
 
-Wide concatenations and sums become trees. A value with many readers goes on from an Identity behind its producer, which the
-later readers take it from. Kernels are the groups that earlier passes have made; they stay as they are.
+Wide concatenations and sums become trees. A value with many readers goes on from an Identity, which the later readers take it from. It
+stands in front of the first of them: kernels are laid out in the order of the graph, so that what passes a value on to a layer lies
+beside that layer. Kernels are the groups that earlier passes have made; they stay as they are.
 """
 
 from __future__ import annotations
@@ -47,11 +48,11 @@ class LimitConnections(Pass):
             if KIND_KEY not in node.metadata_props:
                 self._narrow(rewriter, node)
         nodes = rewriter.nodes()
-        positions = {node: index for index, node in enumerate(nodes)}
+        order = _Order({node: index for index, node in enumerate(nodes)}, _first_of_kernels(nodes))
         for node in nodes:
             used = [value for value in node.outputs if value.uses() or value.is_graph_output()]
             for value in used:
-                self._pass_on(rewriter, value, max(1, self.outputs // len(used)), positions)
+                self._pass_on(rewriter, value, max(1, self.outputs // len(used)), order)
         return PassResult(modified=rewriter.modified)
 
     def _narrow(self, rewriter: Rewriter, node: ir.Node) -> None:
@@ -74,12 +75,13 @@ class LimitConnections(Pass):
             attributes = {name: attribute.value for name, attribute in node.attributes.items()}
             rewriter.become(node, node.op_type, [*own, *inputs], attributes)
 
-    def _pass_on(self, rewriter: Rewriter, value: ir.Value, most: int, positions: dict[ir.Node, int]) -> None:
+    def _pass_on(self, rewriter: Rewriter, value: ir.Value, most: int, order: _Order) -> None:
         """Let an Identity bring the value to the later readers where there are too many."""
         shape, producer = static_shape(value), value.producer()
+        made_at = -1 if producer is None else order.positions[producer]
         while shape is not None and producer is not None:
-            readers = [use for use in value.uses() if use.node in positions]
-            readers.sort(key=lambda use: positions[use.node])
+            readers = [use for use in value.uses() if use.node in order.positions]
+            readers.sort(key=lambda use: order.positions[use.node])
             outside = int(value.is_graph_output() or len(readers) < len(value.uses()))
             links = _links(use.node for use in readers)
             if sum(links.values()) + outside <= most:
@@ -92,7 +94,14 @@ class LimitConnections(Pass):
             later = [use for use in readers if _kernel_of(use.node) not in kept]
             if not kept and len(links) == 1:
                 return  # one kernel reads it more often than it may leave another
-            copy = rewriter.insert_after(producer, "Identity", [value], shape=shape, role="passed_on")
+            reader = order.beginning(later[0].node, made_at) if later else None
+            if reader is None:
+                copy = rewriter.insert_after(producer, "Identity", [value], shape=shape, role="passed_on")
+            else:
+                made_at = order.positions[reader] - 1
+                copy = rewriter.insert_before(
+                    reader, "Identity", [value], shape=shape, role="passed_on", dtype=value.dtype
+                )
             made_by = copy.producer()
             if made_by is not None:
                 made_by.metadata_props[PASSED_ON_KEY] = "readers"
@@ -100,7 +109,27 @@ class LimitConnections(Pass):
                 copy.dtype = value.dtype
             for use in later:
                 use.node.replace_input_with(use.idx, copy)
-            value, producer, most = copy, copy.producer(), self.outputs
+            value, producer, most = copy, made_by, self.outputs
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """The places of the nodes that were there before the pass, and the first node of each kernel."""
+
+    positions: dict[ir.Node, int]
+    first: dict[str, ir.Node]
+
+    def beginning(self, reader: ir.Node, behind: int) -> ir.Node:
+        """The first node of the reader's kernel; the reader itself where that stands at the position `behind` or in front of it."""
+        first = self.first[_kernel_of(reader)]
+        return first if self.positions[first] > behind else reader
+
+
+def _first_of_kernels(nodes: Sequence[ir.Node]) -> dict[str, ir.Node]:
+    found: dict[str, ir.Node] = {}
+    for node in nodes:
+        found.setdefault(_kernel_of(node), node)
+    return found
 
 
 def _kernel_of(node: ir.Node) -> str:

@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from wsec.compiler.absent_weights import derived, is_absent
 from wsec.compiler.importer.shapes import static_shape
+from wsec.compiler.walks import all_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -245,7 +246,7 @@ class Rewriter:
         names = self._names
         if names is None:
             names = {value.name or "" for value in self.graph.inputs} | set(self.graph.initializers)
-            for node in self.graph.all_nodes():
+            for node in all_nodes(self.graph):
                 names.add(node.name or "")
                 names.update(value.name or "" for value in node.outputs)
                 for attribute in node.attributes.values():

@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from wsec.compiler.importer.shapes import static_shape
 from wsec.compiler.operators import UNSPLIT_KEY
+from wsec.compiler.walks import all_nodes
 from wsec.passes.base import Pass, PassResult
 from wsec.passes.bodies import BodyInliner, bodies_of, int64
 from wsec.passes.fold_constants import FoldConstants
@@ -63,7 +64,7 @@ class UnrollLoops(Pass):
         body = node.attributes["body"].as_graph()
         if why := depends_on_data(node, body) or _not_tensors(body):
             raise UnknownStepsError(why)
-        size = max(1, sum(1 for _ in body.all_nodes()))
+        size = max(1, sum(1 for _ in all_nodes(body)))
         most = self.limit // size
         steps = trip_count(node, model, most) if node.op_type == "Loop" else _length(node)
         refusal = f"its steps of {size:,} operators each are more than the {self.limit:,} operators that unroll-loops makes"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from wsec.compiler.importer.shapes import static_shape
+from wsec.compiler.walks import all_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -167,7 +168,7 @@ def node_label(node: ir.Node) -> str:
 
 def _node_names(model: ir.Model) -> Iterator[Finding]:
     seen: set[str] = set()
-    for node in model.graph.all_nodes():
+    for node in all_nodes(model.graph):
         if node.name and node.name in seen:
             yield Finding(node_label(node), "a name that is not taken", "a second node of this name")
         seen.add(node.name or "")

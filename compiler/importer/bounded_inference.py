@@ -33,13 +33,31 @@ def infer_bounded(proto: onnx.ModelProto) -> onnx.ModelProto:
         onnx.shape_inference.InferenceError: It gives up on the whole model.
     """
     plain = _infer(proto, values=False)
+    if _knows_all(plain.graph):
+        return plain  # values of tensors would tell nothing more
     hidden = _hidden(plain)
+    if not hidden:
+        return _infer(proto, values=True)
     while True:
         found = _infer(_without(proto, hidden), values=True) if hidden else _infer(proto, values=True)
         still = _hidden(found) & hidden
         if still == hidden:
             return _completed(found, plain) if hidden else found
         hidden = still
+
+
+def _knows_all(graph: onnx.GraphProto) -> bool:
+    """Whether the shape of every result is known, and no node has a body, of whose results nothing is said here."""
+    known = {
+        entry.name: entry.type.tensor_type
+        for entry in (*graph.value_info, *graph.output)
+        if entry.type.HasField("tensor_type")
+    }
+    return all(
+        all(not name or (name in known and _is_static(known[name])) for name in node.output)
+        and not any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
+        for node in graph.node
+    )
 
 
 def _infer(proto: onnx.ModelProto, *, values: bool) -> onnx.ModelProto:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from wsec.compiler.walks import all_graphs
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 def write_casts_with_their_type(model: ir.Model) -> None:
     """Turn every CastLike whose type is known into a Cast, in place; its name and result stay."""
-    for graph in model.graphs():
+    for graph in all_graphs(model):
         for node in list(_casts(graph)):
             value, like = node.inputs
             if value is None or like is None or like.dtype is None:

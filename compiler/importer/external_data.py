@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from wsec.compiler.absent_weights import absent
 from wsec.compiler.errors import WsecError
+from wsec.compiler.walks import all_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,7 @@ def check_external_data(model: ir.Model, path: Path) -> None:
 
 def _external_tensors(model: ir.Model) -> Iterator[tuple[ir.Value, ir.ExternalTensor]]:
     """The initializers; a Constant whose tensor lies elsewhere has been refused by the check of its node."""
-    for graph in model.graphs():
+    for graph in all_graphs(model):
         for value in graph.initializers.values():
             if isinstance(value.const_value, ir.ExternalTensor):
                 yield value, value.const_value

@@ -30,6 +30,7 @@ from wsec.compiler.importer.sparse_initializers import fill_sparse_initializers
 from wsec.compiler.importer.tensor_checks import check_tensors
 from wsec.compiler.importer.weight_notes import unusual_weights
 from wsec.compiler.original_model import sort_nodes
+from wsec.compiler.walks import all_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +95,7 @@ def import_model(path: Path, dims: Mapping[str, int], *, caches: bool = True) ->
 
 
 def _state_defaults(model: ir.Model) -> None:
-    for node in model.graph.all_nodes():
+    for node in all_nodes(model.graph):
         if node.domain == "" and node.op_type in _MISREAD_DEFAULTS:
             name, value = _MISREAD_DEFAULTS[node.op_type]
             node.attributes.setdefault(name, ir.AttrInt64(name, value))

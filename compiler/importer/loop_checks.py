@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wsec.compiler.importer.node_checks import misused
+from wsec.compiler.walks import all_nodes
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -24,7 +25,7 @@ def check_loops(model: ir.Model) -> None:
             f"at most {_MOST_STEPS:,} steps, or a condition that its body changes",
             found,
         )
-        for node in model.graph.all_nodes()
+        for node in all_nodes(model.graph)
         if node.op_type == "Loop" and node.domain == "" and (found := _endless(node)) is not None
     ]
     if findings:

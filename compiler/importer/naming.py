@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wsec.compiler.plan import HOST
+from wsec.compiler.walks import all_nodes
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -17,11 +18,11 @@ def name_nodes(model: ir.Model) -> bool:
     order of the graph, so the same model always gets the same names. None is called `host`, which is what a plan calls
     the other end of inputs and outputs.
     """
-    taken = {HOST} | {node.name for node in model.graph.all_nodes() if node.name}
+    taken = {HOST} | {node.name for node in all_nodes(model.graph) if node.name}
     seen = {HOST}
     counts: dict[str, int] = {}
     changed = False
-    for node in model.graph.all_nodes():
+    for node in all_nodes(model.graph):
         if node.name and node.name not in seen:
             seen.add(node.name)
             continue

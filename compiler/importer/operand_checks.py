@@ -20,6 +20,7 @@ from wsec.compiler.importer.single_node import single_node_model
 from wsec.compiler.node_runner import make_node_runner, readable
 from wsec.compiler.onnxruntime_session import SESSION_ERRORS
 from wsec.compiler.operators import NON_DETERMINISTIC, SHAPE_OPERANDS
+from wsec.compiler.walks import all_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -64,7 +65,7 @@ def check_operands(model: ir.Model) -> None:
 
 def _conditions_of_other_types(model: ir.Model) -> Iterator[tuple[str, str, str]]:
     """Every conditional and loop, those in bodies too, whose condition is known to be no truth value."""
-    for index, node in enumerate(model.graph.all_nodes()):
+    for index, node in enumerate(all_nodes(model.graph)):
         slot = _CONDITIONS.get(node.op_type)
         if slot is None or node.domain not in _DOMAINS or slot >= len(node.inputs):
             continue

@@ -14,6 +14,7 @@ import onnx
 
 from wsec.compiler.errors import WsecError
 from wsec.compiler.importer.opset_adapters import ADAPTERS, COMPATIBLE, READS_SHAPES, NotAdaptableError
+from wsec.compiler.walks import all_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +38,7 @@ def normalise_opset(model: ir.Model) -> bool:
     scopes = _scopes(model)
     versions = [scope.opset_imports[""] for scope in scopes if "" in scope.opset_imports]
     held_back = any(
-        node.op_type in HELD_BACK for scope in scopes for node in scope.all_nodes() if not node.domain
+        node.op_type in HELD_BACK for scope in scopes for node in all_nodes(scope) if not node.domain
     )
     target = max([HELD_BACK_OPSET if held_back else TARGET_OPSET, *versions])
     changed = False
@@ -45,7 +46,7 @@ def normalise_opset(model: ir.Model) -> bool:
     for scope in scopes:
         start = scope.opset_imports.get("", target)
         if start < target:
-            changed |= _adapt_all(list(scope.all_nodes()), start, target, problems)
+            changed |= _adapt_all(list(all_nodes(scope)), start, target, problems)
         scope.opset_imports[""] = target
     if problems:
         raise WsecError(
@@ -67,7 +68,7 @@ def adaptation_reads_shapes(model: ir.Model) -> bool:
     )
     readers = {op_type for op_type, step in READS_SHAPES if oldest < step}
     return any(
-        node.op_type in readers for scope in _scopes(model) for node in scope.all_nodes() if not node.domain
+        node.op_type in readers for scope in _scopes(model) for node in all_nodes(scope) if not node.domain
     )
 
 

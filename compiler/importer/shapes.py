@@ -19,6 +19,7 @@ from wsec.compiler.importer.extents import check_extents
 from wsec.compiler.importer.map_types import is_of_maps
 from wsec.compiler.importer.serialising import serialise_without_weights
 from wsec.compiler.importer.shape_sources import computed_shapes, deciding_inputs, varying_values
+from wsec.compiler.walks import all_graphs, all_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,7 +67,7 @@ def infer_open_shapes(model: ir.Model) -> bool:
 
     A model that knows all of them is only looked at: serialising it for inference costs more than most passes.
     """
-    if all(_is_known(value) for node in model.graph.all_nodes() for value in node.outputs if value.name):
+    if all(_is_known(value) for node in all_nodes(model.graph) for value in node.outputs if value.name):
         return False
     return infer_shapes(model)
 
@@ -106,7 +107,7 @@ def forget_shapes(model: ir.Model) -> dict[str, ir.Shape]:
         if value.name and value.shape is not None
     }
     certain = _certain_inputs(model)
-    for graph in model.graphs():
+    for graph in all_graphs(model):
         for value in graph.inputs:
             if value not in certain:
                 value.shape = None
@@ -119,7 +120,7 @@ def forget_shapes(model: ir.Model) -> dict[str, ir.Shape]:
 def _certain_inputs(model: ir.Model) -> set[ir.Value]:
     """The model's own inputs, and the number and the condition of the bodies of its loops, which are scalars."""
     certain = set(model.graph.inputs)
-    for node in model.graph.all_nodes():
+    for node in all_nodes(model.graph):
         if node.op_type == "Loop" and node.domain == "" and "body" in node.attributes:
             certain.update(node.attributes["body"].as_graph().inputs[:2])
     return certain
@@ -153,13 +154,13 @@ def _snapshot(model: ir.Model) -> list[tuple[object, object]]:
             None if v.shape is None else v.shape.dims,
             v.dtype if isinstance(v.type, ir.TensorType) else str(v.type),
         )
-        for node in model.graph.all_nodes()
+        for node in all_nodes(model.graph)
         for v in node.outputs
     ]
 
 
 def _fill_initializers(model: ir.Model) -> None:
-    for graph in model.graphs():
+    for graph in all_graphs(model):
         for value in graph.initializers.values():
             if value.const_value is not None:
                 value.shape = ir.Shape(value.const_value.shape.numpy())
@@ -219,7 +220,7 @@ def _has_long_vector(model: ir.Model) -> bool:
         value.dtype in {ir.DataType.INT32, ir.DataType.INT64}
         and len(shape) == 1
         and shape[0] > _LISTED_ELEMENTS
-        for node in model.graph.all_nodes()
+        for node in all_nodes(model.graph)
         for value in node.outputs
         if (shape := static_shape(value)) is not None
     )
@@ -227,7 +228,7 @@ def _has_long_vector(model: ir.Model) -> bool:
 
 def _infer_symbolically(model: ir.Model) -> None:
     """Infer shapes only: the values that it thinks it knows are those of whole numbers, and not kept."""
-    computed = [value for node in model.graph.all_nodes() for value in node.outputs]
+    computed = [value for node in all_nodes(model.graph) for value in node.outputs]
     known = [value.const_value for value in computed]
     _run_symbolic_inference(model)
     for value, constant in zip(computed, known, strict=True):
@@ -246,7 +247,7 @@ def _run_symbolic_inference(model: ir.Model) -> None:
 
 def _forget_symbols(model: ir.Model) -> None:
     """Symbols invented by inference name no input dimension; a partly known shape says no more than its rank."""
-    for node in model.graph.all_nodes():
+    for node in all_nodes(model.graph):
         for value in node.outputs:
             if value.shape is not None and not value.shape.is_static():
                 value.shape = ir.Shape([d if isinstance(d, int) else None for d in value.shape])

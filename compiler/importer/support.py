@@ -19,6 +19,7 @@ from wsec.compiler.importer.single_node import single_node_model
 from wsec.compiler.node_runner import make_node_runner, readable
 from wsec.compiler.onnxruntime_session import SESSION_ERRORS
 from wsec.compiler.operators import NON_DETERMINISTIC
+from wsec.compiler.walks import all_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +57,7 @@ def _bad_types(model: ir.Model) -> Iterator[str]:
     for name, value in model.graph.initializers.items():
         if (reason := _bad_type(value)) is not None:
             yield f"initializer {name}: {reason}"
-    for node in model.graph.all_nodes():
+    for node in all_nodes(model.graph):
         for value in node.outputs:
             if value.name and (reason := _bad_type(value)) is not None:
                 yield f"{node.name} ({_operator(node)}), output {value.name}: {reason}"
@@ -78,7 +79,7 @@ def _operator(node: ir.Node) -> str:
 def _bad_operators(model: ir.Model, notes: list[str]) -> Iterator[str]:
     verdicts: dict[tuple[object, ...], _Verdict] = {}
     through: dict[str, list[str]] = {}
-    for node in model.graph.all_nodes():
+    for node in all_nodes(model.graph):
         values = [*node.inputs, *node.outputs]
         if any(value is not None and value.name and _bad_type(value) is not None for value in values):
             continue

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from wsec.compiler.kernels.body_work import body_work, known_steps
 from wsec.compiler.kernels.loop_nest import Loop, LoopNest, Operand, Work, fixed
 from wsec.compiler.kernels.operator_view import OperatorView, dtype_of, operand, shape_of
+from wsec.compiler.walks import all_nodes
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -53,12 +54,12 @@ def captured_values(node: ir.Node) -> list[ir.Value]:
     for attribute in node.attributes.values():
         for graph in subgraphs(attribute):
             inner: set[ir.Value] = set(graph.inputs) | set(graph.initializers.values())
-            for inside in graph.all_nodes():
+            for inside in all_nodes(graph):
                 inner.update(inside.outputs)
                 for attributes in inside.attributes.values():
                     for nested in subgraphs(attributes):
                         inner |= set(nested.inputs) | set(nested.initializers.values())
-            used = [value for inside in graph.all_nodes() for value in inside.inputs] + list(graph.outputs)
+            used = [value for inside in all_nodes(graph) for value in inside.inputs] + list(graph.outputs)
             captured.update({value: None for value in used if value is not None and value not in inner})
     return list(captured)
 

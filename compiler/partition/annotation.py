@@ -19,6 +19,7 @@ from wsec.compiler.kernels.operator_view import item_bytes
 from wsec.compiler.kernels.unsplit import captured_values
 from wsec.compiler.operators import DATA_MOVEMENT, HOST_KEY, KERNEL_KEY, KIND_KEY, is_elementwise
 from wsec.compiler.partition.cut import OUTSIDE, Net, Side, fewest_crossings
+from wsec.compiler.walks import all_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -73,7 +74,7 @@ def _reasons_of_bodies(node: ir.Node) -> Iterator[str]:
     for attribute in node.attributes.values():
         graphs = {"GRAPH": [attribute.value], "GRAPHS": attribute.value}.get(attribute.type.name, [])
         for graph in graphs:
-            values = [*graph.inputs, *(value for inside in graph.all_nodes() for value in inside.outputs)]
+            values = [*graph.inputs, *(value for inside in all_nodes(graph) for value in inside.outputs)]
             for value in values:
                 if value.dtype is not None and value.dtype not in CORE_TYPES:
                     yield f"its body has {value.name} of element type {value.dtype.name.lower()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import onnx
@@ -50,6 +51,17 @@ def test_values_with_many_readers_are_passed_on(apply: Apply, count: int) -> Non
     assert max(readers.values()) <= 5
     copies = [node for node in model.graph if node.op_type == "Identity"]
     assert bool(copies) == (count > 5)
+
+
+def test_what_passes_a_value_on_stands_by_its_readers(apply: Apply) -> None:
+    """Kernels are laid out in the order of the graph: between the layers that read a value, not all behind what made it."""
+    layers = " ".join(f"[r{index}] y{index} = Add(y{index - 1}, p)" for index in range(1, 14))
+    text = f"g (float[2, 3] x) => (float[] y13) {{ [first] p = Neg(x) [r0] y0 = Relu(x) {layers} }}"
+    names = [node.op_type for node in apply(LimitConnections(), text).graph]
+    copies = [at for at, name in enumerate(names) if name == "Identity"]
+    assert len(copies) >= 2
+    assert min(after - before for before, after in pairwise(copies)) >= 4
+    assert copies[0] >= 4
 
 
 @pytest.mark.parametrize(("inputs", "outputs", "count"), [(2, 2, 9), (3, 2, 5), (6, 4, 14)])
