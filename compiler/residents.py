@@ -79,6 +79,8 @@ def residents_of(decoder: Plan, plan_sha256: str, models: tuple[ir.Model, ir.Mod
     held: dict[str, list[Held]] = {}
     states: dict[str, Held] = {}
     for wafer, kernel, entry in _resident_inputs(decoder):
+        if kernel.rotation is not None and entry.role in kernel.rotation.placed:
+            continue  # it lies where a product by shifts needs it first, not where its sharding says
         found = Held(
             entry.tensor,
             entry.dtype,

@@ -55,6 +55,7 @@ class SplitTable:
         least: The same rectangles with the least cycles by the same measure, words crossing everywhere on the edge: for bounds.
         rotated: [options], the loop whose parts go around (`kernels.rotation`), -1 where none does; None where none ever does.
         turned: [options], the loop that is walked in turns, -1 for that of the nest; None where it is always that of the nest.
+        weights_placed: Whether weights that go around are loaded where the first step needs them.
     """
 
     nest: LoopNest
@@ -66,6 +67,7 @@ class SplitTable:
     least: ShapeOptions
     rotated: NDArray[np.int64] | None = None
     turned: NDArray[np.int64] | None = None
+    weights_placed: bool = True
 
 
 def enumerate_splits(nest: LoopNest, target: Target, *, inside: bool = True) -> SplitTable:
@@ -389,8 +391,8 @@ def rotation_of(table: SplitTable, option: int) -> Rotation | None:
         return None
     shifting = [item for item in table.nest.inputs if any(each.loop == loop for each in item.maps)]
     side = next(name for name in PRODUCT_LOOPS if name != loop)
-    placed = tuple(item.role for item in shifting if item.constant and item.role[:1] != "e")
-    return Rotation(loop, split_of(table, option)[side], placed)
+    weights = tuple(item.role for item in shifting if item.constant and item.role[:1] != "e")
+    return Rotation(loop, split_of(table, option)[side], weights if table.weights_placed else ())
 
 
 def ledger_of(table: SplitTable, option: int, target: Target) -> MemoryLedger:

@@ -110,6 +110,14 @@ def _check_weight(
         yield Finding(MEMORY, rule, where, f"at least {size} bytes", f"{weight.bytes} bytes")
     if weight.kept == "copied":
         return
+    shifted = [
+        kernel.name
+        for kernel, item in ((reader, entry), (holder, kept))
+        if kernel.rotation is not None and item.role in kernel.rotation.placed
+    ]
+    if shifted:
+        rule = "a weight that both plans use lies where its sharding says, not where a product by shifts needs it first"
+        yield Finding(SHARDING, rule, where, "not placed", f"placed by kernel {shifted[0]}")
     if wafer != other:
         rule = "a shared weight is on the wafer of the kernel that reads it"
         yield Finding(SHARDING, rule, where, f"wafer {wafer}", f"wafer {other}")

@@ -18,11 +18,12 @@ from wsec.compiler.assembly import kernel_record
 from wsec.compiler.errors import WsecError
 from wsec.compiler.kernels.matmul import make_matmul
 from wsec.compiler.kernels.operator_view import OperatorView
-from wsec.compiler.plan_checker import check_plan
+from wsec.compiler.plan_checker import check_pair, check_plan
+from wsec.compiler.plan_io import digest_of
 from wsec.compiler.schedule.sequential.options import turn_mesh
 from wsec.compiler.schedule.sequential.rotations import rotated_ways
 from wsec.compiler.target import load_target
-from wsec.driver import Options, compile_model
+from wsec.driver import Options, PrefillRequest, compile_model
 from wsec.runtime.blocks import gather, scatter
 from wsec.runtime.kernels.products import matmul
 
@@ -220,3 +221,44 @@ def test_a_tiny_prefill_by_shifts(form: str, batch: int, tmp_path: Path) -> None
     assert sum(kernel.rotation is not None for kernel in compiled.record.kernels()) >= 7
     assert compiled.verify().passed
     assert compiled.check() == ()
+
+
+def test_shared_weights_are_not_placed(tmp_path: Path) -> None:
+    """A decoder has them where its shardings say: they are brought to where they start, and home; a placed one is found."""
+    decoder, prefill = (tmp_path / entry for entry in ("decode", "prefill"))
+    paths = []
+    for folder, entry, sequence in ((decoder, "decode", 1), (prefill, "prefill", 12)):
+        folder.mkdir()
+        paths.append(Decoder(entry=entry, sequence=sequence).save(folder))
+    options = replace(SHIFTING, collective="two_level")
+    pair = compile_model(paths[0], options, tmp_path / "pair.plan", prefill=PrefillRequest(paths[1]))
+    assert pair.prefill is not None
+    record = pair.prefill.record
+    shifting = [kernel for kernel in record.kernels() if kernel.rotation is not None]
+    assert len(shifting) >= 7
+    assert not any(kernel.rotation.placed for kernel in shifting if kernel.rotation is not None)
+    assert pair.check() == ()
+    assert pair.generate((5, 17, 3), 2, verify=True).passed
+    shared = record.shared
+    assert shared is not None
+    name = next(
+        weight.kernel
+        for weight in shared.weights
+        if weight.role == "b" and weight.kernel in {kernel.name for kernel in shifting}
+    )
+    wafer = record.wafers[0]
+    phases = tuple(
+        replace(
+            phase,
+            kernels=tuple(
+                replace(each, rotation=replace(each.rotation, placed=("b",)))
+                if each.name == name and each.rotation is not None
+                else each
+                for each in phase.kernels
+            ),
+        )
+        for phase in wafer.phases
+    )
+    wrong = replace(record, wafers=(replace(wafer, phases=phases),))
+    found = check_pair(pair.record, wrong, digest_of(pair.record))
+    assert "WSEC543" in {finding.code for finding in found}

@@ -42,6 +42,7 @@ def joined(tables: list[TurnTable]) -> TurnTable:
             least=shapes,
             rotated=_loops([(each, each.rotated) for each in splits]),
             turned=_loops([(each, each.turned) for each in splits]),
+            weights_placed=all(each.weights_placed for each in splits),
         ),
         np.concatenate([table.replicas for table in tables]),
     )

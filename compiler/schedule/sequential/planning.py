@@ -35,7 +35,7 @@ from wsec.compiler.schedule.sequential.sharing import (
     without_links_to_host,
 )
 from wsec.compiler.schedule.sequential.siblings import chains_behind_siblings
-from wsec.compiler.schedule.sequential.turns import make_turns
+from wsec.compiler.schedule.sequential.turns import Demands, make_turns
 from wsec.compiler.schedule.sequential.wafer_bound import least_memory, least_wafers, why_so_many
 from wsec.compiler.schedule.wafers import no_wafer_link
 
@@ -104,7 +104,7 @@ def _planned(
     planner: Planner, source: KernelSource, wafers: int | None, residents: Residents | None
 ) -> WaferPlans:
     with planner.stage("kernels"):
-        graph, turns = _turns(planner, source)
+        graph, turns = _turns(planner, source, placed=residents is None)
     if residents is not None:
         return _beside(planner, graph, turns, residents)
     with planner.stage("turns"):
@@ -135,17 +135,21 @@ def _beside(planner: Planner, graph: KernelGraph, turns: Sequence[Turn], residen
         return _plans(shared, edges, ChosenWays(ways, parts, residents), graph, planner)
 
 
-def _turns(planner: Planner, source: KernelSource) -> tuple[KernelGraph, list[Turn]]:
-    """The turns; where a kernel fits no core, batched operators are unsplit, and attention is its operators."""
+def _turns(planner: Planner, source: KernelSource, *, placed: bool) -> tuple[KernelGraph, list[Turn]]:
+    """The turns; where a kernel fits no core, batched operators are unsplit, and attention is its operators.
+
+    `placed`: whether weights may be loaded where products by shifts need them first.
+    """
     graph = source(1, frozenset())
+    demands = Demands(planner.collective, planner.products, placed)
     try:
-        return graph, make_turns(graph, planner.target, planner.collective, {}, planner.products)
+        return graph, make_turns(graph, planner.target, demands, {})
     except WsecError as error:
         unsplit = planner.oversized(source) if error.exit_status is ExitStatus.DOES_NOT_FIT else frozenset()
         if not unsplit:
             raise
     graph = source(1, unsplit)
-    return graph, make_turns(graph, planner.target, planner.collective, {}, planner.products)
+    return graph, make_turns(graph, planner.target, demands, {})
 
 
 def _plans(

@@ -7,7 +7,7 @@ for. What one leaves on a square lies in place for the next.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -53,7 +53,9 @@ class _Way:
     batch_on_rows: bool = False
 
 
-def rotated_ways(nest: LoopNest, target: Target, *, published: bool = False) -> TurnTable | None:
+def rotated_ways(
+    nest: LoopNest, target: Target, *, published: bool = False, placed: bool = True
+) -> TurnTable | None:
     """The ways in which the operands of a product may shift; None where it is no such product, or fits no square.
 
     Args:
@@ -61,17 +63,19 @@ def rotated_ways(nest: LoopNest, target: Target, *, published: bool = False) -> 
         target: The machine; its grid is the region.
         published: As measured programs do: on the largest square, where cores beyond the last block take part with nothing to add,
             and with vectors along the rows of the product.
+        placed: Whether weights may be loaded where the first step needs them. Those that another plan uses as well lie as that one has
+            them: they are brought there first, and back behind the last step.
     """
     if not may_rotate(nest):
         return None
     room, found = target.core.data_bytes, []
     for way in _every_way(nest, target, published=published):
-        costs = _costs(nest, way, target, published=published)
+        costs = _costs(nest, way, target, published=published, placed=placed)
         if costs.bytes[0] <= room:
             found.append((way, costs))
     if not found:
         return None
-    table = _table(nest, found)
+    table = replace(_table(nest, found), weights_placed=placed)
     cycles = table.shapes.cycles
     turning = [PRODUCT_LOOPS.index(way.turning) for way, _ in found]
     kinds = np.column_stack([np.where(table.parts > 1, 1 + table.on_rows, 0), turning])
@@ -110,7 +114,7 @@ def _blocks(nest: LoopNest, way: _Way) -> Array:
     return np.array([[math.ceil(loop.extent / parts.get(loop.name, 1)) for loop in nest.loops]], np.float64)
 
 
-def _costs(nest: LoopNest, way: _Way, target: Target, *, published: bool) -> SplitCosts:
+def _costs(nest: LoopNest, way: _Way, target: Target, *, published: bool, placed: bool) -> SplitCosts:
     """Bytes and cycles of one way, each an array of one element.
 
     Of each block that shifts a core has a second one, for what its neighbour sends. Partial sums of a result that goes around are as
@@ -127,11 +131,13 @@ def _costs(nest: LoopNest, way: _Way, target: Target, *, published: bool) -> Spl
     weights = sum((own[item.role] for item in nest.inputs if item.constant), np.zeros(1))
     activations = sum((own[item.role] for item in nest.inputs if not item.constant), np.zeros(1))
     word = target.fabric.word_bytes
-    constant = {item.role for item in nest.inputs if item.constant}
+    words = {role: math.ceil(size[0] / word) for role, size in shifting.items()}
+    constant = [item.role for item in nest.inputs if item.constant and item.role in words]
+    brought = [role for role in words if role not in constant]
     shifts = Shifts(
         steps=way.side,
-        shifting=[math.ceil(size[0] / word) for size in shifting.values()],
-        aligned=[math.ceil(size[0] / word) for role, size in shifting.items() if role not in constant],
+        shifting=list(words.values()),
+        aligned=[words[role] for role in (*brought, *([] if placed else 2 * constant))],
         spacing=_spacing(nest, way),
     )
     spent = _shifted(nest, blocks, shifts, target, published=published)

@@ -353,6 +353,9 @@ def _with_ways_in_place(turn: Turn, wafer: int, residents: Residents, machine: t
     if len(turn.kernels) > 1 or turn.tables[0].splits.nest.kind == "unsplit":
         return turn
     table, nest = turn.tables[0], turn.tables[0].splits.nest
+    rotated = table.splits.rotated
+    if rotated is not None and (rotated >= 0).all():  # its operands shall shift
+        return turn
     shared = [(item, held) for item in nest.inputs for held in _held(item, wafer, residents)]
     if not shared:
         return turn

@@ -159,12 +159,23 @@ def _without_empty_blocks(laid: LaidTensor) -> LaidTensor:
     return LaidTensor(laid.sharding, Mesh(axes), replace(place, width=width, height=height))
 
 
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What is demanded of all turns.
+
+    Attributes:
+        algorithm: Of all-reduces.
+        products: Of matrices: by shifts of operands, by sums of parts, or whichever is faster.
+        placed: Whether weights may be loaded where products by shifts need them first: no other plan uses them.
+    """
+
+    algorithm: str
+    products: Products = "auto"
+    placed: bool = True
+
+
 def make_turns(
-    graph: KernelGraph,
-    target: Target,
-    algorithm: str,
-    known: dict[object, _Ways],
-    products: Products = "auto",
+    graph: KernelGraph, target: Target, demands: Demands, known: dict[object, _Ways]
 ) -> list[Turn]:
     """The turns of a graph in order; equal kernels share their tables, which go into `known`.
 
@@ -175,9 +186,9 @@ def make_turns(
     repeats = _repeats(graph, target)
     for members in groups_of(graph):
         nests = [graph.nests[index] for index in members]
-        key = (algorithm, *(nest.cost_key() for nest in nests))
+        key = (demands, *(nest.cost_key() for nest in nests))
         if key not in known:
-            known[key] = _ways(nests, target, (algorithm, products), repeats)
+            known[key] = _ways(nests, target, demands, repeats)
         tables, option, x, y = known[key]
         named = tuple(
             replace(table, splits=replace(table.splits, nest=nest))
@@ -239,24 +250,22 @@ def _shared_vector(nest: LoopNest) -> object | None:
     return factors["a"].tensor, reduced[0]
 
 
-def _ways(
-    nests: Sequence[LoopNest], target: Target, demanded: tuple[str, Products], repeats: Repeats
-) -> _Ways:
-    algorithm, _ = demanded
+def _ways(nests: Sequence[LoopNest], target: Target, demands: Demands, repeats: Repeats) -> _Ways:
     if len(nests) == 1:
-        table = _table(nests[0], target, demanded, repeats)
+        table = _table(nests[0], target, demands, repeats)
         option = np.arange(len(table.cycles))[:, None]
         return (table,), option, np.zeros_like(option), np.zeros_like(option)
-    tables = _together(nests, target, algorithm, repeats)
+    tables = _together(nests, target, demands.algorithm, repeats)
     option = np.repeat(np.arange(len(tables[0].cycles))[:, None], len(nests), axis=1)
     return tables, option, np.zeros_like(option), np.zeros_like(option)
 
 
-def _table(nest: LoopNest, target: Target, demanded: tuple[str, Products], repeats: Repeats) -> TurnTable:
+def _table(nest: LoopNest, target: Target, demands: Demands, repeats: Repeats) -> TurnTable:
     """The ways of a kernel that takes a turn alone; where its operands shall shift, only those in which they do, if there are any."""
-    algorithm, products = demanded
-    rotated = None if products == "sums" else rotated_ways(nest, target, published=products == "shifts")
-    if rotated is not None and products == "shifts":
+    algorithm, rotated, shifts = demands.algorithm, None, demands.products == "shifts"
+    if demands.products != "sums":
+        rotated = rotated_ways(nest, target, published=shifts, placed=demands.placed)
+    if rotated is not None and shifts:
         return rotated
     others = [rotated, ways_in_turns_of_keys(nest, target, algorithm, repeats)]
     known = [table for table in others if table is not None]
