@@ -304,12 +304,17 @@ def _weight(turn: Turn, member: int, item: Operand, held: Sequence[Held], target
         [math.ceil(each.sharding.block_elements * item.item_bytes) for each in laid], dtype=np.float64
     )
     words = -(-math.ceil(_size(item)) // target.fabric.word_bytes)
+    views: dict[tuple[int, ...], list[int]] = {}  # ways in which it is seen alike
+    for way, one in enumerate(laid):
+        views.setdefault(one.sharding.shape, []).append(way)
     best, cycles = None, np.full(len(laid), np.inf)
     for each in held:
         extents = tuple(dimension.extent for dimension in item.maps)
         if common_view(each.laid.sharding.shape, extents) is None:
             continue  # no view shows blocks of both
-        found = resharding_table([each.laid], laid, words, target)[0]
+        found = np.zeros(len(laid))
+        for ways in views.values():
+            found[ways] = resharding_table([each.laid], [laid[way] for way in ways], words, target)[0]
         if best is None or found.min() < cycles.min():
             best, cycles = each, found
     vector = len(_longer_than_one([dimension.extent for dimension in item.maps])) <= 1
