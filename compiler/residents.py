@@ -138,7 +138,7 @@ def equal_weights(decoder: ir.Model, prefill: ir.Model) -> dict[str, str]:
             continue
         if other is not None and _same(tensor, other):
             found[name] = name
-        elif not is_absent(tensor):
+        elif not _no_values(tensor):
             left.append((name, tensor))
     return found | _of_other_names(left, known)
 
@@ -149,7 +149,7 @@ def _of_other_names(
     """Weights by the names of those of `known` that have the same contents."""
     by_form: dict[object, list[tuple[str, ir.TensorProtocol]]] = {}
     for name, value in known.items():
-        if value.const_value is not None and not is_absent(value.const_value):
+        if value.const_value is not None and not _no_values(value.const_value):
             by_form.setdefault(_form(value.const_value), []).append((name, value.const_value))
     digests: dict[str, str] = {}
     found: dict[str, str] = {}
@@ -163,21 +163,26 @@ def _of_other_names(
     return found
 
 
+def _no_values(tensor: ir.TensorProtocol) -> bool:
+    """Whether nobody has given them; of a model that was read from a plan, whether their file is missing."""
+    return is_absent(tensor) or (isinstance(tensor, ir.ExternalTensor) and not Path(tensor.path).is_file())
+
+
 def _form(tensor: ir.TensorProtocol) -> tuple[ir.DataType, tuple[int, ...]]:
     return tensor.dtype, tuple(int(extent) for extent in tensor.shape.numpy())
 
 
 def _same(one: ir.TensorProtocol, other: ir.TensorProtocol) -> bool:
     """Of two weights of one name."""
-    if _form(one) != _form(other) or is_absent(one) != is_absent(other):
+    if _form(one) != _form(other) or _no_values(one) != _no_values(other):
         return False
     if isinstance(one, ir.ExternalTensor) and isinstance(other, ir.ExternalTensor):
         places = (one.offset, one.length) == (other.offset, other.length)
-        if is_absent(one):
+        if _no_values(one):
             return places
         if places and Path(one.path).resolve() == Path(other.path).resolve():
             return True
-    if is_absent(one):
+    if _no_values(one):
         return False
     if isinstance(one, ir.StringTensor) or isinstance(other, ir.StringTensor):
         return _digest(one) == _digest(other)

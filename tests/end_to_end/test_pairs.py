@@ -252,3 +252,20 @@ def test_wsec_compile_takes_both(tmp_path: Path) -> None:
         decoder, target="wse3", region=(24, 24), mode="sequential", effort=0.0, prefill=prefill
     )
     assert _prefill(plan).record.shared is not None
+
+
+def test_weights_that_nobody_has_given_are_known_by_their_place(tmp_path: Path) -> None:
+    """A weight-free pair shares all its matrices, compiled together and for a plan that was read; it is checked and estimated."""
+    paths = []
+    for entry, tokens in (("decode", 1), ("prefill", 8)):
+        export = Export(form="contrib", entry=entry, context=CONTEXT, sequence=tokens, precision="fp16")
+        paths.append(tmp_path / f"{entry}.onnx")
+        write_model(llama.make_llama(_LLAMA, export), paths[-1], weights="none", opset=export.opset)
+    plan = _pair(tmp_path, (paths[0], paths[1]))
+    shared = _prefill(plan).record.shared
+    assert shared is not None
+    names = {weight.tensor for weight in shared.weights}
+    assert {"embed_tokens.weight", "lm_head.weight", "layers.0.mlp.down_proj.weight"} <= names
+    assert plan.check() == ()
+    again = compile_model(paths[1], Options(effort=0.0), tmp_path / "again.plan", weights_of=plan.folder)
+    assert again.record.shared == shared

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from wsec.compiler.errors import WsecError
 from wsec.compiler.plan import SharedResidents
 from wsec.compiler.schedule.sequential.choice import choose_ways
 from wsec.compiler.schedule.sequential.memory import TurnMemory, memory_of
+
+_ATTEMPTS: Final = 6  # at ways that need less and less while their turn works
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,43 +46,49 @@ def ways_beside(
     edges: Sequence[Edge],
     graph: KernelGraph,
     machine: tuple[Target, Sequence[float]],
-    beside: tuple[Residents, Parts],
+    beside: tuple[Residents, Sequence[int]],
 ) -> Ways:
-    """The way of each turn; memory dearer and dearer, by the prices of `machine`, until all fits.
+    """The way of each turn: those that need more than there is left out, and copies dearer and dearer until all fits.
+
+    Args:
+        turns: In order.
+        edges: Between them.
+        graph: Of their kernels.
+        machine: The target, and prices of a byte in cycles, the lowest first.
+        beside: What the decoder keeps, and the wafer of each turn.
 
     Raises:
         WsecError: WSEC366 prefill and decoder do not fit together.
     """
     target, prices = machine
-    least: tuple[int, TurnMemory, int] | None = None
-    for price in prices:
-        ways, _ = choose_ways(turns, edges, price)
-        memory = _memory(turns, ways, graph)
-        over, wafer = max(
-            (_over(memory, part, beside[0], number, target.core.data_bytes), number)
-            for number, part in enumerate(beside[1])
-        )
-        if over <= 0:
-            return ways
-        if least is None or over < least[0]:
-            least = over, memory, wafer
+    residents, wafers = beside
+    room = target.core.data_bytes
+    kept = np.array([residents.resident_bytes[on] for on in wafers], dtype=np.int64)
+    caps = room - kept
+    least: tuple[int, TurnMemory] | None = None
+    for _ in range(_ATTEMPTS):
+        left = [_barred(turn, int(cap)) for turn, cap in zip(turns, caps, strict=True)]
+        for price in prices:
+            ways, _ = choose_ways(left, edges, price)
+            memory = _memory(turns, ways, graph)
+            over = max(sum(needed) for needed in _needed(memory, beside)) - room
+            if over <= 0:
+                return ways
+            if least is None or over < least[0]:
+                least = over, memory
+            if (kept + memory.working + memory.held).max() > room:  # without any copies: no price helps
+                break
+        copied = np.array([copies for _, copies, _ in _needed(memory, beside)], dtype=np.int64)[list(wafers)]
+        beyond = kept + copied + memory.working + memory.held - room
+        caps = np.where(beyond > 0, memory.working - beyond, caps)
     assert least is not None  # noqa: S101 - there are prices
-    raise _does_not_fit(least[1], beside, least[2], target)
+    raise _does_not_fit(least[1], beside, target)
 
 
-def with_room(
-    turns: Sequence[SharedTurn], wafers: Sequence[int], residents: Residents, room: int
-) -> list[SharedTurn]:
-    """The turns with those of their ways that a core has room for beside what the decoder keeps; all of them where none has."""
-    found = []
-    known: dict[object, NDArray[np.bool_]] = {}
-    for turn, wafer in zip(turns, wafers, strict=True):
-        key = turn.signature, wafer
-        if key not in known:
-            fits = turn.working + turn.resident <= room - residents.resident_bytes[wafer]
-            known[key] = fits if fits.any() else np.ones_like(fits)
-        found.append(turn.some(np.flatnonzero(known[key]), wafer) if not known[key].all() else turn)
-    return found
+def _barred(turn: SharedTurn, room: int) -> SharedTurn:
+    """The turn without the ways for which so many bytes are too few, but for the one that needs least."""
+    needed = turn.working + turn.resident
+    return turn.without(needed > max(room, int(needed.min())))
 
 
 def _memory(turns: Sequence[SharedTurn], ways: Ways, graph: KernelGraph) -> TurnMemory:
@@ -92,24 +100,22 @@ def _memory(turns: Sequence[SharedTurn], ways: Ways, graph: KernelGraph) -> Turn
     return replace(memory_of(turns, chosen, graph), resident=resident, working=working)
 
 
-def _needed(
-    memory: TurnMemory, part: tuple[int, int], residents: Residents, wafer: int
-) -> tuple[int, int, int]:
-    """Bytes on the fullest core of what the decoder keeps, of copies, and of the model at work that needs more."""
-    first, behind = part
-    copied = int(memory.resident[first:behind].sum())
-    working = int((memory.working + memory.held)[first:behind].max(initial=0))
-    return residents.resident_bytes[wafer], copied, max(working, residents.working_bytes[wafer])
+def _needed(memory: TurnMemory, beside: tuple[Residents, Sequence[int]]) -> list[tuple[int, int, int]]:
+    """Bytes on the fullest core of each wafer: of what the decoder keeps, of copies, and of the model at work that needs more."""
+    residents, wafers = beside
+    found = []
+    for wafer, (first, behind) in enumerate(parts_of(wafers)):
+        working = int((memory.working + memory.held)[first:behind].max(initial=0))
+        copied = int(memory.resident[first:behind].sum())
+        at_work = max(working, residents.working_bytes[wafer])
+        found.append((residents.resident_bytes[wafer], copied, at_work))
+    return found
 
 
-def _over(memory: TurnMemory, part: tuple[int, int], residents: Residents, wafer: int, room: int) -> int:
-    return sum(_needed(memory, part, residents, wafer)) - room
-
-
-def _does_not_fit(
-    memory: TurnMemory, beside: tuple[Residents, Parts], wafer: int, target: Target
-) -> WsecError:
-    kept, copied, working = _needed(memory, beside[1][wafer], beside[0], wafer)
+def _does_not_fit(memory: TurnMemory, beside: tuple[Residents, Sequence[int]], target: Target) -> WsecError:
+    every = _needed(memory, beside)
+    wafer = max(range(len(every)), key=lambda number: sum(every[number]))
+    kept, copied, working = every[wafer]
     return WsecError(
         "WSEC366",
         "the prefill does not fit the cores beside the decoder whose weights it shares",

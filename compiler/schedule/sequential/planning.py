@@ -23,7 +23,6 @@ from wsec.compiler.schedule.sequential.beside import (
     shared_records,
     ways_beside,
     with_moves,
-    with_room,
 )
 from wsec.compiler.schedule.sequential.choice import edges_of
 from wsec.compiler.schedule.sequential.fitting import PRICES, ChosenWays, Wafers, fitting
@@ -126,13 +125,11 @@ def _beside(planner: Planner, graph: KernelGraph, turns: Sequence[Turn], residen
     with planner.stage("turns"):
         wafers = wafers_of_turns(turns, residents)
         shared = shared_turns(turns, wafers, residents, target, planner.collective)
-        shared = with_room(shared, wafers, residents, target.core.data_bytes)
         graph = without_links_to_host(graph, {name for turn in shared for _, name, _, _ in turn.caches})
         edges = edges_of(shared, graph, target, {})
-        parts = parts_of(wafers)
-        ways = ways_beside(shared, edges, graph, (target, PRICES), (residents, parts))
+        ways = ways_beside(shared, edges, graph, (target, PRICES), (residents, wafers))
     with planner.stage("phases"):
-        return _plans(shared, edges, ChosenWays(ways, parts, residents), graph, planner)
+        return _plans(shared, edges, ChosenWays(ways, parts_of(wafers), residents), graph, planner)
 
 
 def _turns(planner: Planner, source: KernelSource, *, placed: bool) -> tuple[KernelGraph, list[Turn]]:

@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 
 _KEPT: Final[tuple[Kept, ...]] = ("in_place", "moved", "copied")
 _IN_PLACE, _MOVED, _COPIED = range(3)
+_NEVER: Final = 1 << 40  # cycles of a way that is not taken
+_SHARES_OF_ROOM: Final = (
+    1.0,
+    0.7,
+    0.4,
+)  # of the memory beside the decoder, where tensors wait for later turns too
 _PARTS_OF_FREE_LOOPS: Final = (
     4  # in how many ways at most a loop that weights do not follow is cut beside them
 )
@@ -70,11 +76,13 @@ class SharedTurn(Turn):
         weights: That its kernels read.
         caches: What it makes of the decoder's states, by member and output, with the cycles of bringing it there, [ways].
         copied: Ways that have vectors which are not in place a second time; the others bring them; [ways].
+        barred: Ways that are not taken, [ways]; None where all may be.
     """
 
     weights: tuple[_Weight, ...] = ()
     caches: tuple[tuple[int, str, Held, NDArray[np.float64]], ...] = ()
     copied: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    barred: NDArray[np.bool_] | None = None
 
     def added(self, member: int) -> NDArray[np.int64]:
         """Cycles in which what a kernel shares is brought, [ways]."""
@@ -92,7 +100,7 @@ class SharedTurn(Turn):
         found: NDArray[np.int64] = super().cycles.copy()
         for member in range(len(self.kernels)):
             found += self.added(member)
-        return found
+        return found if self.barred is None else np.where(self.barred, found + _NEVER, found)
 
     @cached_property
     def resident(self) -> NDArray[np.float64]:
@@ -114,22 +122,9 @@ class SharedTurn(Turn):
         total: NDArray[np.float64] = np.sum(each, axis=0) + self.brought
         return total
 
-    def some(self, ways: NDArray[np.int64], place: object) -> SharedTurn:
-        """The same turn in some of its ways; `place` tells its signature from that of others."""
-        weights = tuple(
-            replace(each, bytes=each.bytes[ways], cycles=each.cycles[ways]) for each in self.weights
-        )
-        caches = tuple((member, tensor, state, cycles[ways]) for member, tensor, state, cycles in self.caches)
-        return replace(
-            self,
-            option=self.option[ways],
-            x=self.x[ways],
-            y=self.y[ways],
-            weights=weights,
-            caches=caches,
-            copied=self.copied[ways],
-            signature=(self.signature, place, "fits"),
-        )
+    def without(self, ways: NDArray[np.bool_]) -> SharedTurn:
+        """The same turn, some of whose ways are never taken."""
+        return replace(self, barred=ways, signature=(self.signature, ways.tobytes())) if ways.any() else self
 
     def _bytes(self, kept: int) -> NDArray[np.float64]:
         total = np.zeros(len(self.option))
@@ -367,14 +362,28 @@ def _with_ways_in_place(turn: Turn, wafer: int, residents: Residents, machine: t
     largest = max(_size(item) for item, _ in shared)
     tables, places = [table], [(turn.x[:, 0], turn.y[:, 0])]
     for item, held in shared:
-        found = _cut_alike(nest, item, held, machine) if _size(item) == largest else None
-        if found is not None:
+        for share in _SHARES_OF_ROOM if _size(item) == largest else ():
+            left = _with_room_left(machine[0], residents.resident_bytes[wafer], share, (item, held))
+            found = _cut_alike(nest, item, held, (left, machine[1]))
+            if found is None or any(
+                np.array_equal(found.splits.turns, each.splits.turns) for each in tables[1:]
+            ):
+                continue  # as with more room
             tables.append(found)
             ones = np.ones(len(found.cycles), dtype=np.int64)
             places.append((ones * held.laid.rectangle.x, ones * held.laid.rectangle.y))
     every = joined(tables)
     x, y = (np.concatenate([place[side] for place in places])[:, None] for side in (0, 1))
     return replace(turn, tables=(every,), option=np.arange(len(every.cycles))[:, None], x=x, y=y)
+
+
+def _with_room_left(target: Target, resident: int, share: float, weight: tuple[Operand, Held]) -> Target:
+    """The target with a share of the memory that the decoder leaves, and that of the weight itself, which it has."""
+    item, held = weight
+    block = math.ceil(held.laid.sharding.block_elements * item.item_bytes)
+    left = math.floor((target.core.data_bytes - resident) * share)
+    core = replace(target.core, sram_bytes=left + block + target.core.code_reserve_bytes)
+    return replace(target, core=core)
 
 
 def _cut_alike(nest: LoopNest, item: Operand, held: Held, machine: tuple[Target, str]) -> TurnTable | None:
