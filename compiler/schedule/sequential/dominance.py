@@ -1,7 +1,8 @@
 """Ways of turns that need not be weighed: another one takes no more cycles, whatever neighbours do.
 
-Exact: there is a best choice without them. Many ways differ in nothing that a neighbour sees, so that what is left is small enough to
-be weighed in all combinations. Equal turns with equal neighbours are compared once.
+Exact: there is a best choice without them. What a way saves in its own cycles and towards one neighbour may outweigh the most that it
+costs towards the others (dead-end elimination: R. F. Goldstein, 1994). Many ways differ in little that a neighbour sees, so that what is
+left is small enough to be weighed in all combinations. Equal turns with equal neighbours are compared once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_ROUNDS = 4
+_ROUNDS = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +35,7 @@ def undominated(
     """The ways of each turn that are left, in rising order.
 
     Args:
-        own: Cycles of each turn, and what else counts of it, [ways, 1 or more].
+        own: Cycles of each turn, and what else counts of it and no cycles outweigh, [ways, 1 or more].
         tables: Between turns; those between equal pairs share their arrays.
         alike: By turn, equal where `own` is.
     """
@@ -63,11 +64,34 @@ def undominated(
             if key not in known:
                 mine = before[at]
                 features = [own[at][mine], *(each[np.ix_(mine, ways)] for each, ways in sides)]
-                known[key] = mine[_least(np.concatenate(features, axis=1))]
+                first = _least(np.concatenate(features, axis=1))
+                left_over = _not_outweighed([each[first] for each in features])
+                known[key] = mine[first[left_over]]
             kept[at] = known[key]
         if sum(map(len, kept)) == left:
             break
     return kept
+
+
+def _not_outweighed(features: Sequence[NDArray[np.float64]]) -> NDArray[np.int64]:
+    """Ways of which no other one takes at most as many cycles for any ways of the neighbours, in rising order.
+
+    Args:
+        features: Own cycles and what none outweigh, [ways, 1 or more]; cycles towards each neighbour, [ways, its ways].
+    """
+    own, *between = features
+    more = own[:, :1] - own[:, 0]  # [way, other]: the most that a way takes beyond the other
+    for cycles in between:
+        for way in range(len(own)):
+            more[way] += (cycles[way] - cycles).max(axis=1)
+    at_most = more <= 0
+    for column in range(1, own.shape[1]):
+        at_most &= own[:, column, None] <= own[:, column]
+    left = np.ones(len(own), dtype=np.bool_)
+    for way in np.argsort(own[:, 0], kind="stable")[::-1]:
+        left[way] = False
+        left[way] = not at_most[left, way].any()
+    return np.flatnonzero(left)
 
 
 def _least(features: NDArray[np.float64]) -> NDArray[np.int64]:

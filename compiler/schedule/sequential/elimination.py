@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Factor = tuple[tuple[int, ...], Array]
 
-_MOST: Final = 2_000_000  # combinations that are weighed at once, where turns are few
+_MOST: Final = 8_000_000  # combinations that are weighed at once, where turns are few
 _WORK: Final = 400_000_000  # combinations that are weighed altogether, about: a few seconds
 _HASTE: Final = 20  # how much less is weighed where an answer in haste will do
 _ROUNDS: Final = 3
