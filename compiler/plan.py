@@ -71,6 +71,7 @@ REPLICAS = ("row_replicas", "column_replicas")
 """Axes of a mesh, on rows and on columns, along which all cores compute the same; a split says how many do."""
 FabricDepth = Literal["lanes", "full"]
 WaferMode = Literal["pipelined", "sequential", "streaming"]
+ExecutionMode = Literal["pipelined", "sequential", "streaming", "sequential-streaming"]
 Objective = Literal["throughput", "latency"]
 StatesChoice = Literal["auto", "none"]
 Products = Literal["auto", "sums", "shifts"]
@@ -373,16 +374,30 @@ class PhaseSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnLoad:
+    """How the weights of a turn come in from outside, for every sample.
+
+    Attributes:
+        cycles: In which they do.
+        ahead: Whether that is while the turn before does arithmetic; of the first turn, the last one of the sample before.
+    """
+
+    cycles: int
+    ahead: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Phase:
     """Kernels that are on the wafer at the same time, the links between them, and the circuits that carry all their words.
 
-    With other phases on its wafer it has a summary.
+    With other phases on its wafer it has a summary; a turn whose weights do not stay has a load.
     """
 
     kernels: tuple[Kernel, ...]
     links: tuple[Link, ...]
     summary: PhaseSummary | None = None
     circuits: tuple[Circuit, ...] = ()
+    load: TurnLoad | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,7 +408,7 @@ class Wafer:
         phases: In order.
         placement: With other wafers in a plan, what placement found on this one.
         mode: `pipelined`: all kernels work at once, each on another sample. `sequential`: phases take turns on a sample, and the
-            weights of all stay in place. `streaming`: phases take turns on a batch, and weights come in for each (docs/modes.md).
+            weights of all stay in place, but for those of turns with a load. `streaming`: phases take turns on a batch, and weights come in for each (docs/modes.md).
         overlapped: Of a wafer that streams, whether the weights of a phase come in while the one before works.
     """
 
@@ -466,14 +481,14 @@ class Alternative:
     """Another way to execute the model that the compiler weighed.
 
     Attributes:
-        mode: Of all wafers.
+        mode: Of all wafers; `sequential-streaming` are turns whose weights come in where they find no room.
         wafers: How many.
         interval: Cycles between two samples, by the measure that the choice was made by; None where it does not fit.
         latency: Cycles of one sample, likewise.
         reason: What that measure is, or why it does not fit.
     """
 
-    mode: WaferMode
+    mode: ExecutionMode
     wafers: int
     interval: int | None
     latency: int | None

@@ -400,6 +400,9 @@ def _sequential_bottleneck(wafer: Wafer) -> tuple[int, Bottleneck]:
         "all-reduces and steps of kernels": sum(kernel.cycles.communication for kernel in kernels),
         "what comes to kernels from others and from outside": sum(turn.arriving for turn in turns),
     }
+    waiting = sum(turn.waiting for turn in turns)
+    if any(phase.load is not None for phase in wafer.phases):
+        parts["waiting for weights that come in from outside"] = waiting
     total = sum(turn.total for turn in turns)
     shares = ", ".join(f"{cycles:,} for {part}" for part, cycles in parts.items())
     return total, Bottleneck("turns", f"{len(turns)} turns", f"one sample at a time: {shares}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from wsec.compiler.plan import Plan, Wafer
+    from wsec.compiler.plan import Phase, Plan, Wafer
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,28 @@ def resident_core(wafer: Wafer, plan: Plan) -> ResidentCore:
             kernel.memory.activations + kernel.memory.buffers + brought.get(kernel.name, 0)
             for kernel in phase.kernels
         )
-        for phase in wafer.phases
+        + _coming_bytes(wafer.phases[(turn + 1) % len(wafer.phases)])
+        for turn, phase in enumerate(wafer.phases)
     )
     return ResidentCore(resident, max(working, default=0), code)
 
 
+def _coming_bytes(following: Phase) -> int:
+    """Of weights of the turn after, that come in meanwhile."""
+    if following.load is None or not following.load.ahead:
+        return 0
+    return sum(kernel.memory.weights for kernel in following.kernels)
+
+
 def _brought_bytes(plan: Plan) -> dict[str, int]:
-    """Of each kernel, bytes of weights that are there while it works, brought from where a decoder keeps them."""
-    found: dict[str, int] = {}
+    """Of each kernel, bytes of weights that are there while it works: brought from where a decoder keeps them, or from outside."""
+    found = {
+        kernel.name: kernel.memory.weights
+        for wafer in plan.wafers
+        for phase in wafer.phases
+        if phase.load is not None
+        for kernel in phase.kernels
+    }
     for weight in () if plan.shared is None else plan.shared.weights:
         if weight.kept == "moved":
             found[weight.kernel] = found.get(weight.kernel, 0) + weight.bytes

@@ -58,7 +58,7 @@ def timings_of_turns(wafer: Wafer, there: Mapping[str, int]) -> Iterator[tuple[P
     now = max((at for name, at in there.items() if name in read), default=0)
     for phase, cycles in zip(wafer.phases, turns_of(wafer.phases), strict=True):
         start, finish = {}, {}
-        at = now + cycles.arriving
+        at = now + cycles.waiting + cycles.arriving
         for kernel in phase.kernels:
             start[kernel.name], at = at, at + kernel.cycles.work
             finish[kernel.name] = at

@@ -159,8 +159,12 @@ def _runs(
 
 
 def _share(laid: LaidTensor, *, along_rows: bool) -> float:
-    """What the cores of a row (or column) have together."""
+    """What the cores of a row (or column) have together: of dimensions that are cut across, a part, and what blocks reach beyond it."""
     side = "rows" if along_rows else "columns"
     sizes = {axis.name: axis.size for axis in laid.mesh.axes if axis.side == side}
-    cutting = [name for dimension in laid.sharding.dimensions for name in dimension.axes]
-    return 1 / math.prod(sizes.get(name, 1) for name in cutting)
+    share = 1.0
+    for dimension in laid.sharding.dimensions:
+        parts = math.prod(sizes.get(name, 1) for name in dimension.axes)
+        beyond = max(0.0, dimension.block - dimension.step / dimension.divisor) / dimension.extent
+        share *= 1 / parts if parts == 1 else min(1.0, 1 / parts + beyond)
+    return share

@@ -33,6 +33,7 @@ def check_turns(plan: Plan, sound: set[str]) -> list[Finding]:
         if all(kernel.name in sound for kernel in wafer.kernels()):
             findings += _check_memory(wafer, number, plan)
             findings += _check_links(wafer, plan)
+        findings += _check_loads(wafer, number, plan)
         findings += _check_interval(wafer, number, plan)
     return findings
 
@@ -85,11 +86,13 @@ def bytes_of_turns(
         for place, size in leaving.pop(turn, ()):
             grid.add(held, place, -size)
         working = held.copy()
+        _add_coming(working, grid, wafer.phases[(turn + 1) % len(wafer.phases)])
         for kernel in phase.kernels:
             for entry in kernel.inputs:
                 key = kernel.name, entry.role
+                passes = key in brought or (entry.constant and phase.load is not None)
                 if key not in kept:
-                    grid.add(working if key in brought else resident, kernel.rectangle, resident_bytes(entry))
+                    grid.add(working if passes else resident, kernel.rectangle, resident_bytes(entry))
             grid.add(working, kernel.rectangle, _working_bytes(kernel))
         most = np.maximum(most, working)
         for kernel in phase.kernels:
@@ -99,6 +102,13 @@ def bytes_of_turns(
                     grid.add(held, kernel.rectangle, _block_bytes(output))
                     leaving.setdefault(last, []).append((kernel.rectangle, _block_bytes(output)))
     return resident, most
+
+
+def _add_coming(working: Integers, grid: Grid, following: Phase) -> None:
+    """Weights of the turn after, where they come in meanwhile."""
+    if following.load is not None and following.load.ahead:
+        for kernel in following.kernels:
+            grid.add(working, kernel.rectangle, _weight_bytes(kernel))
 
 
 class Grid:
@@ -184,9 +194,50 @@ def _least_cycles(link: Link, source: Kernel, target: Kernel, plan: Plan, known:
     return -(-size // (plan.target.fabric.word_bytes * plan.target.fabric.link_words_per_cycle))
 
 
+def _check_loads(wafer: Wafer, number: int, plan: Plan) -> Iterator[Finding]:
+    """Weights that come in pass the memory outside once, and the ramp of each core that keeps a part of them."""
+    target = plan.target
+    memory = target.external_memory or target.host
+    for turn, phase in enumerate(wafer.phases):
+        if phase.load is None:
+            continue
+        stored = {
+            entry.tensor: packed_bytes(math.prod(entry.sharding.shape), entry.dtype)
+            for kernel in phase.kernels
+            for entry in kernel.inputs
+            if entry.constant
+        }
+        outside = 8 * sum(stored.values()) / memory.bits_per_second * target.clock_hz
+        of_core = max((_weight_bytes(kernel) for kernel in phase.kernels), default=0)
+        ramp = of_core / (target.fabric.word_bytes * target.fabric.link_words_per_cycle)
+        least = math.floor(max(outside, ramp))
+        if phase.load.cycles < least:
+            rule = "weights of a turn come in at the rate of the memory outside, and of a core's ramp"
+            where = f"wafer {number}, turn {turn}, load"
+            yield Finding(
+                PHASES, rule, where, f"at least {count(least, 'cycle')}", f"{phase.load.cycles} cycles"
+            )
+
+
+def _weight_bytes(kernel: Kernel) -> int:
+    """Of the weights of a kernel on one core."""
+    return sum(
+        packed_bytes(entry.sharding.block_elements, entry.dtype) for entry in kernel.inputs if entry.constant
+    )
+
+
+def _waiting(phase: Phase, before: Phase) -> int:
+    """Cycles for which a turn waits for weights: those that arithmetic of the turn before does not hide."""
+    if phase.load is None:
+        return 0
+    hidden = sum(max(each.cycles.compute, each.cycles.memory) for each in before.kernels)
+    return max(0, phase.load.cycles - (hidden if phase.load.ahead else 0))
+
+
 def _check_interval(wafer: Wafer, number: int, plan: Plan) -> Iterator[Finding]:
     """A wafer works on one sample at a time: the interval has room for the work of all kernels and all that comes to them."""
     least = sum(_turn_cycles(phase) for phase in wafer.phases)
+    least += sum(_waiting(phase, wafer.phases[number - 1]) for number, phase in enumerate(wafer.phases))
     if plan.placement.interval < least:
         rule = "the interval has room for all turns"
         found = f"{plan.placement.interval} cycles"

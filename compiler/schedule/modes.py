@@ -12,7 +12,7 @@ from wsec.compiler.schedule.mixtures import Mixture, plan_mixture
 from wsec.compiler.schedule.outside import check_outside
 from wsec.compiler.schedule.phases import may_gain, plan_phases
 from wsec.compiler.schedule.rounds import rhythms_of, round_cycles
-from wsec.compiler.schedule.sequential.planning import plan_sequential
+from wsec.compiler.schedule.sequential.planning import plan_sequential, plan_streamed_turns
 from wsec.compiler.schedule.wafers import plan_wafers
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
-    from wsec.compiler.plan import FabricDepth, Objective, WaferMode
+    from wsec.compiler.plan import ExecutionMode, FabricDepth, Objective, WaferMode
     from wsec.compiler.planning import Planner
     from wsec.compiler.residents import Residents
     from wsec.compiler.schedule.division import WaferPlans
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 AUTO: Final = "auto"
 MODES: Final[tuple[WaferMode, ...]] = ("pipelined", "sequential", "streaming")
+STREAMED_TURNS: Final[ExecutionMode] = "sequential-streaming"
+"""Of one wafer: kernels take turns, and weights that find no room come in for every sample."""
+
 OBJECTIVES: Final[tuple[Objective, ...]] = ("throughput", "latency")
 
 
@@ -36,7 +39,7 @@ class Execution:
     """What was asked for.
 
     Attributes:
-        mode: One of `MODES`, or `auto`; or several of `MODES` with commas between, one for each wafer.
+        mode: One of `MODES`, `STREAMED_TURNS`, or `auto`; or several of `MODES` with commas between, one for each wafer.
         objective: By which `auto` chooses.
         wafers: How many; None for the fewest that it fits on.
         phases: Of a wafer that streams; None for the fewest that fit.
@@ -78,7 +81,7 @@ def check_execution(execution: Execution, fabric: FabricDepth, *, constrained: b
     """
     several = len(execution.modes) > 1
     for what, given, known in (
-        *(("mode", mode, MODES if several else (AUTO, *MODES)) for mode in execution.modes),
+        *(("mode", mode, MODES if several else (AUTO, *MODES, STREAMED_TURNS)) for mode in execution.modes),
         ("objective", execution.objective, OBJECTIVES),
     ):
         if given not in known:
@@ -109,10 +112,16 @@ def check_execution(execution: Execution, fabric: FabricDepth, *, constrained: b
             found=f"wafers {wafers}",
             hint="leave out --wafers, or name one mode for all",
         )
-    if "sequential" in execution.modes and fabric == "full":
+    in_turns = {"sequential", STREAMED_TURNS} & set(execution.modes)
+    if execution.mode == STREAMED_TURNS and execution.wafers != 1:
+        wafers = "wafers auto" if execution.wafers is None else f"{execution.wafers} wafers"
+        raise _not_of_mode(
+            execution.mode, wafers, "use one wafer, or `--mode sequential`, whose weights stay"
+        )
+    if in_turns and fabric == "full":
         hint = "leave out --fabric full: what links of turns take is counted by the model of docs/modes.md"
         raise _not_of_mode(execution.mode, "words that are followed from core to core", hint)
-    if "sequential" in execution.modes and constrained:
+    if in_turns and constrained:
         raise _not_of_mode(
             execution.mode, "constraints of the placement", "leave out --constraints, or the mode"
         )
@@ -150,6 +159,8 @@ def _planned(planner: Planner, lowered: ir.Model, execution: Execution, least_ph
     modes = set(execution.modes)
     several = len(execution.modes) > 1
     wafers = len(execution.modes) if several else execution.wafers
+    if execution.mode == STREAMED_TURNS:
+        return plan_streamed_turns(planner, lowered)
     if modes == {"sequential"}:
         return plan_sequential(planner, lowered, wafers)
     if modes == {"pipelined"}:
@@ -171,13 +182,14 @@ def _best(planner: Planner, lowered: ir.Model, execution: Execution) -> Chosen:
     found: list[tuple[WaferPlans, Alternative]] = []
     others: list[Alternative] = []
     refusal: WsecError | None = None
-    for mode in MODES:
+    for mode in (*MODES, STREAMED_TURNS):
+        stay = any(measured.mode != "streaming" for _, measured in found)
         tight = (
             execution.wafers == 1
             and execution.objective == "throughput"
             and any(may_gain(plans) for plans, _ in found)
         )
-        refused = _refused(mode, planner, fits=bool(found) and not tight)
+        refused = _refused(mode, planner, execution.wafers, stay=stay, tight=tight)
         if refused:
             others.append(Alternative(mode, execution.wafers or 1, None, None, refused))
             continue
@@ -186,7 +198,7 @@ def _best(planner: Planner, lowered: ir.Model, execution: Execution) -> Chosen:
         except WsecError as error:
             if error.exit_status is not ExitStatus.DOES_NOT_FIT:
                 raise
-            refusal = error
+            refusal = error if mode != STREAMED_TURNS or refusal is None else refusal
             others.append(Alternative(mode, execution.wafers or 1, None, None, f"{error.code}: {error.what}"))
             continue
         found.append((plans, _measured(plans, mode, lowered, planner.target)))
@@ -203,21 +215,26 @@ def _best(planner: Planner, lowered: ir.Model, execution: Execution) -> Chosen:
     return Chosen(taken[0], weighed, (*_notes(taken[1], weighed, execution.objective), *taken[0].notes))
 
 
-def _refused(mode: str, planner: Planner, *, fits: bool) -> str:
-    """Why a mode is not tried; empty where it is."""
-    if mode == "sequential" and planner.fabric == "full":
+def _refused(mode: str, planner: Planner, wafers: int | None, *, stay: bool, tight: bool) -> str:
+    """Why a mode is not tried, given whether weights have room to stay, and links too little for buffers; empty where it is."""
+    in_turns = mode in {"sequential", STREAMED_TURNS}
+    if in_turns and planner.fabric == "full":
         return "words of turns are not followed from core to core"
-    if mode == "sequential" and planner.constraints:
+    if in_turns and planner.constraints:
         return "turns know no constraints of the placement"
-    if mode == "streaming" and fits:
+    if mode == "streaming" and stay and not tight:
         return "the weights stay, and kernels have all buffers: loading again takes longer"
+    if mode == STREAMED_TURNS and stay:
+        return "the weights stay: loading them again takes longer"
+    if mode == STREAMED_TURNS and wafers != 1:
+        return "weights of turns come in on one wafer"
     return ""
 
 
-def _measured(plans: WaferPlans, mode: WaferMode, lowered: ir.Model, target: Target) -> Alternative:
+def _measured(plans: WaferPlans, mode: ExecutionMode, lowered: ir.Model, target: Target) -> Alternative:
     """Interval and latency by what planning counted, and the rhythm of pipelines whose buffers are full."""
     interval = plans.placement.interval
-    if mode == "sequential":
+    if mode in {"sequential", STREAMED_TURNS}:
         latency = sum(sequential_cycles(wafer) for wafer in plans.wafers)
         return Alternative(mode, len(plans.wafers), interval, latency, "turns and reshardings")
     rhythms = [rhythms_of(wafer, lowered, target) for wafer in plans.wafers]

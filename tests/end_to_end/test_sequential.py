@@ -158,7 +158,7 @@ def test_auto_says_what_others_would_have_cost(tmp_path: Path) -> None:
     options = Options(target="mesh16", region=(8, 8), mode="auto", objective="latency", effort=0.0)
     plan = compile_model(model, options, tmp_path / "net.plan")
     modes = {item.mode for item in plan.record.alternatives} | {wafer.mode for wafer in plan.record.wafers}
-    assert modes == {"pipelined", "sequential", "streaming"}
+    assert modes == {"pipelined", "sequential", "streaming", "sequential-streaming"}
     weighed = [item for item in plan.record.alternatives if item.latency is not None]
     assert weighed
     assert any(note.startswith("mode ") and "was taken for latency" in note for note in plan.record.notes)

@@ -34,6 +34,7 @@ from wsec.compiler.schedule.sequential.sharing import (
     without_links_to_host,
 )
 from wsec.compiler.schedule.sequential.siblings import chains_behind_siblings
+from wsec.compiler.schedule.sequential.streaming import stream_weights
 from wsec.compiler.schedule.sequential.turns import Demands, make_turns
 from wsec.compiler.schedule.sequential.wafer_bound import least_memory, least_wafers, why_so_many
 from wsec.compiler.schedule.wafers import no_wafer_link
@@ -69,6 +70,31 @@ def plan_sequential(
     if wafers is not None and wafers > 1 and planner.target.wafer_link is None:
         raise no_wafer_link(planner.target)
     return plan_in_turns(planner, turn_source(planner, lowered), wafers, residents)
+
+
+def plan_streamed_turns(planner: Planner, lowered: ir.Model) -> WaferPlans:
+    """Plan a lowered model so that its kernels take turns on one wafer, and weights that find no room there come in for every sample.
+
+    Raises:
+        WsecError: WSEC301 a kernel fits no core, WSEC392 a turn does not fit beside what stays.
+    """
+    with planner.stage("kernels"):
+        graph, turns = _turns(planner, turn_source(planner, lowered), placed=True)
+    with planner.stage("turns"):
+        edges = edges_of(turns, graph, planner.target, {})
+        chosen = stream_weights(turns, edges, graph, planner.target)
+    with planner.stage("phases"):
+        ways = ChosenWays(chosen.ways, ((0, len(turns)),))
+        plans = _plans(turns, edges, ways, graph, planner)
+        wafer = plans.wafers[0]
+        phases = tuple(
+            replace(phase, load=load) for phase, load in zip(wafer.phases, chosen.loads, strict=True)
+        )
+        wafer = replace(wafer, phases=phases)
+        placement = replace(plans.placement, interval=sequential_cycles(wafer))
+        stay = sum(load is None for load in chosen.loads)
+        said = f"weights of {len(turns) - stay} of {len(turns)} turns come in for every sample"
+        return replace(plans, wafers=(wafer,), placement=placement, notes=(said,))
 
 
 def turn_source(planner: Planner, lowered: ir.Model) -> KernelSource:

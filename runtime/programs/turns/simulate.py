@@ -111,6 +111,13 @@ def check_one_sample(samples: int) -> None:
 
 
 def _check_modes(plan: Plan) -> None:
+    coming = sum(phase.load is not None for wafer in plan.wafers for phase in wafer.phases)
+    if coming:
+        raise _not_so(
+            f"{coming} turns whose weights come in for every sample",
+            "weights that stay",
+            "compile with `--mode sequential` for more cores or wafers",
+        )
     other = next((wafer.mode for wafer in plan.wafers if wafer.mode != "sequential"), None)
     if other is not None:
         raise _not_so(
