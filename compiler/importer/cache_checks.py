@@ -64,7 +64,8 @@ def check_cache_operands(model: ir.Model) -> None:
     """Compare each GroupQueryAttention with the cache that it reads.
 
     Raises:
-        WsecError: WSEC152 heads, head size, batch or element type are not those of its queries and attributes.
+        WsecError: WSEC152 heads, head size, batch or element type are not those of its queries and attributes, or keys and
+            values have other positions.
     """
     wrong = [
         line
@@ -73,9 +74,7 @@ def check_cache_operands(model: ir.Model) -> None:
         for line in _against_node(node, f"node {index} {node.name!r}")
     ]
     if wrong:
-        expected = (
-            "past keys and values [batch, kv_num_heads, positions, head size] of the type of the queries"
-        )
+        expected = "past keys and values [batch, kv_num_heads, positions, head size] of the type of the queries, as many positions of both"
         hint = "give the cache the heads and the head size of the operator, as exporters do"
         raise _error("WSEC152", "a KV cache does not fit the attention that reads it", expected, wrong, hint)
 
@@ -158,6 +157,9 @@ def _against_node(node: ir.Node, where: str) -> Iterator[tuple[str, str]]:
     if query is None or len(shape) != 3 or heads < 1:
         return
     size = shape[2] // (heads + 2 * groups if packed else heads)
+    key, values = node.inputs[3:5]
+    if key is not None and values is not None and _positions(key) != _positions(values):
+        yield where, f"{_shown(key)}, {_shown(values)}: other positions"
     for value in node.inputs[3:5]:
         past = () if value is None else _shape(value)
         if value is None or len(past) != len(_FEATURES):
@@ -166,6 +168,10 @@ def _against_node(node: ir.Node, where: str) -> Iterator[tuple[str, str]]:
         if not fits or (value.dtype != query.dtype and not _quantised(node)):
             wanted = f"kv_num_heads {groups}, head size {size}, queries {_shown(query)}"
             yield where, f"{_shown(value)}; {wanted}"
+
+
+def _positions(cache: ir.Value) -> tuple[int, ...]:
+    return _shape(cache)[2:3] if len(_shape(cache)) == len(_FEATURES) else ()
 
 
 def _quantised(node: ir.Node) -> bool:

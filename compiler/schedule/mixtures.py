@@ -88,9 +88,16 @@ def plan_mixture(planner: Planner, lowered: ir.Model, mixture: Mixture) -> Wafer
     if len(mixture.modes) > 1 and planner.target.wafer_link is None:
         raise no_wafer_link(planner.target)
     job = _Job(planner, lowered, mixture, planner.target)
-    return fewest(
-        lambda count: _plan_exactly(job, count), mixture.phases if "streaming" in mixture.modes else 1
-    )
+    count = mixture.phases if "streaming" in mixture.modes else 1
+    try:
+        return fewest(lambda phases: _plan_exactly(job, phases), count)
+    except WsecError as error:
+        if error.code == "WSEC361" and count is not None:
+            streaming = mixture.modes.count("streaming")
+            error.add_note(
+                f"{len(mixture.modes)} wafers, of which {streaming} stream in {count} phases each; a wafer that does not counts as one"
+            )
+        raise
 
 
 def _plan_exactly(job: _Job, phases: int) -> WaferPlans:

@@ -89,7 +89,7 @@ def check_execution(execution: Execution, fabric: FabricDepth, *, constrained: b
                 "WSEC368",
                 f"there is no such {what}",
                 expected=f"one of {', '.join(known)}",
-                found=str(given),
+                found=str(given) or "no name",
                 hint="docs/modes.md says what each is good for",
             )
     if execution.wafers is not None and execution.wafers < 1:

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsec.compiler.errors import WsecError
+from wsec.compiler.errors import ExitStatus, WsecError
 from wsec.compiler.plan import PLAN_FORMAT
 from wsec.compiler.plan import Plan as PlanRecord
 from wsec.compiler.target import Target, load_target
@@ -175,12 +175,41 @@ def _planned(job: _Job) -> PlanParts:
     from wsec.throughput import check_throughput
 
     lowered, notes = _lower(job)
-    record = _decide(job, lowered, notes)
+    try:
+        record = _decide(job, lowered, notes)
+    except WsecError as error:
+        raise _named_by_the_ledger(error, job) from None
     with job.stage("check"):
         _assert_legal(record, lowered)
         if job.options.min_throughput is not None:
             check_throughput(record, job.options.min_throughput)
     return record, lowered, job.model
+
+
+def _named_by_the_ledger(error: WsecError, job: _Job) -> WsecError:
+    """What to raise of a model that does not fit: that its context is too long, where that is why; else the error itself."""
+    options = job.options
+    if (
+        error.exit_status is not ExitStatus.DOES_NOT_FIT
+        or options.wafers is None
+        or "streaming" in options.mode
+    ):
+        return error
+    try:
+        found = fit_model(job.model, options, None, None)
+    except WsecError:  # the ledger has nothing to say of such a model
+        return error
+    if found.unmet is None or found.unmet.code != "WSEC371":
+        return error
+    ways = (
+        [f"make the model for a context of at most {found.longest_context:,}"]
+        if found.longest_context
+        else []
+    )
+    ways += [f"use --wafers {found.least_wafers} or more"] if job.target.wafer_link is not None else []
+    named = replace(found.unmet, hint=" or ".join([*ways, "let weights come in with --mode streaming"]))
+    named.add_note(f"planning ended with {error.code}: {error.what}")
+    return named
 
 
 def _job_of_prefill(job: _Job, prefill: PrefillRequest) -> _Job:

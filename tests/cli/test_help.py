@@ -127,8 +127,8 @@ def test_a_mistyped_command_suggests_the_nearest(wsec: Wsec) -> None:
             "Invalid value for '--dim': n is given as 1 and as 2",
         ),
         (
-            ["compile", "m.onnx", "--wafers", "0"],
-            "Invalid value for '--wafers': '0' is not a number of wafers from 1 on, nor auto",
+            ["compile", "m.onnx", "--wafers", "two"],
+            "Invalid value for '--wafers': 'two' is not a number of wafers from 1 on, nor auto",
         ),
         (
             ["compile", "m.onnx", "--phases", "0"],

@@ -32,9 +32,11 @@ def dimensions(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[st
 
 
 def part_count(_ctx: click.Context, parameter: click.Parameter, text: str) -> int | None:
-    """How many wafers or phases; None for `auto`."""
+    """How many wafers or phases; None for `auto`. Numbers that no machine has are refused with their code, and the reason."""
     if text == "auto":
         return None
+    if parameter.name == "wafers" and re.fullmatch("-?[0-9]{1,9}", text):
+        return int(text)
     if not re.fullmatch("0*[1-9][0-9]{0,5}", text):
         raise click.BadParameter(f"{text!r} is not a number of {parameter.name} from 1 on, nor auto")
     return int(text)

@@ -97,7 +97,7 @@ def test_a_cache_that_is_not_that_of_the_operator(tmp_path: Path, refusal: Refus
         "  where:    node 8 '/layers.0.self_attn/GroupQueryAttention'\n"
     )
     assert (
-        "  expected: past keys and values [batch, kv_num_heads, positions, head size] of the type of the queries\n"
+        "  expected: past keys and values [batch, kv_num_heads, positions, head size] of the type of the queries, as many positions of both\n"
         f"  found:    past_key_values.0.key float [1, 4, 12, 16]; kv_num_heads 2, head size 16, {queries}\n"
     ) in text
     assert text.endswith(
