@@ -6,6 +6,7 @@ that the model's opset has; `support` lists the others, and `operand_checks` loo
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import onnx
@@ -63,8 +64,12 @@ def _findings(
     context = onnx.checker.C.CheckerContext()
     context.ir_version = min(max(ir_version, 3), onnx.IR_VERSION)
     context.opset_imports = versions
+    sound: set[tuple[object, ...]] = set()
     for place, node in all_nodes(nodes, ""):
         if node.domain not in _ONNX_DOMAINS or not _is_current(node.op_type, versions[""]):
+            continue
+        form = (node.op_type, node.domain, tuple(map(bool, node.input)), tuple(map(bool, node.output)))
+        if form in sound and not node.attribute:
             continue
         try:
             onnx.checker.check_node(_without_bodies(node), context)
@@ -75,20 +80,29 @@ def _findings(
         missing = missing_operand(node, versions[""], frozenset())
         if missing is not None:
             yield place, f"an operand {missing}", "none"
+        elif not node.attribute:
+            sound.add(form)  # of nodes without attributes nothing else is checked
 
 
 def missing_operand(node: onnx.NodeProto, version: int, absent: Collection[str]) -> str | None:
     """The name of a required operand that a node of ai.onnx leaves out, or that is one of the values `absent`."""
     if node.domain not in _ONNX_DOMAINS or not _is_current(node.op_type, version):
         return None
-    formal = onnx.defs.get_schema(node.op_type, version, "").inputs
-    required = onnx.defs.OpSchema.FormalParameterOption.Single
-    for parameter, name in zip(formal, node.input, strict=False):
-        if parameter.option == required and (not name or name in absent):
-            return str(parameter.name)
+    for required, name in zip(_required(node.op_type, version), node.input, strict=False):
+        if required and (not name or name in absent):
+            return required
     return None
 
 
+@cache
+def _required(op_type: str, version: int) -> tuple[str, ...]:
+    """The names of an operator's operands in order, empty for those that may be left out."""
+    single = onnx.defs.OpSchema.FormalParameterOption.Single
+    formal = onnx.defs.get_schema(op_type, version, "").inputs
+    return tuple(str(each.name) if each.option == single else "" for each in formal)
+
+
+@cache
 def _is_current(op_type: str, version: int) -> bool:
     """Whether the opset has the operator, and did not withdraw it."""
     return onnx.defs.has(op_type, version, "") and not onnx.defs.get_schema(op_type, version, "").deprecated
