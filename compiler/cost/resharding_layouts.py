@@ -59,7 +59,7 @@ def bounds(laid: LaidTensor, shape: tuple[int, ...], *, inner: bool) -> list[Bou
     """
     found: list[Bounds] = []
     at = 0
-    for (low, high), extent in zip(block_bounds(laid.sharding, laid.mesh), laid.sharding.shape, strict=True):
+    for (low, high), extent in zip(_blocks(laid.sharding, laid.mesh), laid.sharding.shape, strict=True):
         factors: list[int] = []
         while math.prod(factors) < extent:
             factors.append(shape[at])
@@ -68,13 +68,19 @@ def bounds(laid: LaidTensor, shape: tuple[int, ...], *, inner: bool) -> list[Bou
     return found
 
 
+@lru_cache(maxsize=8192)
+def _blocks(sharding: Sharding, mesh: Mesh) -> tuple[Bounds, ...]:
+    """Bounds of a layout, which is compared with many others: its arrays are not to be changed."""
+    return block_bounds(sharding, mesh)
+
+
 def without_cuts_along(laid: LaidTensor, shape: tuple[int, ...], *, along_rows: bool) -> list[Bounds]:
     """What all cores of a row hold together, or of a column: dimensions that are cut along it alone are whole there."""
     side = "columns" if along_rows else "rows"
     sides = {axis.name: axis.side for axis in laid.mesh.axes if axis.size > 1}
     found: list[Bounds] = []
     at = 0
-    blocks = block_bounds(laid.sharding, laid.mesh)
+    blocks = _blocks(laid.sharding, laid.mesh)
     for dimension, of_cores in zip(laid.sharding.dimensions, blocks, strict=True):
         ends = of_cores
         factors: list[int] = []
