@@ -180,7 +180,7 @@ def layer(
 
 
 def compilation(
-    *, config: str, form: str, layers: int | None, wafers: int, seconds: float, gigabytes: float
+    *, config: str, form: str, layers: int | None, wafers: int | None, seconds: float, gigabytes: float
 ) -> Figures:
     """A full-size mixture of experts: seconds of each stage, peak memory, wafers, tokens per second."""
     precision = "mxfp4" if config in gpt_oss.CONFIGS else "fp16"
@@ -199,12 +199,18 @@ def compilation(
         "peak_gigabytes": peak,
         "kernels": sum(1 for _ in plan.record.kernels()),
         "wafers": len(plan.record.wafers),
+        "fewest_wafers_proven": _no_fewer(plan),
         "tokens_per_second": None if decoding is None else decoding.tokens_per_second,
         "bound_by": None if decoding is None else decoding.bound_by,
         "cycles_of": None if decoding is None else decoding.cycles_of,
         "joules_per_token": None if decoding is None else decoding.joules_per_token,
-        "reached": processor <= seconds and peak <= gigabytes,
+        "reached": processor <= seconds and peak <= gigabytes and (wafers is not None or _no_fewer(plan)),
     }
+
+
+def _no_fewer(plan: wsec.Plan) -> bool:
+    """Whether the plan has one wafer, or notes that no cut of its kernels fits fewer."""
+    return len(plan.record.wafers) == 1 or any(note.endswith("has fewer") for note in plan.record.notes)
 
 
 def multiply_adds(path: Path) -> int:
