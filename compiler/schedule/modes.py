@@ -187,7 +187,8 @@ def _best(planner: Planner, lowered: ir.Model, execution: Execution) -> Chosen:
         tight = (
             execution.wafers == 1
             and execution.objective == "throughput"
-            and any(may_gain(plans) for plans, _ in found)
+            and bool(found)
+            and may_gain(found[0][0])  # the pipelined plan, or the sequential one where that does not fit
         )
         refused = _refused(mode, planner, execution.wafers, stay=stay, tight=tight)
         if refused:

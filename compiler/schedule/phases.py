@@ -192,8 +192,12 @@ def _or_none(rounds: _Rounds, count: int) -> _Planned | None:
 
 
 def may_gain(plans: WaferPlans) -> bool:
-    """Whether phases may be faster than what fits at once: kernels wait for buffers, and are few enough to try several numbers."""
-    return _scarce(plans) and (_NO_BETTER + 1) * len(plans.nests) <= _MOST_KERNELS
+    """Whether phases may have a shorter interval than what fits at once: kernels wait for buffers, or take turns on each sample.
+
+    They are few enough to try several numbers of phases.
+    """
+    waiting = _scarce(plans) or not plans.decisions
+    return waiting and (_NO_BETTER + 1) * len(plans.nests) <= _MOST_KERNELS
 
 
 def _scarce(plans: WaferPlans) -> bool:

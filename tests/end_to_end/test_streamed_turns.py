@@ -132,6 +132,15 @@ def test_auto_takes_them_for_latency(model: Path) -> None:
     assert {item.mode for item in found.alternatives} == {"pipelined", "sequential", "streaming"}
 
 
+def test_auto_weighs_phases_where_kernels_outnumber_cores(model: Path) -> None:
+    """Kernels that all fit only in turns work on one sample; phases of a few kernels each are weighed against them for throughput."""
+    found = compile_model(model, options(40_960, "auto")).record
+    refused = next(item for item in found.alternatives if item.mode == "pipelined")
+    assert (refused.interval, refused.reason[:7]) == (None, "WSEC321")
+    weighed = {item.mode for item in found.alternatives if item.interval is not None}
+    assert weighed | {found.wafers[0].mode} == {"sequential", "streaming"}
+
+
 def test_a_turn_that_fits_no_core(model: Path) -> None:
     """The message says how much the fullest core would need at least."""
     with pytest.raises(WsecError) as caught:
