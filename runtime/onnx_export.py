@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from wsec.compiler.errors import WsecError
 from wsec.compiler.sharding import parts
 from wsec.runtime.whole_file import OutputFile
 
@@ -37,6 +38,7 @@ CONFIGURATION = "wsec"
 MODEL_FILE = OutputFile("WSEC589", "the model cannot be written")
 _IR_VERSION = 11  # the first with device configurations
 _LARGEST_INLINE = 1 << 30  # protobuf ends at 2 GiB; annotations need room too
+_LARGEST_FILE = (1 << 31) - (1 << 26)  # names of kernels and the heads of messages need room too
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ def export_onnx(loaded: LoadedPlan, path: Path, devices: Devices = "cores") -> E
             of each rectangle, for readers that cannot take long lists.
 
     Raises:
-        WsecError: WSEC567 the lowered model cannot be read, WSEC589 the file cannot be written.
+        WsecError: WSEC529 shardings name more cores than a file can hold, WSEC567 the lowered model cannot be read, WSEC589
+            the file cannot be written.
     """
     import onnx_ir
 
@@ -106,7 +109,11 @@ def export_onnx(loaded: LoadedPlan, path: Path, devices: Devices = "cores") -> E
 
 
 def annotate(proto: onnx.ModelProto, plan: Plan, devices: Devices) -> tuple[int, int, int, int]:
-    """Add the configuration to a lowered model: numbers of devices, nodes, shardings and tensors left out."""
+    """Add the configuration to a lowered model: numbers of devices, nodes, shardings and tensors left out.
+
+    Raises:
+        WsecError: WSEC529 shardings name more cores than a file can hold.
+    """
     proto.ir_version = max(proto.ir_version, _IR_VERSION)
     places = {name: place for place in _places(plan) for name in place.kernel.operators}
     shapes = _shapes(proto.graph)
@@ -118,6 +125,8 @@ def annotate(proto: onnx.ModelProto, plan: Plan, devices: Devices) -> tuple[int,
         configuration.device.extend(names)
     else:
         configuration.num_devices = cores * len(plan.wafers)
+        number_bytes = -(-configuration.num_devices.bit_length() // 7)  # as protobuf writes numbers
+        _check_size(number_bytes * _numbers_of_cores(proto.graph, places, shapes), proto.ByteSize())
     _describe(proto, "wsec.region", f"{plan.region_width}x{plan.region_height}")
     _describe(proto, "wsec.wafers", str(len(plan.wafers)))
     _describe(proto, "wsec.target", plan.target.name)
@@ -129,6 +138,36 @@ def annotate(proto: onnx.ModelProto, plan: Plan, devices: Devices) -> tuple[int,
             )
             counts = [counts[0] + 1, counts[1] + given, counts[2] + left_out]
     return (configuration.num_devices, *counts)
+
+
+def _numbers_of_cores(
+    graph: onnx.GraphProto, places: dict[str, _Place], shapes: dict[str, tuple[int, ...]]
+) -> int:
+    """In all shardings together: each names every core that holds a part."""
+    named = 0
+    for node in graph.node:
+        if node.name in places:
+            kernel = places[node.name].kernel
+            shardings = {tensor.tensor: tensor.sharding for tensor in kernel.inputs}
+            shardings |= {tensor.tensor: tensor.sharding for tensor in kernel.outputs}
+            names = [name for name in dict.fromkeys((*node.input, *node.output)) if name in shardings]
+            said = sum(1 for name in names if _view_of(shapes.get(name), shardings[name]) is not None)
+            named += said * kernel.rectangle.width * kernel.rectangle.height
+    return named
+
+
+def _check_size(shardings: int, model: int) -> None:
+    """Refuse what protobuf cannot hold, by bytes, before gigabytes of numbers are made."""
+    room = max(_LARGEST_FILE - model, 0)
+    if shardings > room:
+        raise WsecError(
+            code="WSEC529",
+            what="the shardings of the plan are too large for an ONNX file",
+            where="numbers of cores in the device configurations",
+            expected=f"at most {room:,} bytes beside {model:,} of the model: protobuf ends at 2 GiB",
+            found=f"{shardings:,} bytes",
+            hint="make a device of each kernel: --devices kernels",
+        )
 
 
 def _places(plan: Plan) -> Iterator[_Place]:

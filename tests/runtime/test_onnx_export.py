@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ import onnxruntime
 import pytest
 
 import wsec
+from wsec.compiler.errors import WsecError
 from wsec.runtime import onnx_export
 
 if TYPE_CHECKING:
@@ -153,3 +155,32 @@ def test_a_full_disk_leaves_the_older_file(
         plan.export_onnx(path)
     assert path.read_bytes() == b"older"
     assert [entry.name for entry in tmp_path.iterdir()] == ["placed.onnx"]
+
+
+def test_shardings_beyond_protobuf_are_refused_at_once(
+    plan: wsec.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the bytes that the numbers of cores would take, which are those of the file; a device of each kernel goes on."""
+    written = plan.export_onnx(tmp_path / "placed.onnx").path
+    monkeypatch.setattr(onnx_export, "_LARGEST_FILE", 100)
+    with pytest.raises(WsecError) as raised:
+        plan.export_onnx(tmp_path / "too-large.onnx")
+    found = int(raised.value.found.removesuffix(" bytes").replace(",", ""))
+    named = sum(
+        len(spec.device) + sum(len(group.value) for group in spec.index_to_device_group_map)
+        for node in onnx.load(written).graph.node
+        for configuration in node.device_configurations
+        for spec in configuration.sharding_spec
+    )
+    assert 0.5 * named < found <= named  # of a byte each, on 120 cores; groups have a number of their own
+    room = re.search(r"at most 0 bytes beside ([\d,]+) of the model", raised.value.expected)
+    assert room is not None
+    assert str(raised.value) == (
+        "error[WSEC529]: the shardings of the plan are too large for an ONNX file\n"
+        "  where:    numbers of cores in the device configurations\n"
+        f"  expected: at most 0 bytes beside {room[1]} of the model: protobuf ends at 2 GiB\n"
+        f"  found:    {found:,} bytes\n"
+        "  try:      make a device of each kernel: --devices kernels"
+    )
+    assert not (tmp_path / "too-large.onnx").exists()
+    assert plan.export_onnx(tmp_path / "kernels.onnx", devices="kernels").path.is_file()

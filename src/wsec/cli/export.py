@@ -14,6 +14,8 @@ from wsec.cli.progress import show_status
 if TYPE_CHECKING:
     from wsec.runtime.onnx_export import Devices
 
+_LARGE_BYTES = 256_000_000
+
 
 @click.command(
     cls=WsecCommand,
@@ -73,4 +75,10 @@ def export(*, plan: str, onnx_format: bool, output: Path | None, devices: Device
         )
     if written.data is not None:
         lines.append(("weights", str(written.data)))
-    write_labelled(make_console(), [*lines, ("onnx", str(written.path))])
+    lines.append(("onnx", str(written.path)))
+    size = written.path.stat().st_size
+    if devices == "cores" and size > _LARGE_BYTES:
+        lines.append(
+            ("note", f"{size / 1e6:,.0f} MB: --devices kernels makes a file that viewers open sooner")
+        )
+    write_labelled(make_console(), lines)
