@@ -184,12 +184,13 @@ def _best(planner: Planner, lowered: ir.Model, execution: Execution) -> Chosen:
     refusal: WsecError | None = None
     for mode in (*MODES, STREAMED_TURNS):
         stay = any(measured.mode != "streaming" for _, measured in found)
-        tight = (
-            execution.wafers == 1
-            and execution.objective == "throughput"
-            and bool(found)
-            and may_gain(found[0][0])  # the pipelined plan, or the sequential one where that does not fit
+        first = (
+            found[0][0] if found else None
+        )  # the pipelined plan, or the sequential one where that does not fit
+        of_wafers = execution.wafers == 1 or (
+            execution.wafers is not None and first is not None and not first.decisions
         )
+        tight = of_wafers and execution.objective == "throughput" and first is not None and may_gain(first)
         refused = _refused(mode, planner, execution.wafers, stay=stay, tight=tight)
         if refused:
             others.append(Alternative(mode, execution.wafers or 1, None, None, refused))
