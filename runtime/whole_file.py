@@ -29,7 +29,7 @@ class OutputFile:
     hint: str = "choose another place, or free some room; an older file is as it was"
 
     def check_place(self, path: Path) -> None:
-        """Refuse a folder and a place in none, so that it is known before the work.
+        """Refuse a folder, a place in none, and devices and pipes, whose place a file would take; so that it is known before the work.
 
         Raises:
             WsecError: With `code`.
@@ -38,6 +38,8 @@ class OutputFile:
             raise self.error(path, "a folder")
         if not path.absolute().parent.is_dir():
             raise self.error(path, "no such folder")
+        if path.exists() and not path.is_file():
+            raise self.error(path, "a device or a pipe")
 
     def write(self, path: Path, data: bytes) -> None:
         """Write the file; an older one stays as it is where that fails.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
+import stat
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -213,3 +215,20 @@ def test_traffic_is_of_lanes_where_circuits_have_a_fault(small_full_plan: Path) 
         (part,) = contents_of(record, plan.estimate())["parts"]
         assert part["followed"] is False
         assert part["traffic"]["most"] == traffic_of(broken, record, None).max() > 0
+
+
+def test_a_pipe_is_not_replaced(wsec: Wsec, small_plan: Path, tmp_path: Path) -> None:
+    """A file is renamed to its place: of a device or a pipe nothing would be left. It is said before the work, by every command."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for arguments in (
+        ("report", small_plan, "-o", pipe),
+        ("run", small_plan, "-o", pipe),
+        ("estimate", small_plan, "--trace", pipe),
+        ("export", small_plan, "-o", pipe),
+        ("diff", small_plan, small_plan, "--html", pipe),
+    ):
+        result = wsec(*arguments)
+        assert result.exit_code == ExitStatus.PLAN
+        assert "  found:    a device or a pipe\n" in result.stderr
+        assert stat.S_ISFIFO(pipe.stat().st_mode)
