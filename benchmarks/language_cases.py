@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import wsec
-from wsec.compiler.ledger import read_structure
 from wsec.driver import Options, compile_model
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "models"
@@ -213,31 +212,17 @@ def _no_fewer(plan: wsec.Plan) -> bool:
     return len(plan.record.wafers) == 1 or any(note.endswith("has fewer") for note in plan.record.notes)
 
 
-def multiply_adds(path: Path) -> int:
-    """Of the convolutions and the products with weights of a model."""
-    structure, total = read_structure(path, {}), 0
-    for operator in structure.operators:
-        weight, made = structure.weights.get(operator.input(1)), structure.tensors.get(operator.outputs[0])
-        if operator.kind in {"Conv", "Gemm"} and weight is not None and made is not None:
-            outputs = weight.shape[0] if operator.kind == "Conv" else made.shape[-1]
-            total += made.elements * weight.elements // outputs
-    return total
-
-
-def small_mesh(*, side: int, samples: int) -> Figures:
-    """ResNet-50 on a mesh of few cores, through phases that work on batches; the ideal is all multiply-adds on all lanes."""
+def small_mesh(*, side: int) -> Figures:
+    """ResNet-50 on a mesh of few cores in the mode that `auto` takes; `small_meshes.py` has more of it."""
     started = time.perf_counter()
-    options: dict[str, Any] = {
-        "target": str(SMALL_MESH),
-        "region": (side, side),
-        "samples_per_phase": samples,
-    }
-    plan = compile_in("streaming", RESNET, phases=None, effort=0.3, **options)
+    plan = compile_in("auto", RESNET, effort=0.3, target=str(SMALL_MESH), region=(side, side))
     result = plan.estimate()
     return {
         "cycles": result.interval_cycles,
-        "ideal_cycles": multiply_adds(RESNET) / (side * side * plan.record.target.core.lanes["float32"]),
+        "ideal_cycles": result.ideal_cycles,
+        "mode": plan.record.wafers[0].mode,
         "phases": len(plan.record.wafers[0].phases),
+        "samples": plan.record.samples_per_phase,
         "utilisation": result.utilisation,
         "bottleneck": f"{result.bottleneck.kind} {result.bottleneck.name}",
         "seconds": time.perf_counter() - started,

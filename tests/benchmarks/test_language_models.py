@@ -42,7 +42,7 @@ def test_what_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(language_cases.CASES, "missing", missing)
     assert run_case("missing", {}) == ("not built", {"missing": "mode sequential"})
     monkeypatch.setattr(language_cases, "RESNET", language_cases.RESNET.with_name("no such model.onnx"))
-    assert run_case("small_mesh", {"side": 4, "samples": 1})[0] == "WSEC101"
+    assert run_case("small_mesh", {"side": 4})[0] == "WSEC101"
 
 
 def test_the_small_mesh_is_a_target() -> None:
