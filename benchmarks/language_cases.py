@@ -130,6 +130,7 @@ def tiny(
         folder = Path(name)
         common: dict[str, Any] = {"form": form, "context": 16, "weights": "seeded", "precision": precision}
         options: dict[str, Any] = {"target": "wse3", "region": region, "wafers": wafers, "effort": 0.0}
+        options |= {"phases": 2} if mode == "streaming" else {}  # it would fit in one
         started = time.perf_counter()
         path = write_decoder(folder, config, sequence=len(PROMPT), entry="prefill", **common)
         prefill = compile_in(mode, path, **options)

@@ -241,6 +241,15 @@ def test_the_command_line(
     assert (report["stopped_in"], report["error"]["code"]) == ("passes", "WSEC376")
 
 
+def test_wsec_check_has_the_same_limit(wsec: Wsec, small_model: Path) -> None:
+    """Under another name, as `--max-memory` there is that of the cores; what is wrong is an error of the check."""
+    arguments = ("--target", "mesh16", "--effort", "0", "--no-cache", "--no-verify")
+    result = wsec("check", small_model, *arguments, "--max-compiler-memory", "1MB")
+    assert result.exit_code == 2
+    assert "WSEC376" in result.output
+    assert wsec("check", small_model, *arguments, "--max-compiler-memory", "1TB").exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("text", "size"),
     [("4GB", 4 * 10**9), ("500mb", 5 * 10**8), ("1.5 GiB", 3 << 29), ("123456789", 123456789), ("0", 0)],
