@@ -98,8 +98,15 @@ class FoldConstants(Pass):
             tensor is None or is_cheap(tensor, self.input_bytes, self.file_bytes) for tensor in tensors
         ):
             return False
-        limit = _DEFERRED_BYTES if node.op_type in _DEFERRED else self.output_bytes
+        large = node.op_type in _DEFERRED or _gives_rotary_tables(node)
+        limit = _DEFERRED_BYTES if large else self.output_bytes
         return all(_bytes_of(value) <= limit for value in node.outputs)
+
+
+def _gives_rotary_tables(node: ir.Node) -> bool:
+    """Whether it takes rows of a table for rotations: a tensor that all layers read is on the cores once, a constant in each of them."""
+    readers = [use.node for use in node.outputs[0].uses()]
+    return node.op_type == "Gather" and all(each.op_type == "RotaryEmbedding" for each in readers)
 
 
 @contextmanager

@@ -163,3 +163,23 @@ def test_sequences_are_left_to_be_refused(build: Callable[[str], ir.Model]) -> N
     )
     FoldConstants().run(model)
     assert [node.op_type for node in model.graph] == ["SplitToSequence", "ConcatFromSequence"]
+
+
+@pytest.mark.parametrize(("rows", "stays"), [(64, False), (512, True)])
+def test_large_tables_of_rotations_stay_what_all_layers_share(
+    build: Callable[[str], ir.Model], operators: Operators, rows: int, *, stays: bool
+) -> None:
+    """Rows of 16 kB are a constant of each rotation; rows of 128 kB a tensor that all read, as of positions known at run time."""
+    model = build(
+        f"""g (float[1, 2, {rows}, 128] x, float[{rows}, 64] table, int64[1, {rows}] positions) => (float[1, 2, {rows}, 128] y) {{
+        cos = Gather <axis=0> (table, positions)
+        y = RotaryEmbedding (x, cos, cos)
+        }}"""
+    )
+    graph = model.graph
+    for array in (np.ones((rows, 64), np.float32), np.arange(rows)[None]):
+        value = graph.inputs.pop(1)
+        value.const_value = ir.tensor(array, name=value.name)
+        graph.register_initializer(value)
+    FoldConstants().run(model)
+    assert operators(model) == ["Gather"] * stays + ["RotaryEmbedding"]

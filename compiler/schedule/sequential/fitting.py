@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from wsec.compiler.schedule.sequential.turns import Turn
     from wsec.compiler.target import Target
 
-PRICES: Final = (0.0, *(0.01 * 4.0**step for step in range(9)))
+PRICES: Final = (0.0, *(0.01 * 4.0**step for step in range(12)))
 """Cycles for each byte on a core, tried in this order until all fits."""
 
 _HALVINGS: Final = 5  # of the step between two prices

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from wsec.compiler.errors import ExitStatus, WsecError
+from wsec.compiler.schedule.sequential.joining import joined
 from wsec.compiler.schedule.sequential.options import Repeats, TurnTable, select_splits, turn_options
 
 if TYPE_CHECKING:
@@ -19,21 +20,27 @@ if TYPE_CHECKING:
     from wsec.compiler.target import Target
 
 _KEYS: Final = "t"
-_SHARE: Final = 2  # of the memory of a core: weights and what later turns read need the rest
+_SHARES: Final = (2, 4)  # parts of the memory of a core: weights and what later turns read need the rest
 
 
 def ways_in_turns_of_keys(
     nest: LoopNest, target: Target, algorithm: str, repeats: Repeats
 ) -> TurnTable | None:
-    """The ways that take several turns, of which each fits half of a core; None where keys and values stay, or none fits."""
+    """The ways that take several turns, of which each fits half of a core, or less; None where keys and values stay, or none fits."""
     factors = [item for item in nest.inputs if item.role in {"k", "v"}]
     if nest.kind != "attention" or any(item.resident for item in factors):
         return None
+    found = [_within(nest, target, share, (algorithm, repeats)) for share in _SHARES]
+    tables = [table for table in found if table is not None]
+    return joined(tables) if tables else None
+
+
+def _within(nest: LoopNest, target: Target, share: int, others: tuple[str, Repeats]) -> TurnTable | None:
     core = target.core
-    less = replace(core, sram_bytes=core.code_reserve_bytes + core.data_bytes // _SHARE)
+    less = replace(core, sram_bytes=core.code_reserve_bytes + core.data_bytes // share)
     named = replace(nest, turned=_KEYS)
     try:
-        found = turn_options(named, replace(target, core=less), algorithm, repeats)
+        found = turn_options(named, replace(target, core=less), *others)
     except WsecError as error:
         if error.exit_status is not ExitStatus.DOES_NOT_FIT:
             raise
