@@ -17,6 +17,7 @@ import wsec
 from wsec.compiler.plan import Phase, Rectangle
 from wsec.runtime.estimate import estimate
 from wsec.runtime.report import write_page
+from wsec.runtime.report.failure import Failure, failure_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -343,3 +344,52 @@ def test_thousands_of_kernels(opened: Callable[..., Opened], small_full_plan: Pa
     assert page.evaluate("floorplan.shown.length") == 2500
     keep(page, "thousands")
     assert said == []
+
+
+@pytest.mark.parametrize("look", [(1280, "light"), (400, "dark")])
+def test_axe_finds_nothing_on_plain_pages(
+    browser: Browser, small_full_plan: Path, small_turns_plan: Path, tmp_path: Path, look: tuple[int, Any]
+) -> None:
+    """The page of two plans and that of a failed compilation: contrast, labels, names, no scrolling to the side, no script."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    from wsec.diffing.compare import diff_plans
+    from wsec.diffing.page import diff_page
+
+    width, scheme = look
+    records = [wsec.load_plan(folder).record for folder in (small_full_plan, small_turns_plan)]
+    first, second = ((record, estimate(record)) for record in records)
+    failure = Failure(
+        model="models/a_model_of_a_long_name.onnx",
+        target="wse2",
+        stages=(("import", 0.5),),
+        stopped_in="placement",
+        details={"placement": "interval 9, bound 5"},
+        error={
+            "code": "WSEC321",
+            "what": "it <b>does</b> not fit",
+            "where": "here",
+            "expected": "9",
+            "found": "10",
+            "try": "less",
+        },
+        notes=("a note",),
+        traceback="Traceback ...",
+    )
+    pages = {
+        "diff": diff_page(diff_plans(first, second), ("first.plan", "second.plan")),
+        "failure": failure_page(failure, "# WSEC321\n\nWhat it means."),
+    }
+    for name, text in pages.items():
+        file = tmp_path / f"{name}.html"
+        file.write_text(text, encoding="utf-8")
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        said: list[ConsoleMessage] = []
+        page.on("console", said.append)
+        page.goto(file.as_uri())
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        keep(page, f"{name}-{scheme}-{width}")
+        page.close()
+        assert said == []

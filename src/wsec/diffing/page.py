@@ -45,7 +45,10 @@ def diff_page(diff: PlanDiff, names: tuple[str, str]) -> str:
         f'<div class="plans">{_figure(diff.before, names[0])}{_figure(diff.after, names[1])}</div>',
         "<h2>Figures</h2>",
         plain_table(
-            ("", first, second, "change"), 1, (_figure_row(*each) for each in diff.figures()), name="Figures"
+            ("figure", first, second, "change"),
+            1,
+            (_figure_row(*each) for each in diff.figures()),
+            name="Figures",
         ),
         "<h2>Changed kernels</h2>",
         plain_table(_CHANGED, 4, map(_pair_row, diff.changed), name="Changed kernels"),
