@@ -39,6 +39,18 @@ def _shares(elements: Array, positions: Array, cores: Array) -> Array:
     return np.asarray(elements / positions * np.ceil(positions / cores))
 
 
+def first_long_dimension(operand: Operand, nest: LoopNest, blocks: Array) -> Array:
+    """Elements of a block along its first dimension that has more than one; 1 where none has."""
+    found = np.ones(len(blocks))
+    for dimension in operand.maps:
+        if dimension.loop:
+            elements = _read(dimension, blocks[:, nest.position(dimension.loop)])
+        else:
+            elements = np.full(len(blocks), float(dimension.extent))
+        found = np.where(found > 1, found, elements)
+    return found
+
+
 def _read(dimension: DimensionMap, positions: Array) -> Array:
     """Elements of a dimension that so many consecutive positions read, as `DimensionMap.block_elements`."""
     span = (positions - 1) * abs(dimension.stride) + dimension.reach - 1

@@ -1,7 +1,7 @@
 """Chains behind a reduction, shared by the cores of the line around the one where partial results come together.
 
-One core of a line would compute the chain of all its elements. The cores around it, which have nothing to do, take equal parts where that is
-faster: the result goes out to them, with what else the chain reads, and what they made comes back.
+One core of a line would compute the chain of all its elements. The cores around it, which have nothing to do, take equal parts, along the
+first dimension of the block that is longer than one, where that is faster: the result goes out to them, with what else the chain reads, and what they made comes back.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from wsec.compiler.cost.block_sizes import output_bytes
+from wsec.compiler.cost.block_sizes import first_long_dimension, output_bytes
 from wsec.compiler.cost.collectives import gather, scatter
 from wsec.compiler.cost.kernel_cost import compute_cycles
 from wsec.compiler.kernels.loop_nest import LoopRole
@@ -53,15 +53,18 @@ def shared_chain(nest: LoopNest, parts: Array, target: Target) -> SharedChain:
     words = np.ceil(output_bytes(nest, blocks) / target.fabric.word_bytes)
     on_a_line = parts[:, reduced].max(axis=1)
     read = sum(item.role[:1] == "e" and not item.constant for item in nest.inputs)
-    for cores in _SIZES:
-        part = np.ceil(words / cores)
+    long = first_long_dimension(nest.outputs[0], nest, blocks)
+    for most in _SIZES:
+        size = np.ceil(long / most)
+        share, cores = size / long, np.ceil(long / size)
+        part = np.ceil(words * share)
         passed = (1 + read) * scatter(part, cores).cycles(target.fabric)
         passed = np.ceil(passed + gather(part, cores).cycles(target.fabric))
-        saved = alone * (1 - 1 / cores)
-        better = (on_a_line >= cores) & (words >= cores) & (saved - passed > found.saved - found.passed)
+        saved = alone * (1 - share)
+        better = (on_a_line >= cores) & (saved - passed > found.saved - found.passed)
         found = SharedChain(
             np.where(better, saved, found.saved),
             np.where(better, passed, found.passed),
-            np.where(better, cores, found.cores),
+            np.where(better, cores, found.cores).astype(np.int64),
         )
     return found

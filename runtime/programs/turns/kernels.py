@@ -46,7 +46,7 @@ class TurnPrograms:
         settings: Of all circuits.
         transfers: Turns of their switches.
         width: Columns of the turn's rectangle.
-        all_reduces: How many a core waits for, one after the other.
+        all_reduces: How many a core waits for, one after the other; one for each axis.
     """
 
     areas: tuple[ProgramArea, ...]
@@ -203,7 +203,7 @@ class _Builder:
                 self._collect(self.lines.reduce(combine.axes), chunks, combine.operation)
                 if combine.everywhere:
                     self._collect(self.lines.broadcast(combine.axes), chunks, combine.operation)
-                    self.all_reduces += 1
+                    self.all_reduces += len(combine.axes)
             elif isinstance(step, Loop) and _combines(step.body):
                 for _ in range(step.count):
                     self._take(number, step.body)
@@ -222,7 +222,7 @@ class _Builder:
             return
         axes = reduced_first(self.members[chunks[0][0]].kernel)
         self._collect(self.lines.broadcast(axes), chunks, Operation.ADD)
-        self.all_reduces += 1
+        self.all_reduces += len(axes)
 
     def _collect(
         self,
