@@ -236,14 +236,20 @@ def all_gather(words: Values, cores: Values, spacing: Values = 1.0) -> Collectiv
     return exchange(words * np.asarray(cores), cores, spacing)
 
 
-def exchange(words: Values, cores: Values, spacing: Values = 1.0) -> CollectiveCost:
+def exchange(
+    words: Values, cores: Values, spacing: Values = 1.0, senders: Values | None = None
+) -> CollectiveCost:
     """Cores of a segment send in turns and all others see it, `words` of all together: B + 2 (P - 1) + 2 T_R + 1.
 
     An inner core's turn begins when the last word of the core before it has come by: the turn goes along the line once,
-    and the last word goes back to its beginning. Resharding, and any words between the cores of a line.
+    and the last word goes back to its beginning. Where only the first S cores send, the turn goes along these, and the last word back
+    over them or on to the end: B + S - 1 + max(S - 1, P - S) + 2 T_R + 1. Resharding, and any words between the cores of a line.
     """
-    hops = spacing * (np.asarray(cores) - 1)
-    return _cost(cores, contention=words, energy=words * hops, links=hops, distance=2 * hops, depth=1)
+    cores = np.asarray(cores)
+    sending = cores if senders is None else np.minimum(np.asarray(senders), cores)
+    distance = spacing * (sending - 1 + np.maximum(sending - 1, cores - sending))
+    hops = spacing * (cores - 1)
+    return _cost(cores, contention=words, energy=words * hops, links=hops, distance=distance, depth=1)
 
 
 def halo_exchange_cycles(words: Values, reach: Values, fabric: Fabric, spacing: Values = 1.0) -> Array:

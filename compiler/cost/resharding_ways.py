@@ -78,8 +78,11 @@ def _whole(here: Counts, there: Counts, side: int) -> Exchange:
 def _along_two_lines(here: Counts, there: Counts, lines: Lines) -> Iterator[Way]:
     """To the lines across that need it, then along these; rows or columns first."""
     for first in SIDES:
-        cycles = lines.line(lines.words * lines.held[:, first], span(here, there, first))
-        cycles = cycles + lines.line(lines.words * lines.needed[:, 1 - first], span(here, there, 1 - first))
+        second = 1 - first
+        cycles = lines.line(lines.words * lines.held[:, first], span(here, there, first), here[:, 3 - first])
+        cycles = cycles + lines.line(
+            lines.words * lines.needed[:, second], span(here, there, second), here[:, 3 - second]
+        )
         yield math.ceil(float(cycles[0])), (_whole(here, there, first), _whole(here, there, 1 - first))
 
 
@@ -112,7 +115,7 @@ def _ways_within(
             runs_along(needed, shape, along_rows=bool(side), in_order=False),
         )
         near = segments(*runs, np.column_stack([test[:, :2], shifts[:, side]]))
-        cycles = in_segments(near, largest_runs(held, shape, side), lines, math.prod(shape))
+        cycles = in_segments(near, largest_runs(held, shape, side), lines, math.prod(shape), side)
         found.append((float(cycles[0]), tuple(_tilings(side, *near[0].tolist()))))
         of_source = boxes_along(held, shape, rectangles([source])[:, [3, 2]][:, side], side)
         of_target = boxes_along(needed, shape, sizes[:, side], side)

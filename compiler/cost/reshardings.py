@@ -113,24 +113,32 @@ class Lines:
         """Of some of the pairs."""
         return Lines(self.held[pairs], self.needed[pairs], self.words, self.machine)
 
-    def line(self, words: Array, many: Counts) -> Array:
-        """So many words among the cores of a line: an exchange where more than one core sends, else a broadcast."""
+    def line(self, words: Array, many: Counts, senders: Counts | None = None) -> Array:
+        """So many words among the cores of a line: an exchange where more than one core sends, else a broadcast.
+
+        `senders` are the first cores of each line, where only these have words; [pairs].
+        """
         fabric, several = self.machine.fabric, words > self.words * self.held.prod(axis=1)
         whole, cores = np.ceil(words), many.astype(np.float64)
         sent = np.where(
-            several, exchange(whole, cores).cycles(fabric), broadcast(whole, cores).cycles(fabric)
+            several,
+            exchange(whole, cores, senders=senders).cycles(fabric),
+            broadcast(whole, cores).cycles(fabric),
         )
         return sent + self.start
 
     def one(self, here: Counts, there: Counts, side: int) -> Array:
         """Along the lines of one side, which hold all that they need."""
-        return np.ceil(self.line(self.words * self.needed[:, side], span(here, there, side)))
+        senders = here[:, 3 - side]
+        return np.ceil(self.line(self.words * self.needed[:, side], span(here, there, side), senders))
 
     def two(self, here: Counts, there: Counts) -> Array:
         """What a line holds goes to the lines across that need it, then along these; rows or columns first."""
         ways = [
-            self.line(self.words * self.held[:, first], span(here, there, first))
-            + self.line(self.words * self.needed[:, 1 - first], span(here, there, 1 - first))
+            self.line(self.words * self.held[:, first], span(here, there, first), here[:, 3 - first])
+            + self.line(
+                self.words * self.needed[:, 1 - first], span(here, there, 1 - first), here[:, 2 + first]
+            )
             for first in SIDES
         ]
         return np.ceil(np.minimum(*ways))
@@ -216,7 +224,7 @@ def _within(
             np.column_stack([pairs[0, at], pairs[1, at], shifts[at, side]]),
         )
         largest = largest_runs(held, shape, side)[pairs[0, at]]
-        best = np.minimum(best, in_segments(near, largest, of_line, math.prod(shape)))
+        best = np.minimum(best, in_segments(near, largest, of_line, math.prod(shape), side))
         found[at] = np.minimum(
             best, in_tiles((held, needed), sides, (pairs[:, at], shifts[at, side]), of_line, (shape, side))
         )
@@ -230,14 +238,15 @@ def largest_runs(held: Sequence[list[tuple[Counts, Counts]]], shape: tuple[int, 
     return np.array(longest, dtype=np.float64)
 
 
-def in_segments(near: Counts, largest: Array, lines: Lines, elements: int) -> Array:
+def in_segments(near: Counts, largest: Array, lines: Lines, elements: int, side: int) -> Array:
     """Cycles where whoever needs a word is near a core that holds it, and only neighbours exchange; infinite where that is not so.
 
     Two tilings of segments twice as long as the farthest way bring any two of them together; where all that need something of each
     other lie in the same tile of one, that is enough.
     """
     length, tilings = near[:, 0].astype(np.float64), near[:, 1]
-    once = exchange(np.ceil(lines.words * largest / elements * length), length).cycles(lines.machine.fabric)
+    words = np.minimum(largest / elements * length, lines.needed[:, side]) * lines.words
+    once = exchange(np.ceil(words), length).cycles(lines.machine.fabric)
     cycles = np.where(length == 0, 0.0, np.ceil(tilings * once + lines.start))
     return np.where(length < 0, np.inf, cycles)
 
@@ -249,7 +258,7 @@ def in_tiles(
     lines: Lines,
     view: tuple[tuple[int, ...], int],
 ) -> Array:
-    """Cycles where the cores of each tile exchange all that they hold; infinite where that is not enough."""
+    """Cycles where the cores of each tile exchange what they hold, as far as their line needs it; infinite where that is not enough."""
     shape, side = view
     held, needed = (
         boxes_along(found, shape, length[:, side], side)
@@ -258,7 +267,8 @@ def in_tiles(
     pairs, shifts = places
     near = tiles(held, needed, np.column_stack([pairs[0], pairs[1], shifts]))
     length = near[:, 0].astype(np.float64)
-    words = np.ceil(lines.words * lines.held[:, side] * near[:, 1] / math.prod(shape))
+    part = np.minimum(lines.held[:, side] * near[:, 1] / math.prod(shape), lines.needed[:, side])
+    words = np.ceil(lines.words * part)
     cycles = exchange(np.maximum(words, 1), np.maximum(length, 2)).cycles(lines.machine.fabric)
     return np.where(length < 0, np.inf, np.ceil(cycles + lines.start))
 
