@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -269,3 +270,20 @@ def test_weights_that_nobody_has_given_are_known_by_their_place(tmp_path: Path) 
     assert plan.check() == ()
     again = compile_model(paths[1], Options(effort=0.0), tmp_path / "again.plan", weights_of=plan.folder)
     assert again.record.shared == shared
+
+
+def test_an_estimate_of_a_decoder_speaks_of_tokens(pair: Plan) -> None:
+    """Tokens and not samples a second, the first of them by the prefill in the folder, and what this plan does as it is."""
+    runner = CliRunner()
+    text = " ".join(runner.invoke(application, ["estimate", str(pair.folder)]).output.split())
+    assert "samples/s" not in text
+    assert "by the plan of the prefill" in text
+    assert "a core has room for" in text
+    given = json.loads(runner.invoke(application, ["estimate", str(pair.folder), "--json"]).output)
+    prefill = _prefill(pair).estimate()
+    assert given["decoding"]["first_token"]["prompt"] == 8
+    assert given["decoding"]["first_token"]["seconds"] == prefill.latency_seconds
+    planned = [point for point in given["decoding"]["table"] if point["as_planned"]]
+    assert {point["context"] for point in planned} == {2, 3, 6, 12}
+    alone = runner.invoke(application, ["estimate", str(pair.folder / "prefill")]).output
+    assert "samples/s" in alone

@@ -14,7 +14,7 @@ import numpy as np
 
 from wsec.compiler.errors import WsecError
 from wsec.compiler.plan import SharedResidents
-from wsec.compiler.schedule.sequential.choice import choose_ways
+from wsec.compiler.schedule.sequential.choice import choose_ways, ways_left
 from wsec.compiler.schedule.sequential.memory import TurnMemory, memory_of
 
 _ATTEMPTS: Final = 6  # at ways that need less and less while their turn works
@@ -67,13 +67,16 @@ def ways_beside(
     caps = room - kept
     least: tuple[int, TurnMemory] | None = None
     for _ in range(_ATTEMPTS):
-        left = [_barred(turn, int(cap)) for turn, cap in zip(turns, caps, strict=True)]
+        left = [_barred(turn, cap) for turn, cap in zip(turns, _alike(turns, caps), strict=True)]
+        sizes = [turn.resident for turn in left]
+        weighed = ways_left(left, edges, sizes)
         for price in prices:
-            ways, _ = choose_ways(left, edges, price)
+            ways, _ = choose_ways(left, edges, price, weighed, sizes)
             memory = _memory(turns, ways, graph)
-            over = max(sum(needed) for needed in _needed(memory, beside)) - room
-            if over <= 0:
-                return ways
+            over = _most(memory, beside) - room
+            if over <= 0:  # found in haste; the same with care, where that fits too
+                careful, _ = choose_ways(left, edges, price)
+                return careful if _most(_memory(turns, careful, graph), beside) <= room else ways
             if least is None or over < least[0]:
                 least = over, memory
             if (kept + memory.working + memory.held).max() > room:  # without any copies: no price helps
@@ -83,6 +86,14 @@ def ways_beside(
         caps = np.where(beyond > 0, memory.working - beyond, caps)
     assert least is not None  # noqa: S101 - there are prices
     raise _does_not_fit(least[1], beside, target)
+
+
+def _alike(turns: Sequence[SharedTurn], caps: NDArray[np.int64]) -> list[int]:
+    """The least cap of all turns with equal ways: equal layers are judged alike, and once."""
+    least: dict[object, int] = {}
+    for turn, cap in zip(turns, caps.tolist(), strict=True):
+        least[turn.signature] = min(cap, least.get(turn.signature, cap))
+    return [least[turn.signature] for turn in turns]
 
 
 def _barred(turn: SharedTurn, room: int) -> SharedTurn:
@@ -110,6 +121,11 @@ def _needed(memory: TurnMemory, beside: tuple[Residents, Sequence[int]]) -> list
         at_work = max(working, residents.working_bytes[wafer])
         found.append((residents.resident_bytes[wafer], copied, at_work))
     return found
+
+
+def _most(memory: TurnMemory, beside: tuple[Residents, Sequence[int]]) -> int:
+    """Bytes on the fullest core of all wafers."""
+    return max(sum(needed) for needed in _needed(memory, beside))
 
 
 def _does_not_fit(memory: TurnMemory, beside: tuple[Residents, Sequence[int]], target: Target) -> WsecError:

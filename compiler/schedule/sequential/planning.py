@@ -153,7 +153,7 @@ def _beside(planner: Planner, graph: KernelGraph, turns: Sequence[Turn], residen
         shared = shared_turns(turns, wafers, residents, target, planner.collective)
         graph = without_links_to_host(graph, {name for turn in shared for _, name, _, _ in turn.caches})
         edges = edges_of(shared, graph, target, {})
-        ways = ways_beside(shared, edges, graph, (target, PRICES), (residents, wafers))
+        ways = ways_beside(shared, edges, graph, (target, PRICES[::3]), (residents, wafers))
     with planner.stage("phases"):
         return _plans(shared, edges, ChosenWays(ways, parts_of(wafers), residents), graph, planner)
 

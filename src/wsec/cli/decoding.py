@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from wsec.cli.output import Column, count, percent, plural, seconds, write_labelled, write_table
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from wsec.runtime.decoding import DecodeEstimate, DecodePoint
     from wsec.runtime.published_figures import PublishedFigure
+
+_MANY_JOULES: Final = 1000
 
 
 def write_decoding(console: Console, found: DecodeEstimate) -> None:
@@ -59,12 +61,16 @@ def _facts(found: DecodeEstimate) -> list[tuple[str, str]]:
         ("context", blocks),
     ]
     if found.joules_per_token is not None:
-        prompt_energy = "" if first.joules is None else f", {first.joules:.3g} J that prompt"
+        of_prompt = "" if first.joules is None else f", {_joules(first.joules)} that prompt"
         facts.append(
-            ("energy", f"{found.joules_per_token:.3g} J a token{prompt_energy}, at the target's power")
+            ("energy", f"{_joules(found.joules_per_token)} a token{of_prompt}, at the target's power")
         )
     facts += [("published", _published(each, found)) for each in found.published]
     return facts
+
+
+def _joules(energy: float) -> str:
+    return f"{energy:.3g} J" if energy < _MANY_JOULES else f"{count(energy)} J"
 
 
 def _published(figure: PublishedFigure, found: DecodeEstimate) -> str:
