@@ -135,13 +135,20 @@ def test_progress_on_a_terminal(
         [sys.executable, "-m", "wsec", "compile", str(small_model), "-o", str(tmp_path / "p"), *_OPTIONS],
         stdout=subprocess.PIPE,
         stderr=terminal,
-        env={**inherited, "TERM": "xterm-256color", "COLUMNS": "40", **environment},
+        env={
+            **inherited,
+            "TERM": "xterm-256color",
+            "COLUMNS": "40",
+            "WSEC_CACHE_DIR": str(tmp_path / "cache"),
+            **environment,
+        },
         check=True,
     )
     os.close(terminal)
     text = _read_all(seen)
     assert "placement" in text
     assert ("\x1b[" in text) == coloured
+    assert (tmp_path / "cache" / "stage-times").is_file() == coloured  # what the next live line tells time by
     assert b"\x1b[" not in process.stdout
 
 
