@@ -141,24 +141,33 @@ def main() -> None:
     parser.add_argument("--turns", action="store_true", help="print every turn")
     parser.add_argument("--json", type=Path, help="write the rows there too")
     arguments = parser.parse_args()
+    compare_turns(
+        arguments.only, arguments.target, arguments.collective, arguments.json, every_turn=arguments.turns
+    )
+
+
+def compare_turns(
+    only: str, target: str, collective: str, json_file: Path | None, *, every_turn: bool = False
+) -> None:
+    """Compile, simulate and print all cases whose names contain `only`."""
     rows: list[Row] = []
     for name, save, region in _cases():
-        if arguments.only not in name:
+        if only not in name:
             continue
         start, title = time.perf_counter(), f"{name} {region[0]}x{region[1]}"
         try:
-            result = simulated(save, region, arguments.target, arguments.collective)
+            result = simulated(save, region, target, collective)
         except WsecError as error:
             print(f"{title}: {error.code} {error.where}: {error.found}", flush=True)
             continue
         found = list(rows_of(title, result))
         rows += found
-        for row in found if arguments.turns else found[-1:]:
+        for row in found if every_turn else found[-1:]:
             _print(row, time.perf_counter() - start if row is found[-1] else None)
     _summarise(rows)
-    if arguments.json is not None:
+    if json_file is not None:
         written = [asdict(row) | {"error": row.error} for row in rows]
-        arguments.json.write_text(json.dumps(written, indent=1) + "\n")
+        json_file.write_text(json.dumps(written, indent=1) + "\n")
 
 
 def _print(row: Row, seconds: float | None) -> None:

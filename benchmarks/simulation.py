@@ -1,6 +1,6 @@
 """Simulates kernels and whole models, and prints the plan's cycles beside those of the simulator, and whether numbers agree.
 
-    python benchmarks/simulation.py [--only NAME] [--samples 6] [--json FILE] [--effort 0.1] [--check]
+    python benchmarks/simulation.py [--only NAME] [--samples 6] [--json FILE] [--effort 0.1] [--check] [--turns]
 
 `benchmarks/data/simulated_kernels.json` has the rows of single kernels as they were printed last, which
 `wsec.runtime.known_errors` summarises; `--check` fails where that says other errors than this run found.
@@ -12,6 +12,8 @@ simulation both count, and its work. That is simulated twice: as words come, fro
 core's result; and with all cores held until every one has its words, as it is between samples of a full pipeline. In the first
 run cores whose words come early have done a part of the work by then, so that errors are those of the second:
 (plan - simulated) / simulated, of all cycles and of the work alone.
+
+`--turns` simulates the same models, and decoders, with kernels that take turns: `simulated_turns.py`.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ import onnx
 
 from simulated_kernels import CONFIGURATIONS
 from simulated_models import SIMULATED_MODELS
+from simulated_turns import compare_turns
 from wsec.compiler.errors import WsecError
 from wsec.driver import Options, compile_model
 from wsec.runtime.known_errors import KERNELS
@@ -193,7 +196,13 @@ def main() -> None:
     parser.add_argument("--effort", type=float, default=0.0, help="of placement")
     parser.add_argument("--json", type=Path, help="write the rows there too")
     parser.add_argument("--check", action="store_true", help="fail where the known errors are others")
+    parser.add_argument(
+        "--turns", action="store_true", help="kernels take turns; with --only and --json alone"
+    )
     arguments = parser.parse_args()
+    if arguments.turns:
+        compare_turns(arguments.only, arguments.target, "auto", arguments.json)
+        return
     if arguments.check and (arguments.only or arguments.samples > 1):
         parser.error("--check compares all kernels, with one sample each")
     rows: list[Row] = []
