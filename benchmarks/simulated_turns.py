@@ -14,6 +14,7 @@ import json
 import tempfile
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ from wsec.driver import Options, compile_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from simulated_models import SimulatedModel
     from wsec.runtime.programs.turns.results import TurnsSimulation
 
 MIDDLING = LlamaConfig(
@@ -97,11 +99,11 @@ def rows_of(model: str, result: TurnsSimulation) -> Iterator[Row]:
     )
 
 
-def _cases() -> Iterator[tuple[str, Callable[[Path], None], tuple[int, int]]]:
+def _cases() -> Iterator[tuple[str, Callable[[Path], object], tuple[int, int]]]:
     for each in CONFIGURATIONS:
         yield each.name, _saved(each.model), each.region
     for model in SIMULATED_MODELS:
-        yield model.name, _saved(lambda model=model: model.make()[0]), model.region
+        yield model.name, _saved(partial(_made, model)), model.region
     for form in ("standard", "contrib"):
         for region in REGIONS:
             export = Export(form=form, entry="decode", context=12, sequence=1, batch=1, activations="fp32")
@@ -111,16 +113,20 @@ def _cases() -> Iterator[tuple[str, Callable[[Path], None], tuple[int, int]]]:
         yield "layer of 512", _decoder(MIDDLING, export), region
 
 
-def _saved(make: Callable[[], onnx.ModelProto]) -> Callable[[Path], None]:
+def _made(model: SimulatedModel) -> onnx.ModelProto:
+    return model.make()[0]
+
+
+def _saved(make: Callable[[], onnx.ModelProto]) -> Callable[[Path], object]:
     return lambda path: onnx.save(make(), path)
 
 
-def _decoder(config: LlamaConfig, export: Export) -> Callable[[Path], None]:
+def _decoder(config: LlamaConfig, export: Export) -> Callable[[Path], object]:
     return lambda path: write_model(make_llama(config, export), path, opset=export.opset)
 
 
 def simulated(
-    save: Callable[[Path], None], region: tuple[int, int], target: str, collective: str
+    save: Callable[[Path], object], region: tuple[int, int], target: str, collective: str
 ) -> TurnsSimulation:
     """The turns of a model that `save` writes to a file."""
     with tempfile.TemporaryDirectory() as folder:

@@ -30,6 +30,7 @@ def check_turns(plan: Plan, sound: set[str]) -> list[Finding]:
         if wafer.mode != "sequential":
             continue
         findings += _check_everywhere(wafer)
+        findings += _check_chains(wafer)
         if all(kernel.name in sound for kernel in wafer.kernels()):
             findings += _check_memory(wafer, number, plan)
             findings += _check_links(wafer, plan)
@@ -177,6 +178,25 @@ def _check_links(wafer: Wafer, plan: Plan) -> Iterator[Finding]:
                     f"at least {count(least, 'cycle')}",
                     f"{link.cycles} cycles",
                 )
+            if least and not link.exchanges:
+                rule = "what a core lacks of a tensor is brought by exchanges"
+                yield Finding(PHASES, rule, f"link {link.name}", "an exchange along rows or columns", "none")
+
+
+def _check_chains(wafer: Wafer) -> Iterator[Finding]:
+    """Cores that share a chain lie on one line along which partial results come together, each with a part of it."""
+    for kernel in wafer.kernels():
+        if kernel.chain_cores == 1:
+            continue
+        sizes = {axis.name: axis.size for axis in kernel.mesh.axes}
+        output = kernel.outputs[0].sharding
+        longest = max((sizes.get(axis, 1) for axis in output.root), default=1)
+        pieces = next((extent for extent in output.block_shape if extent > 1), 1)
+        most = min(longest, pieces) if kernel.chain else 1
+        if not 1 <= kernel.chain_cores <= most:
+            rule = "a chain is shared by cores of a line along which its operand was combined"
+            where = f"kernel {kernel.name}"
+            yield Finding(PHASES, rule, where, f"at most {most} of {longest} cores", f"{kernel.chain_cores}")
 
 
 def _least_cycles(link: Link, source: Kernel, target: Kernel, plan: Plan, known: dict[object, int]) -> int:

@@ -95,6 +95,36 @@ def test_a_shorter_resharding_than_words_need_is_found(plan: Plan) -> None:
     assert all(item.rule == "what a core lacks of a tensor comes through its ramp" for item in found)
 
 
+def test_reshardings_without_exchanges_are_found(plan: Plan) -> None:
+    """What a core lacks has to be brought by some exchange of the link."""
+    wafer = plan.record.wafers[0]
+    phases = tuple(
+        replace(phase, links=tuple(replace(link, exchanges=()) for link in phase.links))
+        for phase in wafer.phases
+    )
+    found = check_plan(
+        replace(plan.record, wafers=(replace(wafer, phases=phases),)), plan.folder / "model.onnx"
+    )
+    assert found
+    assert {item.rule for item in found} == {"what a core lacks of a tensor is brought by exchanges"}
+
+
+def test_chains_are_shared_along_one_line(plan: Plan) -> None:
+    """More cores than a line has, or than the block has parts, are found."""
+    wafer = plan.record.wafers[0]
+    phases = tuple(
+        replace(phase, kernels=tuple(replace(kernel, chain_cores=64) for kernel in phase.kernels))
+        for phase in wafer.phases
+    )
+    found = check_plan(
+        replace(plan.record, wafers=(replace(wafer, phases=phases),)), plan.folder / "model.onnx"
+    )
+    assert len(found) == len(list(wafer.kernels()))
+    assert {item.rule for item in found} == {
+        "a chain is shared by cores of a line along which its operand was combined"
+    }
+
+
 def test_memory_of_all_turns_together_is_checked(plan: Plan) -> None:
     """Every kernel fits alone; their weights together do not, once the target has less memory."""
     record = plan.record
