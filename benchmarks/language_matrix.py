@@ -79,6 +79,7 @@ class Row:
         differences: The largest of each run, as a share of its tolerance; the first is that of the prefill.
         tokens: What was generated.
         step_cycles: Of a token, as estimated.
+        samples: Of a batch, where wafers stream.
         seconds: Of compiling, and of all.
         error: What wsec said.
     """
@@ -88,6 +89,7 @@ class Row:
     differences: tuple[float, ...] = ()
     tokens: tuple[int, ...] = ()
     step_cycles: int = 0
+    samples: int = 1
     seconds: tuple[float, float] = (0.0, 0.0)
     error: str = ""
 
@@ -161,7 +163,7 @@ def run(combination: Combination, models: Models) -> Row:
     outcome = "equal" if found.passed else "differs"
     cycles = decode.estimate().latency_cycles
     took = compiled, time.perf_counter() - started
-    return Row(combination, outcome, differences, found.tokens, cycles, took)
+    return Row(combination, outcome, differences, found.tokens, cycles, decode.record.samples_per_phase, took)
 
 
 def _compiled(combination: Combination, models: Models, entry: str) -> Plan:

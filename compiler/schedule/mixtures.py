@@ -25,7 +25,7 @@ from wsec.compiler.schedule.division import (
     summary_of_parts,
 )
 from wsec.compiler.schedule.phases import fits_beside, with_summaries
-from wsec.compiler.schedule.rounds import rhythms_of, samples_for
+from wsec.compiler.schedule.rounds import rhythms_of, samples_of
 from wsec.compiler.schedule.sequential.planning import plan_in_turns, turn_source
 from wsec.compiler.schedule.wafers import no_wafer_link, plan_wafers
 
@@ -183,14 +183,12 @@ def _joined(planned: Sequence[_PlannedWafer], bound: int, job: _Job) -> WaferPla
 
 
 def _samples_for(wafers: Sequence[Wafer], job: _Job) -> int:
-    """As many samples as the wafer asks for whose loads and fills need most."""
+    """As many samples as the wafer asks for whose loads and fills need most; one where any wafer keeps states."""
+    if any(kernel.memory.states for wafer in wafers for kernel in wafer.kernels()):
+        return 1
     return max(
         (
-            samples_for(
-                rhythms_of(wafer, job.lowered, job.target),
-                job.mixture.objective,
-                overlapped=wafer.overlapped,
-            )
+            samples_of(wafer, rhythms_of(wafer, job.lowered, job.target), job.mixture.objective)
             for wafer in wafers
             if wafer.mode == "streaming"
         ),

@@ -31,7 +31,7 @@ from wsec.compiler.schedule.division import (
     summary_of,
     summary_of_parts,
 )
-from wsec.compiler.schedule.rounds import cycles_per_sample, rhythms_of, samples_for
+from wsec.compiler.schedule.rounds import cycles_per_sample, rhythms_of, samples_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,7 +121,7 @@ class _Rounds:
         phases = with_summaries(decisions, joined, (), target)
         wafer = Wafer(phases, mode="streaming", overlapped=fits_beside(joined, target))
         rhythms = rhythms_of(wafer, self.lowered, target)
-        samples = self.samples or samples_for(rhythms, self.objective, overlapped=wafer.overlapped)
+        samples = self.samples or samples_of(wafer, rhythms, self.objective)
         plans = WaferPlans((wafer,), decisions, _placement(decisions, bound, wafer, target, samples))
         cost = self._cost(rhythms, samples, overlapped=wafer.overlapped)
         return _Planned(len(phases), replace(plans, samples=samples), cost)

@@ -84,6 +84,13 @@ def samples_for(rhythms: Sequence[Rhythm], objective: Objective, *, overlapped: 
     return samples
 
 
+def samples_of(wafer: Wafer, rhythms: Sequence[Rhythm], objective: Objective) -> int:
+    """As `samples_for`; one where kernels keep states: a step of a decoder begins when the one before has ended."""
+    if any(kernel.memory.states for kernel in wafer.kernels()):
+        return 1
+    return samples_for(rhythms, objective, overlapped=wafer.overlapped)
+
+
 def cycles_per_sample(rhythms: Sequence[Rhythm], samples: int, *, overlapped: bool) -> int:
     """The interval of a round: a sample's share of it."""
     return math.ceil(round_cycles(rhythms, samples, overlapped=overlapped) / samples)
