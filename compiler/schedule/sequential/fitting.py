@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from wsec.compiler.target import Target
 
 PRICES: Final = (0.0, *(0.01 * 4.0**step for step in range(12)))
-"""Cycles for each byte on a core, tried in this order until all fits."""
+"""Cycles for each byte on a core: the dearer, the less memory is taken."""
 
 _HALVINGS: Final = 5  # of the step between two prices
 
@@ -94,23 +94,29 @@ class _Priced:
 
 
 def _lowest_price(at: Callable[[float], _Priced], wafers: int) -> _Priced:
-    """Of prices that need the fewest wafers, or no more than so many, about the lowest; else the highest price."""
-    tried: list[_Priced] = []
-    for price in PRICES:
-        tried.append(at(price))
-        if 0 < tried[-1].wafers <= wafers:
-            break
-    count = min((each.wafers for each in tried if each.wafers), default=0)
-    if not count:
-        return tried[-1]
-    dear = next(each for each in tried if each.wafers == count)
-    cheap = max((each.price for each in tried if each.price < dear.price), default=dear.price)
-    for _ in range(_HALVINGS if cheap < dear.price else 0):
-        middle = at(math.sqrt(cheap * dear.price) if cheap else dear.price / 2)
-        if 0 < middle.wafers <= count:
-            dear = middle
+    """About the lowest price at which no more than so many wafers are needed, or no more than at the highest price."""
+    free = at(PRICES[0])
+    if 0 < free.wafers <= wafers:
+        return free
+    dear = at(PRICES[-1])
+    if not dear.wafers:
+        return max(dear, free, key=lambda each: each.wafers)
+    count = max(wafers, dear.wafers)
+    below, above = 0, len(PRICES) - 1
+    while above - below > 1:
+        middle = (below + above) // 2
+        tried = at(PRICES[middle])
+        if 0 < tried.wafers <= count:
+            above, dear = middle, tried
         else:
-            cheap = middle.price
+            below = middle
+    cheap = PRICES[below]
+    for _ in range(_HALVINGS):
+        tried = at(math.sqrt(cheap * dear.price) if cheap else dear.price / 2)
+        if 0 < tried.wafers <= count:
+            dear = tried
+        else:
+            cheap = tried.price
     return dear
 
 
