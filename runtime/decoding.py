@@ -278,8 +278,9 @@ def _of_collective(each: Collective, kernel: Kernel, more: int, plan: Plan) -> f
     """By the formula that the plan was made with: towards the middle of the line with the overheads of programs, or to its first core."""
     fabric, cores, words = plan.target.fabric, kernel.mesh.size(each.axis), more * each.words
     if each.root == "middle":
-        line = np.array([[words], [cores], [kernel.mesh.spacing(each.axis)]], dtype=np.float64)
-        return float(all_reduce_costs(*line, plan.target, (each.algorithm,)).cycles[0])
+        line, spacing = np.array([float(cores)]), np.array([float(kernel.mesh.spacing(each.axis))])
+        found = all_reduce_costs(np.array([float(words)]), line, spacing, plan.target, (each.algorithm,))
+        return float(found.cycles[0])
     group = each.group or math.ceil(math.sqrt(cores))
     if each.kind == "all_reduce":
         return float(all_reduce_cycles(each.algorithm, words, cores, fabric, group=group))
