@@ -172,5 +172,8 @@ def _share(laid: LaidTensor, *, along_rows: bool) -> float:
     for dimension in laid.sharding.dimensions:
         parts = math.prod(sizes.get(name, 1) for name in dimension.axes)
         beyond = max(0.0, dimension.block - dimension.step / dimension.divisor) / dimension.extent
-        share *= 1 / parts if parts == 1 else min(1.0, 1 / parts + beyond)
+        part = 1 / parts
+        if parts > 1 and all(name in sizes for name in dimension.axes):  # the largest block, of ragged ones
+            part = max(part, dimension.step / dimension.divisor / dimension.extent)
+        share *= part if parts == 1 else min(1.0, part + beyond)
     return share

@@ -184,6 +184,8 @@ def _best(planner: Planner, lowered: ir.Model, execution: Execution) -> Chosen:
     refusal: WsecError | None = None
     for mode in (*MODES, STREAMED_TURNS):
         stay = any(measured.mode != "streaming" for _, measured in found)
+        if mode == STREAMED_TURNS and execution.objective == "latency":
+            stay = any(measured.mode == "sequential" for _, measured in found)  # a pipeline is slow for one
         first = (
             found[0][0] if found else None
         )  # the pipelined plan, or the sequential one where that does not fit
