@@ -120,9 +120,10 @@ class Lines:
         """
         fabric, several = self.machine.fabric, words > self.words * self.held.prod(axis=1)
         whole, cores = np.ceil(words), many.astype(np.float64)
+        sending = None if senders is None else senders.astype(np.float64)
         sent = np.where(
             several,
-            exchange(whole, cores, senders=senders).cycles(fabric),
+            exchange(whole, cores, senders=sending).cycles(fabric),
             broadcast(whole, cores).cycles(fabric),
         )
         return sent + self.start

@@ -312,7 +312,8 @@ def _rotary(operator: OperatorView) -> Batching:
     if rank == _RANK_OF_HEADS - 1:
         width //= max(1, operator.integer("num_heads", 1))
     half = max(1, (operator.integer("rotary_embedding_dim", 0) or width) // 2)  # all pairs of a head at once
-    return Batching((labels, cache, cache, positions), (labels,), 4 * elements(operator), dense=half)
+    # of each pair four products, a difference and a sum
+    return Batching((labels, cache, cache, positions), (labels,), 3 * elements(operator), dense=half)
 
 
 def _attention(operator: OperatorView) -> Batching:
