@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from wsec.compiler.kernels.loop_nest import LoopNest
-    from wsec.compiler.plan import FabricDepth, SharedResidents, Wafer
+    from wsec.compiler.plan import FabricDepth, Products, SharedResidents, Wafer
     from wsec.compiler.planning import Decision
     from wsec.compiler.target import Target
 
@@ -102,6 +102,23 @@ def collective_notes(wafers: Sequence[Wafer], demanded: str) -> Iterator[str]:
     yield (
         f"{len(names)} kernel{'s combine' if several else ' combines'} partial results by another algorithm than {demanded}, "
         f"which is impossible there or needs too many colours: {_listed(names)}"
+    )
+
+
+def product_notes(wafers: Sequence[Wafer], demanded: Products) -> Iterator[str]:
+    """Says so where products shall go by shifts and some do not."""
+    names = [
+        repr(kernel.name)
+        for wafer in wafers
+        for kernel in wafer.kernels()
+        if kernel.kind == "matmul" and kernel.rotation is None
+    ]
+    if demanded != "shifts" or not names:
+        return
+    several = len(names) > 1
+    yield (
+        f"{len(names)} product{'s do' if several else ' does'} not go by shifts: kernels do not take turns, a factor is a vector, its elements "
+        f"are no floats, or no square of cores has room: {_listed(names)}"
     )
 
 

@@ -147,6 +147,18 @@ def test_sums_are_sums_and_the_faster_is_taken(tmp_path: Path) -> None:
     assert cycles["auto"] <= min(cycles["sums"], cycles["shifts"])
 
 
+def test_products_that_cannot_shift_are_named(tmp_path: Path) -> None:
+    """A plan whose kernels do not take turns says so; one in which all products shift says nothing."""
+    path = save_product(tmp_path, weight=True)
+    notes = compile_model(path, replace(SHIFTING, mode="pipelined", effort=0.0)).record.notes
+    (said,) = [note for note in notes if "shifts" in note]
+    assert said == (
+        "1 product does not go by shifts: kernels do not take turns, a factor is a vector, its elements are no floats, "
+        "or no square of cores has room: 'product'"
+    )
+    assert not any("shifts" in note for note in compile_model(path, SHIFTING).record.notes)
+
+
 def test_an_unknown_way_is_refused(tmp_path: Path) -> None:
     """By the whole message."""
     options = replace(SHIFTING, products="cannon")  # type: ignore[arg-type]
