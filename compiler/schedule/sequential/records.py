@@ -95,6 +95,7 @@ def turn_kernel(turn: Turn, member: int, way: int, target: Target, algorithm: st
     mesh = turn_mesh(table, option)
     repeated = {axis.name: axis.size for axis in mesh.axes if axis.name in REPLICAS}
     costs = table.splits.costs
+    shared = shared_chain(table.splits.nest, table.splits.parts[option : option + 1].astype(float), target)
     return replace(
         record,
         split={**record.split, **repeated},
@@ -103,11 +104,7 @@ def turn_kernel(turn: Turn, member: int, way: int, target: Target, algorithm: st
         outputs=tuple(replace(item, everywhere=bool(item.sharding.root)) for item in record.outputs),
         cycles=replace(record.cycles, communication=int(costs.communication[option]), transfer=0),
         collectives=_collectives(turn, member, way, target, algorithm),
-        chain_cores=int(
-            shared_chain(
-                table.splits.nest, table.splits.parts[option : option + 1].astype(float), target
-            ).cores[0]
-        ),
+        chain_cores=1 if record.rotation else int(shared.cores[0]),
     )
 
 
