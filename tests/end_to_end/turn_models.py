@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -22,7 +24,7 @@ def decoder_layer(hidden: int = 32, inner: int = 48, heads: int = 4, context: in
         initializers.append(numpy_helper.from_array(np.array(extents, np.int64), name))
         return name
 
-    def node(operator: str, inputs: list[str], output: str, **attributes: int) -> str:
+    def node(operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
         nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
 
