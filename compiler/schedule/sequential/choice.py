@@ -16,6 +16,7 @@ from wsec.compiler.cost.reshardings import LaidTensor, resharding_table
 from wsec.compiler.kernels.graph import HOST_INDEX
 from wsec.compiler.schedule.sequential.dominance import Table, undominated
 from wsec.compiler.schedule.sequential.elimination import cycles_of, least_ways
+from wsec.compiler.schedule.sequential.layers import ways_by_class
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,10 +169,35 @@ def choose_ways(
     between = [
         replace(each, cycles=each.cycles[np.ix_(kept[each.source], kept[each.target])]) for each in tables
     ]
-    chosen = least_ways(few, between, _nearly_best(few, between), hasty=left is not None)
+    hasty = left is not None
+    starts = [_nearly_best(few, between), _by_layers(own, tables, (kept, alike), hasty=hasty)]
+    start = min(starts, key=lambda ways: cycles_of(ways, few, between))
+    chosen = least_ways(few, between, start, hasty=hasty)
     best = np.array([ways[way] for ways, way in zip(kept, chosen, strict=True)], dtype=np.int64)
     alone = [turn.cycles.astype(np.float64) for turn in turns]
     return best, cycles_of(best, alone, tables)
+
+
+def _by_layers(
+    own: Sequence[NDArray[np.float64]],
+    tables: Sequence[Table],
+    ways: tuple[Sequence[NDArray[np.int64]], Sequence[object]],
+    *,
+    hasty: bool,
+) -> NDArray[np.int64]:
+    """Ways that are equal in equal layers, as numbers of those that are kept."""
+    kept, alike = ways
+    keys = [(each, left.tobytes()) for each, left in zip(alike, kept, strict=True)]
+    known: dict[object, NDArray[np.float64]] = {}
+    few: list[Table] = []
+    for table in tables:  # equal pairs share their arrays, and so they shall
+        rows, columns = kept[table.source], kept[table.target]
+        key = id(table.cycles), rows.tobytes(), columns.tobytes()
+        if key not in known:
+            known[key] = table.cycles[np.ix_(rows, columns)]
+        few.append(Table(table.source, table.target, known[key]))
+    left = [cycles[each] for cycles, each in zip(own, kept, strict=True)]
+    return ways_by_class(left, few, keys, hasty=hasty)
 
 
 def _tables(edges: Sequence[Edge]) -> list[Table]:

@@ -47,11 +47,17 @@ class ChosenWays:
 
 
 def fitting(
-    turns: Sequence[Turn], edges: Sequence[Edge], graph: KernelGraph, target: Target, wafers: Wafers
+    turns: Sequence[Turn],
+    edges: Sequence[Edge],
+    graph: KernelGraph,
+    target: Target,
+    wafers: Wafers,
+    *,
+    careful: bool = True,
 ) -> ChosenWays:
     """The fastest ways that fit, memory dearer and dearer; without a number of wafers, on the fewest.
 
-    Prices are tried in haste, and ways chosen with care at the one that is taken. Fewer than `wafers.least` are not looked for.
+    Prices are tried in haste, and ways chosen with care at the one that is taken, if they shall be. Fewer than `wafers.least` are not looked for.
 
     Raises:
         WsecError: WSEC366 the weights do not fit, WSEC367 more wafers than turns.
@@ -67,9 +73,9 @@ def fitting(
         return _Priced(price, len(packed(memory, room)), ways, memory)
 
     taken = _lowest_price(lambda price: at(price, left), wanted)
-    careful = at(taken.price, None)
-    if 0 < careful.wafers <= taken.wafers:
-        taken = careful
+    better = at(taken.price, None) if careful else taken
+    if 0 < better.wafers <= taken.wafers:
+        taken = better
     count, ways, memory = taken.wafers, taken.ways, taken.memory
     if not count:
         raise _does_not_fit(memory, target, None)

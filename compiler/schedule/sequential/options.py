@@ -55,6 +55,10 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+ALONG_SIDES: Final = "auto along sides"
+"""The cheapest algorithm of each all-reduce, but ways along whole sides of the region only, as where an algorithm is demanded."""
+
+FREE: Final = (AUTO, ALONG_SIDES)
 MOST_OPTIONS: Final = 48  # of a kernel
 _MOST_VIEWS: Final = 200  # of one that takes no cycles, and lies as what comes before it or behind it
 _MOST_SPLITS: Final = 40_000
@@ -280,14 +284,14 @@ def turn_collectives(
     """
     parts, turns, on_rows = ways
     names: tuple[CollectiveAlgorithm, ...] = (
-        MIDDLE if algorithm == AUTO else (algorithm,)  # type: ignore[assignment]
+        MIDDLE if algorithm in FREE else (algorithm,)  # type: ignore[assignment]
     )
     uses = collective_uses(nest, parts, turns, target.fabric)
     costs: dict[int, MiddleCost] = {}
     for loop in dict.fromkeys(use.loop for use in uses):
         along = [at for at, use in enumerate(uses) if use.loop == loop]
         spacing = _spacing(nest, loop, parts, on_rows)
-        cores = parts[:, loop] if algorithm == AUTO else _whole_lines(loop, parts, on_rows, target)
+        cores = parts[:, loop] if algorithm in FREE else _whole_lines(loop, parts, on_rows, target)
         each = [(uses[at].words, uses[at].times) for at in along]
         of_loop = costs_of_one_algorithm(each, cores, spacing, target, names)
         costs.update(zip(along, of_loop, strict=True))
@@ -322,8 +326,8 @@ def joint_cost(
     uses = _one_use_each(nests, ways, target)
     parts, _, on_rows = ways[0]
     loop = uses[0].loop
-    names: tuple[CollectiveAlgorithm, ...] = MIDDLE if algorithm == AUTO else (algorithm,)  # type: ignore[assignment]
-    cores = parts[:, loop] if algorithm == AUTO else _whole_lines(loop, parts, on_rows, target)
+    names: tuple[CollectiveAlgorithm, ...] = MIDDLE if algorithm in FREE else (algorithm,)  # type: ignore[assignment]
+    cores = parts[:, loop] if algorithm in FREE else _whole_lines(loop, parts, on_rows, target)
     words = np.sum([use.words for use in uses], axis=0)
     return all_reduce_costs(words, cores, _spacing(nests[0], loop, parts, on_rows), target, names)
 
@@ -401,7 +405,8 @@ def _worth_keeping(table: SplitTable, target: Target, algorithm: str) -> NDArray
     cut = parts > 1
     longest = np.maximum(table.shapes.widths, table.shapes.heights)
     if is_view(table.nest):  # as its neighbours lie: all are as fast
-        return possible[np.argsort(-longest[possible], kind="stable")[:_MOST_VIEWS]]
+        most = MOST_OPTIONS if algorithm == AUTO else _MOST_VIEWS
+        return possible[np.argsort(-longest[possible], kind="stable")[:most]]
     size = np.round(2 * np.log2(longest))
     kinds = np.column_stack([cut, on_rows & cut, size, _alike(table)])
     resident = table.costs.weights + table.costs.states

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from wsec.compiler.cost.collective_uses import AUTO
 from wsec.compiler.cost.crossings import crossings_of, wafer_link_cycles, words_between
@@ -26,6 +26,7 @@ from wsec.compiler.schedule.sequential.beside import (
 )
 from wsec.compiler.schedule.sequential.choice import edges_of
 from wsec.compiler.schedule.sequential.fitting import PRICES, ChosenWays, Wafers, fitting
+from wsec.compiler.schedule.sequential.options import ALONG_SIDES
 from wsec.compiler.schedule.sequential.records import reshardings_of, turn_kernel, wafer_phases
 from wsec.compiler.schedule.sequential.sharing import (
     SharedTurn,
@@ -52,8 +53,6 @@ if TYPE_CHECKING:
     from wsec.compiler.residents import Residents
     from wsec.compiler.schedule.sequential.choice import Edge
     from wsec.compiler.schedule.sequential.turns import Turn
-
-_ALONG_SIDES: Final = "two_level"
 
 
 def plan_sequential(
@@ -112,21 +111,47 @@ def plan_in_turns(
     planner: Planner, source: KernelSource, wafers: int | None, residents: Residents | None = None
 ) -> WaferPlans:
     """The same for the kernels of `source`, such as those of a part of a model."""
-    found = _planned(planner, source, wafers, residents)
     if planner.collective != AUTO:
-        return found
-    # few ways of each kernel are weighed together: those along whole sides, which fit each other, may be faster
+        return _planned(planner, source, wafers, residents)
+    # ways along whole sides fit each other, so that few of each kernel reach far; of all ways others may be faster, or need less memory
+    along_sides = _unless_too_large(replace(planner, collective=ALONG_SIDES), source, wafers, residents)
+    if along_sides is None:
+        return _planned(planner, source, wafers, residents)
+    found = [along_sides, _unless_too_large(planner, source, wafers, residents, careful=False)]
+    best = min((each for each in found if each is not None), key=_wafers_and_cycles)
+    if best is along_sides:
+        return along_sides
+    return min(best, _planned(planner, source, wafers, residents), key=_wafers_and_cycles)
+
+
+def _wafers_and_cycles(plans: WaferPlans) -> tuple[int, int]:
+    return len(plans.wafers), plans.placement.interval
+
+
+def _unless_too_large(
+    planner: Planner,
+    source: KernelSource,
+    wafers: int | None,
+    residents: Residents | None,
+    *,
+    careful: bool = True,
+) -> WaferPlans | None:
+    """The plan; None where these ways need more memory than there is."""
     try:
-        along_sides = _planned(replace(planner, collective=_ALONG_SIDES), source, wafers, residents)
-    except WsecError as error:  # they may need more memory
+        return _planned(planner, source, wafers, residents, careful=careful)
+    except WsecError as error:
         if error.exit_status is not ExitStatus.DOES_NOT_FIT:
             raise
-        return found
-    return min(found, along_sides, key=lambda plans: (len(plans.wafers), plans.placement.interval))
+        return None
 
 
 def _planned(
-    planner: Planner, source: KernelSource, wafers: int | None, residents: Residents | None
+    planner: Planner,
+    source: KernelSource,
+    wafers: int | None,
+    residents: Residents | None,
+    *,
+    careful: bool = True,
 ) -> WaferPlans:
     with planner.stage("kernels"):
         graph, turns = _turns(planner, source, placed=residents is None)
@@ -137,7 +162,7 @@ def _planned(
         edges = edges_of(turns, graph, planner.target, known)
         least = least_memory(turns, planner.target)
         count = Wafers(wafers, least_wafers(least, planner.target.core.data_bytes))
-        chosen = fitting(turns, edges, graph, planner.target, count)
+        chosen = fitting(turns, edges, graph, planner.target, count, careful=careful)
     with planner.stage("phases"):
         plans = _plans(turns, edges, chosen, graph, planner)
         if len(plans.wafers) == 1:

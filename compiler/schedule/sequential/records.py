@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wsec.compiler.assembly import kernel_record
-from wsec.compiler.cost.collective_uses import AUTO
 from wsec.compiler.cost.collectives import flight_cycles
 from wsec.compiler.cost.host_clock import host_link_cycles
 from wsec.compiler.cost.middle_collectives import MIDDLE
@@ -17,7 +16,7 @@ from wsec.compiler.cost.resharding_ways import resharding_way
 from wsec.compiler.kernels.graph import HOST_INDEX, GraphLink
 from wsec.compiler.kernels.splits import nest_of, rotating_loop
 from wsec.compiler.plan import HOST, REPLICAS, Collective, Link, Phase
-from wsec.compiler.schedule.sequential.options import joint_cost, turn_collectives, turn_mesh
+from wsec.compiler.schedule.sequential.options import FREE, joint_cost, turn_collectives, turn_mesh
 from wsec.compiler.schedule.sequential.shared_chain import shared_chain
 from wsec.compiler.sharding import Sharding, whole
 
@@ -114,8 +113,9 @@ def _collectives(turn: Turn, member: int, way: int, target: Target, algorithm: s
         return ()
     ways = [_one_way(table, int(at)) for table, at in zip(turn.tables, turn.option[way], strict=True)]
     nests = [nest_of(table.splits, int(at)) for table, at in zip(turn.tables, turn.option[way], strict=True)]
-    names: tuple[CollectiveAlgorithm, ...] = MIDDLE if algorithm == AUTO else (algorithm,)  # type: ignore[assignment]
-    joint = joint_cost(nests, ways, target, algorithm) if len(nests) > 1 else None
+    names: tuple[CollectiveAlgorithm, ...] = MIDDLE if algorithm in FREE else (algorithm,)  # type: ignore[assignment]
+    products = len(nests) > 1 and all(nest.kind == "matmul" for nest in nests)
+    joint = joint_cost(nests, ways, target, algorithm) if products else None
     mesh = turn_mesh(turn.tables[member], int(turn.option[way, member]))
     cut = {axis.name: axis.size for axis in mesh.axes}
     found = []

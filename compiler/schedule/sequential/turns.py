@@ -38,6 +38,7 @@ from wsec.compiler.schedule.sequential.options import (
     turn_mesh,
     turn_options,
 )
+from wsec.compiler.schedule.sequential.rotary_turns import rotations_together, shared_tables
 from wsec.compiler.schedule.sequential.rotations import rotated_ways
 from wsec.compiler.sharding import Mesh
 
@@ -225,7 +226,7 @@ def groups_of(graph: KernelGraph) -> list[list[int]]:
     groups: list[list[int]] = []
     open_groups: dict[object, list[int]] = {}
     for index, nest in enumerate(graph.nests):
-        key = _shared_vector(nest)
+        key = _shared_vector(nest) or shared_tables(nest)
         group = None if key is None else open_groups.get(key)
         if group is not None and all(link.source < group[0] for link in incoming.get(index, ())):
             group.append(index)
@@ -255,6 +256,9 @@ def _ways(nests: Sequence[LoopNest], target: Target, demands: Demands, repeats: 
         table = _table(nests[0], target, demands, repeats)
         option = np.arange(len(table.cycles))[:, None]
         return (table,), option, np.zeros_like(option), np.zeros_like(option)
+    if shared_tables(nests[0]) is not None:
+        tables, option = rotations_together(nests, target, demands.algorithm, repeats)
+        return tables, option, np.zeros_like(option), np.zeros_like(option)
     tables = _together(nests, target, demands.algorithm, repeats)
     option = np.repeat(np.arange(len(tables[0].cycles))[:, None], len(nests), axis=1)
     return tables, option, np.zeros_like(option), np.zeros_like(option)
