@@ -200,14 +200,21 @@ def _digest(tensor: ir.TensorProtocol) -> str:
 
 
 def _check_stays(decoder: Plan) -> None:
-    streaming = [number for number, wafer in enumerate(decoder.wafers) if wafer.mode == "streaming"]
-    if streaming:
+    for number, wafer in enumerate(decoder.wafers):
+        loads = [turn for turn, phase in enumerate(wafer.phases) if phase.load is not None]
+        if wafer.mode != "streaming" and not loads:
+            continue
+        turns = (
+            f"turns of which {len(loads)} load their weights for every sample, turn {loads[0]} first"
+            if loads
+            else ""
+        )
         raise WsecError(
             "WSEC155",
             "the weights of the decoder do not stay on the cores, so that no prefill can share them",
-            where=f"wafer {streaming[0]} of the plan of {decoder.model}",
+            where=f"wafer {number} of the plan of {decoder.model}",
             expected="a decoder whose weights are resident: --mode sequential or pipelined",
-            found="mode streaming, which loads weights for each phase",
+            found=turns or "mode streaming, which loads weights for each phase",
             hint="compile the decoder in another mode, on more wafers, or the two models apart",
         )
 

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     Placed = tuple[Sharding, Mesh, Rectangle]
 
 
-def lacking(held: Placed, needed: Placed) -> int:
-    """Elements that the core lacks that lacks most; 0 where no view shows the blocks of both as boxes."""
+def lacking(held: Placed, needed: Placed) -> int | None:
+    """Elements that the core lacks that lacks most; None, which is unknown, where no view shows the blocks of both as boxes."""
     view = finer_view(held[0].shape, needed[0].shape)
     have = None if view is None else bounds_in(*held[:2], view)
     need = None if view is None else bounds_in(*needed[:2], view)
-    return 0 if have is None or need is None else _most_lacking((have, held[2]), (need, needed[2]))
+    return None if have is None or need is None else _most_lacking((have, held[2]), (need, needed[2]))
 
 
 def alike(one: Sharding, other: Sharding) -> bool:

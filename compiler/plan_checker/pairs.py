@@ -37,11 +37,11 @@ def check_whole_pair(decoder: Plan, prefill: Plan, digest: str) -> tuple[Finding
     if shared is None:
         rule = "the plan of a prefill says what it shares with that of its decoder"
         return (Finding(HEADER, rule, "shared", "weights and caches", "nothing"),)
-    findings = [*_check_machines(decoder, prefill, shared, digest)]
+    findings = [*_check_machines(decoder, prefill, shared, digest), *_check_stays(decoder, shared)]
     if findings:
         return tuple(findings)
     there, here = _located(decoder), _located(prefill)
-    known: dict[object, int] = {}
+    known: dict[object, int | None] = {}
     taken: dict[str, int] = {}  # cycles of each kernel in which what it shares is brought
     for weight in shared.weights:
         findings += _check_weight(weight, here, there, (prefill, known))
@@ -77,6 +77,23 @@ def _check_machines(decoder: Plan, prefill: Plan, shared: SharedResidents, diges
         yield Finding(HEADER, "both plans have the same wafers", "wafers", expected, found)
 
 
+def _check_stays(decoder: Plan, shared: SharedResidents) -> Iterator[Finding]:
+    """Weights that come in for each phase or turn are gone when the prefill works."""
+    passing = {
+        kernel.name
+        for wafer in decoder.wafers
+        for phase in wafer.phases
+        if phase.load is not None or wafer.mode == "streaming"
+        for kernel in phase.kernels
+    }
+    for weight in shared.weights:
+        if weight.kept != "copied" and weight.holder in passing:
+            rule = "a shared weight stays on the cores of the decoder"
+            where = f"shared weight {weight.tensor} of kernel {weight.kernel}, role {weight.role}"
+            expected = "a kernel of the decoder whose weights are resident"
+            yield Finding(SHARDING, rule, where, expected, f"kernel {weight.holder}, whose weights come in")
+
+
 def _located(plan: Plan) -> Located:
     return {
         kernel.name: (number, kernel)
@@ -86,7 +103,7 @@ def _located(plan: Plan) -> Located:
 
 
 def _check_weight(
-    weight: SharedWeight, here: Located, there: Located, memo: tuple[Plan, dict[object, int]]
+    weight: SharedWeight, here: Located, there: Located, memo: tuple[Plan, dict[object, int | None]]
 ) -> Iterator[Finding]:
     where = f"shared weight {weight.tensor} of kernel {weight.kernel}, role {weight.role}"
     needed = _weight_of(here.get(weight.kernel), weight.tensor, weight.role)
@@ -124,12 +141,11 @@ def _check_weight(
         return
     plan, known = memo
     lacks = _lacks((kept.sharding, holder.mesh, holder.rectangle), _placed(reader, entry), known)
-    if weight.kept == "in_place" and lacks:
+    if weight.kept == "in_place" and lacks != 0:
         rule = "a weight that is in place lies on every core that reads it"
-        yield Finding(
-            SHARDING, rule, where, "its block on each core", f"a core lacks {count(lacks, 'element')}"
-        )
-    least = _word_cycles(packed_bytes(lacks, entry.dtype), plan)
+        found = "blocks that no view compares" if lacks is None else f"a core lacks {count(lacks, 'element')}"
+        yield Finding(SHARDING, rule, where, "its block on each core", found)
+    least = _word_cycles(packed_bytes(lacks or 0, entry.dtype), plan)
     if weight.kept == "moved" and weight.cycles < least:
         rule = "what a core lacks of a weight comes through its ramp"
         yield Finding(LINK, rule, where, f"at least {count(least, 'cycle')}", f"{weight.cycles} cycles")
@@ -147,7 +163,7 @@ def _weight_of(
 
 
 def _check_cache(
-    cache: SharedCache, here: Located, there: Located, memo: tuple[Plan, Plan, dict[object, int]]
+    cache: SharedCache, here: Located, there: Located, memo: tuple[Plan, Plan, dict[object, int | None]]
 ) -> Iterator[Finding]:
     decoder, prefill, known = memo
     where = f"shared cache {cache.output}"
@@ -178,7 +194,7 @@ def _check_cache(
         return
     everywhere = made.everywhere or not made.sharding.root
     lacks = _lacks(_placed(maker, made), _placed(keeper, entry), known) if everywhere else 0
-    least = _word_cycles(lacks * item_bytes(made.dtype), prefill)
+    least = _word_cycles((lacks or 0) * item_bytes(made.dtype), prefill)
     if cache.cycles < least:
         rule = "what a core lacks of a cache comes through its ramp"
         yield Finding(LINK, rule, where, f"at least {count(least, 'cycle')}", f"{cache.cycles} cycles")
@@ -197,7 +213,7 @@ def _placed(kernel: Kernel, entry: KernelInput | KernelOutput) -> Placed:
     return entry.sharding, kernel.mesh, kernel.rectangle
 
 
-def _lacks(held: Placed, needed: Placed, known: dict[object, int]) -> int:
+def _lacks(held: Placed, needed: Placed, known: dict[object, int | None]) -> int | None:
     """As `lacking`, which equal layers share."""
     if (held, needed) not in known:
         known[held, needed] = lacking(held, needed)

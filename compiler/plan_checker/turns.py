@@ -209,7 +209,8 @@ def _least_cycles(link: Link, source: Kernel, target: Kernel, plan: Plan, known:
     key = given.sharding, given.everywhere, link.sharding, mesh_key
     if key not in known:
         here, there = source.rectangle, target.rectangle
-        known[key] = lacking((given.sharding, source.mesh, here), (link.sharding, target.mesh, there))
+        lacks = lacking((given.sharding, source.mesh, here), (link.sharding, target.mesh, there))
+        known[key] = lacks or 0  # what no view compares is not judged
     size = known[key] * item_bytes(given.dtype)
     return -(-size // (plan.target.fabric.word_bytes * plan.target.fabric.link_words_per_cycle))
 

@@ -17,8 +17,10 @@ from decoder_parts import Export
 from model_writer import write_model
 from wsec.cli.application import application
 from wsec.compiler.errors import ExitStatus, WsecError
+from wsec.compiler.plan import TurnLoad
 from wsec.compiler.plan_checker import check_pair
 from wsec.compiler.plan_io import digest_of
+from wsec.compiler.target import ExternalMemory, load_target
 from wsec.driver import Options, PrefillRequest, compile_model
 
 if TYPE_CHECKING:
@@ -218,6 +220,33 @@ def test_models_that_are_no_pair(tmp_path: Path) -> None:
         "  found:    mode streaming, which loads weights for each phase\n"
         "  try:      compile the decoder in another mode, on more wafers, or the two models apart"
     )
+
+
+def test_a_decoder_whose_turns_load_weights_is_refused(tmp_path: Path) -> None:
+    """Its wafer is sequential, yet what some turns load is gone when the prefill works."""
+    machine = load_target("wse3")
+    core = replace(machine.core, sram_bytes=machine.core.code_reserve_bytes + 16_000)
+    small = replace(machine, core=core, external_memory=ExternalMemory(1 << 40, 1e12))
+    models = _models(tmp_path, "llama", "contrib")
+    refusal = _refusal(models, tmp_path, mode="sequential-streaming", target=small, region=(6, 6))
+    assert refusal.startswith("error[WSEC155]")
+    assert "load their weights for every sample, turn " in refusal
+
+
+def test_what_the_decoder_does_not_keep_is_not_shared(pair: Plan) -> None:
+    """The checker sees by itself that weights of a turn with a load are not on the cores."""
+    record = _prefill(pair).record
+    wafers = tuple(
+        replace(wafer, phases=tuple(replace(phase, load=TurnLoad(1, ahead=False)) for phase in wafer.phases))
+        for wafer in pair.record.wafers
+    )
+    decoder = replace(pair.record, wafers=wafers)
+    shared = record.shared
+    assert shared is not None
+    taken = replace(record, shared=replace(shared, plan_sha256=digest_of(decoder)))
+    found = check_pair(decoder, taken, digest_of(decoder))
+    assert {finding.rule for finding in found} == {"a shared weight stays on the cores of the decoder"}
+    assert len(found) == sum(weight.kept != "copied" for weight in shared.weights)
 
 
 def test_the_command_line(pair: Plan, tmp_path: Path) -> None:
