@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from wsec.compiler.schedule.sequential import elimination
 from wsec.compiler.schedule.sequential.dominance import Table, undominated
 from wsec.compiler.schedule.sequential.elimination import cycles_of, least_ways
+from wsec.compiler.schedule.sequential.layers import ways_by_class
 
 
 def _problem(seed: int, turns: int, tables: int) -> tuple[list[np.ndarray], list[Table]]:
@@ -63,3 +64,24 @@ def test_turns_that_are_held_never_make_it_worse(seed: int) -> None:
         patch.setattr(elimination, "_MOST", 8)
         chosen = least_ways(own, between, start)
     assert _least(own, between) <= cycles_of(chosen, own, between) <= cycles_of(start, own, between)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), layers=st.integers(2, 4))
+def test_equal_layers_take_the_best_of_equal_ways(seed: int, layers: int) -> None:
+    """Of all choices in which the same turn of each layer has one way, the least is found; the last layer leads back to the first."""
+    random = np.random.default_rng(seed)
+    period = 3
+    of_layer = [random.integers(0, 6, random.integers(1, 4)).astype(np.float64) for _ in range(period)]
+    cycles = [
+        random.integers(0, 6, (len(of_layer[at]), len(of_layer[(at + 1) % period]))).astype(np.float64)
+        for at in range(period)
+    ]
+    count = layers * period
+    own = [of_layer[at % period] for at in range(count)]
+    between = [Table(at, (at + 1) % count, cycles[at % period]) for at in range(count)]
+    chosen = ways_by_class(own, between, [at % period for at in range(count)], hasty=False)
+    assert chosen.tolist() == chosen[:period].tolist() * layers
+    every = itertools.product(*(range(len(each)) for each in of_layer))
+    least = min(cycles_of(np.array(ways * layers), own, between) for ways in every)
+    assert cycles_of(chosen, own, between) == least
