@@ -197,7 +197,7 @@ def _by_layers(
             known[key] = table.cycles[np.ix_(rows, columns)]
         few.append(Table(table.source, table.target, known[key]))
     left = [cycles[each] for cycles, each in zip(own, kept, strict=True)]
-    return ways_by_class(left, few, keys, hasty=hasty)
+    return ways_by_class(left, few, keys, _nearly_best, hasty=hasty)
 
 
 def _tables(edges: Sequence[Edge]) -> list[Table]:

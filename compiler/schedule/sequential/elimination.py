@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Factor = tuple[tuple[int, ...], Array]
 
-_MOST: Final = 8_000_000  # combinations that are weighed at once, where turns are few
+_MOST: Final = 30_000_000  # combinations that are weighed at once, where turns are few
 _WORK: Final = 400_000_000  # combinations that are weighed altogether, about: a few seconds
+_FEW_TURNS, _FEW = 64, 4  # of few turns that many times more are weighed at once
 _HASTE: Final = 20  # how much less is weighed where an answer in haste will do
 _ROUNDS: Final = 3
 
@@ -41,7 +42,7 @@ def least_ways(
         hasty: Weigh fewer combinations, and let no held turn go.
     """
     budget = _WORK // _HASTE if hasty else _WORK
-    most = min(_MOST, budget // len(own))
+    most = min(_MOST, budget // len(own) * (_FEW if len(own) <= _FEW_TURNS else 1))
     best, held, work = _eliminated(own, tables, (), start, most)
     least = cycles_of(best, own, tables)
     for _ in range(0 if hasty else _ROUNDS):

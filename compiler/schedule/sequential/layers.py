@@ -16,7 +16,7 @@ from wsec.compiler.schedule.sequential.dominance import Table, undominated
 from wsec.compiler.schedule.sequential.elimination import least_ways
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,6 +25,7 @@ def ways_by_class(
     own: Sequence[NDArray[np.float64]],
     tables: Sequence[Table],
     alike: Sequence[object],
+    begin: Callable[[Sequence[NDArray[np.float64]], Sequence[Table]], NDArray[np.int64]],
     *,
     hasty: bool,
 ) -> NDArray[np.int64]:
@@ -34,6 +35,7 @@ def ways_by_class(
         own: Cycles of each turn, [ways].
         tables: Between turns; those between equal pairs share their arrays.
         alike: By turn, equal where `own` is.
+        begin: Gives ways that are nearly the best, with which the search begins.
         hasty: Weigh fewer combinations.
     """
     classes = _classes(tables, alike)
@@ -60,8 +62,7 @@ def ways_by_class(
         for each in few
     ]
     left = [cycles[ways] for cycles, ways in zip(total, kept, strict=True)]
-    start = np.array([cycles.argmin() for cycles in left], dtype=np.int64)
-    chosen = least_ways(left, smaller, start, hasty=hasty)
+    chosen = least_ways(left, smaller, begin(left, smaller), hasty=hasty)
     return np.array([kept[at][chosen[at]] for at in classes], dtype=np.int64)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from wsec.compiler.schedule.sequential.dominance import Table, undominated
 from wsec.compiler.schedule.sequential.elimination import cycles_of, least_ways
 from wsec.compiler.schedule.sequential.layers import ways_by_class
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 def _problem(seed: int, turns: int, tables: int) -> tuple[list[np.ndarray], list[Table]]:
     """Turns with one to four ways, and tables between random pairs of them; small numbers, so that ways are equal now and then."""
@@ -24,6 +28,10 @@ def _problem(seed: int, turns: int, tables: int) -> tuple[list[np.ndarray], list
         Table(first, second, random.integers(0, 6, (len(own[first]), len(own[second]))).astype(np.float64))
         for first, second in pairs
     ]
+
+
+def _first(own: Sequence[np.ndarray], _: Sequence[Table]) -> np.ndarray:
+    return np.zeros(len(own), dtype=np.int64)
 
 
 def _least(own: list[np.ndarray], tables: list[Table]) -> float:
@@ -80,7 +88,7 @@ def test_equal_layers_take_the_best_of_equal_ways(seed: int, layers: int) -> Non
     count = layers * period
     own = [of_layer[at % period] for at in range(count)]
     between = [Table(at, (at + 1) % count, cycles[at % period]) for at in range(count)]
-    chosen = ways_by_class(own, between, [at % period for at in range(count)], hasty=False)
+    chosen = ways_by_class(own, between, [at % period for at in range(count)], _first, hasty=False)
     assert chosen.tolist() == chosen[:period].tolist() * layers
     every = itertools.product(*(range(len(each)) for each in of_layer))
     least = min(cycles_of(np.array(ways * layers), own, between) for ways in every)
