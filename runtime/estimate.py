@@ -168,7 +168,8 @@ class Estimate:
         clock_hz: The target's clock, which turns cycles into seconds.
         interval_seconds: At that clock.
         latency_seconds: At that clock.
-        samples_per_second: At that clock.
+        samples_per_second: At that clock. By the latency where the plan keeps states: a run waits for the one before, and a
+            sample is then a step of all sequences of its batch.
         bottleneck: What sets the interval.
         utilisation: Cycles of arithmetic over cycles of all cores that the compiler was given, 0 to 1, as if each core of
             a kernel had as much to do as its busiest.
@@ -288,7 +289,7 @@ def estimate(plan: Plan) -> Estimate:
         clock_hz=plan.target.clock_hz,
         interval_seconds=plan.target.seconds(interval),
         latency_seconds=plan.target.seconds(latency),
-        samples_per_second=plan.target.clock_hz / interval if interval else math.inf,
+        samples_per_second=_per_second(plan, latency if plan.states else interval),
         bottleneck=bottleneck,
         utilisation=used / available if available else 0.0,
         ideal_cycles=ideal,
@@ -310,6 +311,10 @@ def estimate(plan: Plan) -> Estimate:
         streams=stream_estimates(plan, phases),
         known_errors=known_errors(kernels),
     )
+
+
+def _per_second(plan: Plan, cycles: int) -> float:
+    return plan.target.clock_hz / cycles if cycles else math.inf
 
 
 def _kernel_estimate(kernel: Kernel, wafer: int, phase: int, target: Target) -> KernelEstimate:

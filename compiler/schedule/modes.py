@@ -182,7 +182,10 @@ def _best(planner: Planner, lowered: ir.Model, execution: Execution) -> Chosen:
     found: list[tuple[WaferPlans, Alternative]] = []
     others: list[Alternative] = []
     refusal: WsecError | None = None
+    asked = execution.objective
     for mode in (*MODES, STREAMED_TURNS):
+        if found and _keeps_states(found[0][0]):
+            execution = replace(execution, objective="latency")
         stay = any(measured.mode != "streaming" for _, measured in found)
         if mode == STREAMED_TURNS and execution.objective == "latency":
             stay = any(measured.mode == "sequential" for _, measured in found)  # a pipeline is slow for one
@@ -215,8 +218,14 @@ def _best(planner: Planner, lowered: ir.Model, execution: Execution) -> Chosen:
         return both if execution.objective == "throughput" else (both[1], both[0])
 
     taken = min(found, key=cost)
+    purpose = asked if asked == execution.objective else f"{asked}, which goes by the latency of a step"
     weighed = tuple([measured for plans, measured in found if plans is not taken[0]] + others)
-    return Chosen(taken[0], weighed, (*_notes(taken[1], weighed, execution.objective), *taken[0].notes))
+    return Chosen(taken[0], weighed, (*_notes(taken[1], weighed, purpose), *taken[0].notes))
+
+
+def _keeps_states(plans: WaferPlans) -> bool:
+    """Whether a run needs what the one before has left: no two samples are under way at once, and the latency is what counts."""
+    return any(operand.state for nest in plans.nests for operand in nest.inputs)
 
 
 def _refused(mode: str, planner: Planner, wafers: int | None, *, stay: bool, tight: bool) -> str:
@@ -257,9 +266,9 @@ def _measured(plans: WaferPlans, mode: ExecutionMode, lowered: ir.Model, target:
     return Alternative(mode, len(plans.wafers), interval, latency, "placement, buffers, and the longest path")
 
 
-def _notes(taken: Alternative, others: tuple[Alternative, ...], objective: Objective) -> Iterator[str]:
+def _notes(taken: Alternative, others: tuple[Alternative, ...], purpose: str) -> Iterator[str]:
     yield (
-        f"mode {taken.mode} was taken for {objective}: interval {taken.interval:,}, latency {taken.latency:,} cycles as planned"
+        f"mode {taken.mode} was taken for {purpose}: interval {taken.interval:,}, latency {taken.latency:,} cycles as planned"
     )
     for other in others:
         if other.interval is None:

@@ -23,13 +23,21 @@ def check_throughput(plan: Plan, demanded: float) -> None:
     if result.samples_per_second >= demanded:
         return
     interval = plan.target.clock_hz / demanded
-    _check_streams(plan, result, demanded, interval)
+    if not plan.states:
+        _check_streams(plan, result, demanded, interval)
+    elif len(plan.wafers) == 1:  # a run waits for a whole round; of several wafers for the rounds of all
+        _check_streams(plan, result, demanded, interval / plan.samples_per_phase)
+    taken = (
+        f"{result.latency_cycles:,} cycles of latency"
+        if plan.states
+        else f"{result.interval_cycles:,} cycles"
+    )
     raise WsecError(
         "WSEC378",
         "the plan is slower than demanded",
         where=f"{result.bottleneck.kind} {result.bottleneck.name}",
         expected=f"at least {demanded:,.6g} samples/s: at most {interval:,.0f} cycles a sample",
-        found=f"{result.samples_per_second:,.6g} samples/s: {result.interval_cycles:,} cycles; {result.bottleneck.reason}",
+        found=f"{result.samples_per_second:,.6g} samples/s: {taken}; {result.bottleneck.reason}",
         hint="search longer (--effort), use a larger region or more wafers, another --mode, or demand less with --min-throughput",
     )
 
@@ -47,6 +55,7 @@ def _check_streams(plan: Plan, result: Estimate, demanded: float, interval: floa
         return
     rate, stream = max(zip(known, result.streams, strict=True), key=lambda each: each[0])
     samples = plan.samples_per_phase
+    batches = "" if plan.states else f"larger batches (--samples-per-phase {2 * samples}), "
     raise WsecError(
         "WSEC377",
         f"the {stream.source} cannot feed the stream",
@@ -54,5 +63,5 @@ def _check_streams(plan: Plan, result: Estimate, demanded: float, interval: floa
         expected=f"at least {rate / 8e9:,.6g} GB/s for {demanded:,.6g} samples/s",
         found=f"{stream.bits_per_second / 8e9:,.6g} GB/s, which gives {result.samples_per_second:,.6g} samples/s: "
         f"{stream.batch_bytes:,} bytes pass for each batch of {samples} sample{'s' * (samples > 1)}",
-        hint=f"use larger batches (--samples-per-phase {2 * samples}), more wafers, or demand less with --min-throughput",
+        hint=f"use {batches}more wafers, or demand less with --min-throughput",
     )

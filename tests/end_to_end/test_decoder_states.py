@@ -134,6 +134,25 @@ def test_the_note_says_what_stays(contrib_plan: wsec.Plan) -> None:
     assert said in contrib_plan.record.notes
 
 
+def test_auto_goes_by_the_latency_of_a_step(tmp_path: Path) -> None:
+    """Steps wait for one another: for throughput too the plan with the shorter step is taken, whatever its interval is."""
+    plan = _compiled(Decoder(), tmp_path, mode="auto")
+    (taken,) = {wafer.mode for wafer in plan.record.wafers}
+    said = next(note for note in plan.record.notes if note.startswith(f"mode {taken} was taken"))
+    assert "taken for throughput, which goes by the latency of a step: " in said
+    latency = int(said.split("latency ")[-1].split(" cycles")[0].replace(",", ""))
+    others = [other.latency for other in plan.record.alternatives if other.latency is not None]
+    assert others
+    assert latency <= min(others)
+    assert plan.estimate().samples_per_second == pytest.approx(
+        plan.record.target.clock_hz / plan.estimate().latency_cycles
+    )
+    demanded = 1.01 * plan.estimate().samples_per_second
+    with pytest.raises(wsec.WsecError, match="WSEC378") as caught:
+        _compiled(Decoder(), tmp_path, mode="pipelined", min_throughput=demanded)
+    assert "cycles of latency" in caught.value.found
+
+
 def test_a_cache_that_something_else_reads_too(tmp_path: Path) -> None:
     """A cache that cannot stay comes and goes, its numbers are right, and a note says so."""
     path = Decoder(form="standard").save(tmp_path)

@@ -63,6 +63,7 @@ def test_a_step_goes_at_the_pace_of_the_latency(tmp_path: Path) -> None:
     found = decode_estimate(plan, result)
     assert found is not None
     assert found.step_cycles == result.latency_cycles > result.interval_cycles
+    assert result.samples_per_second == found.tokens_per_second  # what diffs, reports and limits compare
     assert found.tokens_per_second == pytest.approx(plan.target.clock_hz / result.latency_cycles)
     assert found.joules_per_token == pytest.approx(100 * result.latency_seconds)
     assert (found.layers, found.batch, found.context, found.tokens) == (1, 1, CONTEXT, 1)
