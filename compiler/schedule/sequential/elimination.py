@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     Factor = tuple[tuple[int, ...], Array]
 
 _MOST: Final = 30_000_000  # combinations that are weighed at once, where turns are few
-_WORK: Final = 400_000_000  # combinations that are weighed altogether, about: a few seconds
-_FEW_TURNS, _FEW = 64, 4  # of few turns that many times more are weighed at once
+_WORK: Final = 100_000_000  # combinations that are weighed altogether, about: a few seconds
+_FEW_TURNS, _FEW = 64, 16  # of few turns that many times more are weighed at once
 _HASTE: Final = 20  # how much less is weighed where an answer in haste will do
 _ROUNDS: Final = 3
 
