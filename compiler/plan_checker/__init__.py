@@ -32,8 +32,8 @@ What it checks, by code:
 * WSEC552 constraints: rectangles are as the user demanded: pins, regions, forbidden areas, borders, edges.
 * WSEC553 phases: weights, words and cycles that a phase takes besides its work; intervals and bounds of each phase, and
   that their sum is in that of the plan. Of a wafer whose kernels take turns, that the weights of all and the turn that needs most
-  fit each core (WSEC546 for a kernel alone), that what a core lacks of a tensor has the time to come, and that the interval has
-  room for all turns.
+  fit each core (WSEC546 for a kernel alone), that what a core lacks of a tensor has the time to come and lies on the line of its
+  exchanges, that all-reduces bring results to all cores and have the time for their words, and that the interval has room for all turns.
 * WSEC554 circuits: areas inside the region, with positions that mean something, one setting of a colour on a core; colours of
   the target; each link, exchange and collective has its circuit; no setting leads to nobody; partial results and statistics
   are combined along every axis that cuts them.
@@ -48,8 +48,8 @@ What it checks, by code:
 `check_pair` judges the plan of a prefill beside that of the decoder whose weights and caches it shares: that the decoder has them,
 where they are said to be in place (WSEC543), that the time to bring the others is counted (WSEC548), and the memory of both (WSEC546).
 
-What it does not check yet: the values of weights and the digest of the original (the runtime does); cycles beyond
-those lower bounds and the interval that the slots allow; the chain's buffers; positions of Resize where rounding decides; arguments that a kind does not define.
+What it does not check yet: the values of weights and the digest of the original (the runtime does); the words that each exchange
+of turns carries; cycles beyond those lower bounds and the interval that the slots allow; the chain's buffers; positions of Resize where rounding decides; arguments that a kind does not define.
 
 A kernel whose mesh or shardings are unsound gets no further findings of its own, as they would be noise.
 """

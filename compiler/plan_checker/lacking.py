@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -25,6 +26,32 @@ def lacking(held: Placed, needed: Placed) -> int | None:
     have = None if view is None else bounds_in(*held[:2], view)
     need = None if view is None else bounds_in(*needed[:2], view)
     return None if have is None or need is None else _most_lacking((have, held[2]), (need, needed[2]))
+
+
+def lacking_on_lines(held: Placed, needed: Placed, along: Literal["rows", "columns"]) -> int | None:
+    """As `lacking`, where a core may have all that lies between the ends of what the cores of its row, or column, hold."""
+    view = finer_view(held[0].shape, needed[0].shape)
+    have = None if view is None else bounds_in(*held[:2], view)
+    need = None if view is None else bounds_in(*needed[:2], view)
+    if have is None or need is None:
+        return None
+    here, there, axis = held[2], needed[2], 1 if along == "rows" else 0
+    some = np.ones((here.height, here.width), dtype=bool)
+    for low, high in have:
+        some &= low < high
+    ends = [
+        (
+            np.where(some, low, np.iinfo(np.int64).max).min(axis=axis, keepdims=True),
+            np.where(some, high, 0).max(axis=axis, keepdims=True),
+        )
+        for low, high in have
+    ]
+    line = (
+        replace(here, x=there.x, width=there.width)
+        if along == "rows"
+        else replace(here, y=there.y, height=there.height)
+    )
+    return _most_lacking((ends, line), (need, there))
 
 
 def alike(one: Sharding, other: Sharding) -> bool:

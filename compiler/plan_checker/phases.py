@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 def check_phases(plan: Plan) -> list[Finding]:
     """Findings on what the phases of a wafer say of their turns; none where nothing takes turns."""
-    findings: list[Finding] = []
+    findings = list(_check_modes(plan))
     for at, wafer in enumerate(plan.wafers):
+        if findings:
+            break
         if len(wafer.phases) > 1 and wafer.mode != "sequential":
             of_wafer = f"wafer {at}, " if len(plan.wafers) > 1 else ""
             for number, phase in enumerate(wafer.phases):
@@ -31,6 +33,20 @@ def check_phases(plan: Plan) -> list[Finding]:
             if wafer.overlapped:
                 findings += _check_room(wafer, of_wafer, plan)
     return findings
+
+
+def _check_modes(plan: Plan) -> Iterator[Finding]:
+    """A pipeline is there at once, only streams overlap, and a phase works on some samples."""
+    if plan.samples_per_phase < 1:
+        rule = "a phase works on a sample at least"
+        yield Finding(PHASES, rule, "samples_per_phase", "at least 1", str(plan.samples_per_phase))
+    for number, wafer in enumerate(plan.wafers):
+        if wafer.mode == "pipelined" and len(wafer.phases) > 1:
+            rule = "all kernels of a pipelined wafer are there at once"
+            yield Finding(PHASES, rule, f"wafer {number}", "1 phase", f"{len(wafer.phases)} phases")
+        if wafer.overlapped and wafer.mode != "streaming":
+            rule = "weights come in for the next phase where a wafer streams"
+            yield Finding(PHASES, rule, f"wafer {number}", "not overlapped", f"a {wafer.mode} wafer that is")
 
 
 def _check_phase(phase: Phase, where: str, plan: Plan) -> Iterator[Finding]:

@@ -9,9 +9,10 @@ import numpy as np
 
 from wsec.compiler.plan import HOST
 from wsec.compiler.plan_checker.findings import PHASES, Finding, count
-from wsec.compiler.plan_checker.lacking import lacking
+from wsec.compiler.plan_checker.lacking import lacking, lacking_on_lines
 from wsec.compiler.plan_checker.model_facts import item_bytes, packed_bytes
 from wsec.compiler.plan_checker.rotations import shifted_bytes
+from wsec.compiler.plan_checker.turn_sums import check_alone, check_sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,9 +29,15 @@ def check_turns(plan: Plan, sound: set[str]) -> list[Finding]:
     findings: list[Finding] = []
     for number, wafer in enumerate(plan.wafers):
         if wafer.mode != "sequential":
+            findings += _check_no_turns(wafer, number)
             continue
-        findings += _check_everywhere(wafer)
-        findings += _check_chains(wafer)
+        findings += _check_outside(wafer, plan)
+        findings += [
+            finding
+            for kernel in wafer.kernels()
+            if kernel.name in sound
+            for finding in check_sums(kernel, plan)
+        ]
         if all(kernel.name in sound for kernel in wafer.kernels()):
             findings += _check_memory(wafer, number, plan)
             findings += _check_links(wafer, plan)
@@ -39,19 +46,15 @@ def check_turns(plan: Plan, sound: set[str]) -> list[Finding]:
     return findings
 
 
-def _check_everywhere(wafer: Wafer) -> Iterator[Finding]:
-    """A result on all cores was brought there: by an all-reduce along each axis that it was combined along."""
-    for kernel in wafer.kernels():
-        reduced = {item.axis for item in kernel.collectives if item.kind == "all_reduce"}
-        sizes = {axis.name: axis.size for axis in kernel.mesh.axes}
-        for output in kernel.outputs:
-            missing = [
-                axis for axis in output.sharding.root if sizes.get(axis, 1) > 1 and axis not in reduced
-            ]
-            if output.everywhere and missing:
-                rule = "a result that lies everywhere was all-reduced along its root axes"
-                where = f"kernel {kernel.name}, output {output.tensor}"
-                yield Finding(PHASES, rule, where, f"an all_reduce along {', '.join(missing)}", "none")
+def _check_no_turns(wafer: Wafer, number: int) -> Iterator[Finding]:
+    """What only turns may have: loads for every sample, and chains that cores share."""
+    for at, phase in enumerate(wafer.phases):
+        if phase.load is not None:
+            rule = "the weights of a turn of a sequential wafer come in for every sample"
+            where = f"wafer {number}, phase {at}, load"
+            yield Finding(PHASES, rule, where, f"none of a {wafer.mode} wafer", f"{phase.load.cycles} cycles")
+        for kernel in phase.kernels:
+            yield from check_alone(kernel)
 
 
 def _check_memory(wafer: Wafer, number: int, plan: Plan) -> Iterator[Finding]:
@@ -159,16 +162,60 @@ def _block_bytes(entry: KernelInput | KernelOutput) -> int:
     return entry.sharding.block_elements * item_bytes(entry.dtype)
 
 
+def _check_outside(wafer: Wafer, plan: Plan) -> Iterator[Finding]:
+    """What comes from the host or another wafer, or goes there, passes the host's link."""
+    target, own = plan.target, {kernel.name for kernel in wafer.kernels()}
+    for link in (link for phase in wafer.phases for link in phase.links):
+        bits = 8 * target.fabric.word_bytes * link.words
+        least = math.floor(bits / target.host.bits_per_second * target.clock_hz)
+        if not {link.source, link.target} <= own and link.cycles < least:
+            rule = "what passes the host's link takes its time there"
+            expected = f"at least {count(least, 'cycle')} for {count(link.words, 'word')}"
+            yield Finding(PHASES, rule, f"link {link.name}", expected, f"{link.cycles} cycles")
+
+
+def _check_exchanges(link: Link, source: Kernel, target: Kernel, plan: Plan) -> Iterator[Finding]:
+    """Segments mean something; of exchanges in one direction, that all a core needs lies on its line."""
+    side = max(plan.region_width, plan.region_height)
+    for exchange in link.exchanges:
+        if not (2 <= exchange.segment <= side and 0 <= exchange.offset < exchange.segment):
+            rule = "an exchange is between several cores of a line, in segments of which the first may be shorter"
+            found = f"segments of {exchange.segment}, the first of {exchange.offset}"
+            yield Finding(PHASES, rule, f"link {link.name}", f"segments of 2 to {side}", found)
+    directions = {exchange.along for exchange in link.exchanges}
+    if len(directions) != 1:
+        return
+    given = next(item for item in source.outputs if item.tensor == link.tensor)
+    held = given.sharding, source.mesh, source.rectangle
+    needed = link.sharding, target.mesh, target.rectangle
+    (along,) = directions
+    missing = lacking_on_lines(held, needed, along)
+    if missing:
+        rule = "what a core needs lies on the line of its exchanges"
+        found = f"a core lacks {count(missing, 'element')}"
+        yield Finding(PHASES, rule, f"link {link.name}, exchange along {along}", "all of its block", found)
+
+
 def _check_links(wafer: Wafer, plan: Plan) -> Iterator[Finding]:
     """What goes to a core comes through its ramp, one word a cycle."""
     kernels = {kernel.name: kernel for kernel in wafer.kernels()}
     known: dict[object, int] = {}
+    judged: set[object] = set()  # equal layers are judged once
     for phase in wafer.phases:
         for link in phase.links:
             if link.source not in kernels or link.target not in kernels:
                 continue
             source, target = kernels[link.source], kernels[link.target]
             least = _least_cycles(link, source, target, plan, known)
+            shape = (
+                link.sharding,
+                link.exchanges,
+                source.mesh,
+                source.rectangle,
+                target.mesh,
+                target.rectangle,
+                *(item.sharding for item in source.outputs),
+            )
             if link.cycles < least:
                 rule = "what a core lacks of a tensor comes through its ramp"
                 yield Finding(
@@ -178,25 +225,12 @@ def _check_links(wafer: Wafer, plan: Plan) -> Iterator[Finding]:
                     f"at least {count(least, 'cycle')}",
                     f"{link.cycles} cycles",
                 )
+            if least and link.exchanges and shape not in judged:
+                judged.add(shape)
+                yield from _check_exchanges(link, source, target, plan)
             if least and not link.exchanges:
                 rule = "what a core lacks of a tensor is brought by exchanges"
                 yield Finding(PHASES, rule, f"link {link.name}", "an exchange along rows or columns", "none")
-
-
-def _check_chains(wafer: Wafer) -> Iterator[Finding]:
-    """Cores that share a chain lie on one line along which partial results come together, each with a part of it."""
-    for kernel in wafer.kernels():
-        if kernel.chain_cores == 1:
-            continue
-        sizes = {axis.name: axis.size for axis in kernel.mesh.axes}
-        output = kernel.outputs[0].sharding
-        longest = max((sizes.get(axis, 1) for axis in output.root), default=1)
-        pieces = next((extent for extent in output.block_shape if extent > 1), 1)
-        most = min(longest, pieces) if kernel.chain else 1
-        if not 1 <= kernel.chain_cores <= most:
-            rule = "a chain is shared by cores of a line along which its operand was combined"
-            where = f"kernel {kernel.name}"
-            yield Finding(PHASES, rule, where, f"at most {most} of {longest} cores", f"{kernel.chain_cores}")
 
 
 def _least_cycles(link: Link, source: Kernel, target: Kernel, plan: Plan, known: dict[object, int]) -> int:
@@ -256,9 +290,13 @@ def _waiting(phase: Phase, before: Phase) -> int:
 
 
 def _check_interval(wafer: Wafer, number: int, plan: Plan) -> Iterator[Finding]:
-    """A wafer works on one sample at a time: the interval has room for the work of all kernels and all that comes to them."""
+    """A wafer works on one sample at a time: the interval has room for all turns.
+
+    That is the work of their kernels, all that comes to these, and the last result on its way out.
+    """
     least = sum(_turn_cycles(phase) for phase in wafer.phases)
-    least += sum(_waiting(phase, wafer.phases[number - 1]) for number, phase in enumerate(wafer.phases))
+    least += sum(_waiting(phase, wafer.phases[turn - 1]) for turn, phase in enumerate(wafer.phases))
+    least += max((link.cycles for link in wafer.phases[-1].links if link.target == HOST), default=0)
     if plan.placement.interval < least:
         rule = "the interval has room for all turns"
         found = f"{plan.placement.interval} cycles"
