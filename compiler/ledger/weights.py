@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import onnx_ir as ir
@@ -62,7 +63,8 @@ class StoredWeight:
 def stored_weights(structure: Structure) -> dict[str, StoredWeight]:
     """Every weight that an operator reads, by name.
 
-    One that only casts read is counted in the narrower of its two types, as passes may cast it ahead.
+    One that only casts read is counted in the narrower of its two types, as passes may cast it ahead; of one that only
+    operators on constants read no more is counted than `_kept_of_constants`.
     """
     readers: dict[str, list[Operator]] = defaultdict(list)
     for operator in structure.operators:
@@ -70,16 +72,55 @@ def stored_weights(structure: Structure) -> dict[str, StoredWeight]:
             if name in structure.weights:
                 readers[name].append(operator)
     blocks = dict(_in_blocks(structure))
+    kept = _kept_of_constants(structure)
     return {
-        name: blocks.get(name) or _plain(structure.weights[name], of_weight)
+        name: _at_most(blocks.get(name) or _plain(structure.weights[name], of_weight), kept.get(name))
         for name, of_weight in readers.items()
     }
+
+
+def _at_most(weight: StoredWeight, kept: int | None) -> StoredWeight:
+    """The part of a weight that a plan must hold at the least."""
+    if kept is None or kept >= weight.bytes:
+        return weight
+    return replace(weight, elements=weight.elements * kept // weight.bytes, bytes=kept)
+
+
+def _kept_of_constants(structure: Structure) -> dict[str, int]:
+    """Bytes that a plan keeps at the least of each weight that only operators on constants read, whose results passes may fold.
+
+    Of constants and what becomes of them a plan keeps at least one on every way from a weight to an operator that computes: no
+    less than any flow along these ways in which a tensor passes no more than its bytes. This is one such flow, from the last
+    operator back, the first operands first. A result of unknown shape passes all.
+    """
+    sizes: dict[str, float] = {name: tensor.bytes for name, tensor in structure.weights.items()}
+    constant: list[Operator] = []
+    passed: dict[str, float] = {}
+    for operator in structure.operators:
+        given = [name for name in operator.inputs if name]
+        if given and all(name in sizes for name in given):
+            constant.append(operator)
+            for name in operator.outputs:
+                tensor = structure.tensors.get(name)
+                sizes[name] = math.inf if tensor is None else tensor.bytes
+        else:
+            passed |= {name: sizes[name] for name in given if name in sizes}
+    for operator in reversed(constant):
+        left = sum(passed.get(name, 0) for name in operator.outputs)
+        for name in dict.fromkeys(name for name in operator.inputs if name):
+            share = min(left, sizes[name] - passed.get(name, 0)) if sizes[name] < math.inf else left
+            passed[name] = passed.get(name, 0) + share
+            left -= share if share < math.inf else 0
+    folded = {name for operator in constant for name in operator.inputs if name in structure.weights}
+    return {name: int(min(passed.get(name, 0), sizes[name])) for name in folded}
 
 
 def by_precision(weights: Iterable[StoredWeight]) -> tuple[Precision, ...]:
     """The weights summed, the precision with most bytes first."""
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for weight in weights:
+        if not weight.bytes:
+            continue  # empty, or read for its shape alone
         entry = sums[weight.precision]
         entry[0] += weight.elements > 0
         entry[1] += weight.elements

@@ -170,6 +170,39 @@ def test_a_weight_that_is_only_cast_counts_in_the_narrower_type(tmp_path: Path) 
     assert {each.name: each.bytes for each in found.weights} == {"fp32": 256, "fp16": 128}
 
 
+@pytest.mark.parametrize(
+    ("text", "sizes", "kept"),
+    [
+        ("t = Slice(a, from, to) y = MatMul(x, t)", {"a": (4000, 16), "from": 0, "to": 16}, 4 * 16 * 16),
+        ("t = MatMul(a, b) y = MatMul(x, t)", {"a": (16, 4000), "b": (4000, 16)}, 4 * 16 * 16),
+        ("t = Mul(a, b) y = MatMul(x, t)", {"a": (16, 16), "b": (16, 16)}, 4 * 16 * 16),
+        ("t = Add(a, b) y = MatMul(x, t) z = MatMul(y, b)", {"a": (16, 16), "b": (16, 16)}, 8 * 16 * 16),
+        ("s = Shape(a) y = Reshape(x, s)", {"a": (1, 16, 1)}, 24),
+        (
+            "n = NonZero(a) t = Concat<axis=0>(n, n) u = Mul(t, n) y = Gather(x, u)",
+            {"a": (8, 16)},
+            4 * 8 * 16,
+        ),
+    ],
+)
+def test_what_passes_fold_is_counted_folded(
+    text: str, sizes: dict[str, int | tuple[int, ...]], kept: int, tmp_path: Path
+) -> None:
+    """Constants of which plans keep a smaller result count no more than that: what compiles is not said to have no plan."""
+    model = onnx.parser.parse_model(
+        f'<ir_version: 10, opset_import: ["": 21]> g (float[1, 16] x) => (float y) {{ {text} }}'
+    )
+    for name, size in sizes.items():
+        values = np.ones(size, np.float32) if isinstance(size, tuple) else np.array([size])
+        model.graph.initializer.append(numpy_helper.from_array(values, name))
+    last = model.graph.node[-1].output[0]
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info(last, TensorProto.FLOAT, None))
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    found = fit(read_structure(path, {}), MESH, FitRequest(1, None, None))
+    assert kept <= found.weight_bytes <= kept + 2 * 8  # where a slice begins and ends
+
+
 def test_open_dimensions_are_bound(tmp_path: Path) -> None:
     """A dimension without a size is refused as by compile; with one, activations follow from it."""
     path = _save(
