@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wsec.compiler.schedule.sequential.dominance_loops import least_rows, not_outweighed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -44,9 +46,9 @@ def undominated(
     for table in tables:
         of_turn[table.source].append((table, True))
         of_turn[table.target].append((table, False))
+    known: dict[object, NDArray[np.int64]] = {}
     for _ in range(_ROUNDS):
         left = sum(map(len, kept))
-        known: dict[object, NDArray[np.int64]] = {}
         before = list(kept)
         for at, near in enumerate(of_turn):
             sides = [
@@ -64,45 +66,22 @@ def undominated(
             if key not in known:
                 mine = before[at]
                 features = [own[at][mine], *(each[np.ix_(mine, ways)] for each, ways in sides)]
-                first = _least(np.concatenate(features, axis=1))
-                left_over = _not_outweighed([each[first] for each in features])
-                known[key] = mine[first[left_over]]
+                known[key] = mine[_left(features, own[at].shape[1])]
             kept[at] = known[key]
         if sum(map(len, kept)) == left:
             break
     return kept
 
 
-def _not_outweighed(features: Sequence[NDArray[np.float64]]) -> NDArray[np.int64]:
-    """Ways of which no other one takes at most as many cycles for any ways of the neighbours, in rising order.
+def _left(features: Sequence[NDArray[np.float64]], own: int) -> NDArray[np.int64]:
+    """Ways that neither any other one is below, nor any outweighs, in rising order.
 
     Args:
-        features: Own cycles and what none outweigh, [ways, 1 or more]; cycles towards each neighbour, [ways, its ways].
+        features: Own cycles and what none outweigh, [ways, own]; cycles towards each neighbour, [ways, its ways].
+        own: Columns of the first.
     """
-    own, *between = features
-    more = own[:, :1] - own[:, 0]  # [way, other]: the most that a way takes beyond the other
-    for cycles in between:
-        for way in range(len(own)):
-            more[way] += (cycles[way] - cycles).max(axis=1)
-    at_most = more <= 0
-    for column in range(1, own.shape[1]):
-        at_most &= own[:, column, None] <= own[:, column]
-    left = np.ones(len(own), dtype=np.bool_)
-    for way in np.argsort(own[:, 0], kind="stable")[::-1]:
-        left[way] = False
-        left[way] = not at_most[left, way].any()
-    return np.flatnonzero(left)
-
-
-def _least(features: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Rows that no other row is below or equal to in all columns; of equal rows the first."""
-    features = np.unique(features, axis=1)
-    _, first = np.unique(features, axis=0, return_index=True)
-    rows = np.sort(first)
-    some = features[rows]
-    order = np.argsort(some.sum(axis=1), kind="stable")  # a row is below another only if its sum is
-    kept: list[int] = []
-    for row in order.tolist():
-        if not kept or not (some[kept] <= some[row]).all(axis=1).any():
-            kept.append(row)
-    return np.sort(rows[kept])
+    every = np.concatenate(features, axis=1)
+    first = np.flatnonzero(least_rows(every, np.argsort(every.sum(axis=1), kind="stable")))
+    starts = np.cumsum([own, *(each.shape[1] for each in features[1:])])
+    dearest = np.argsort(every[first, 0], kind="stable")[::-1].copy()
+    return first[not_outweighed(every[first], starts, dearest)]

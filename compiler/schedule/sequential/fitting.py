@@ -58,24 +58,22 @@ def fitting(
     """The fastest ways that fit, memory dearer and dearer; without a number of wafers, on the fewest.
 
     Prices are tried in haste, and ways chosen with care at the one that is taken, if they shall be. Fewer than `wafers.least` are not looked for.
+    Only the turn that works with most matters: where each kind of turn pays for all that it works with, and no price is high enough, they share it.
 
     Raises:
         WsecError: WSEC366 the weights do not fit, WSEC367 more wafers than turns.
     """
     room = target.core.data_bytes
     wanted = wafers.asked or wafers.least
-    sizes = bytes_of_ways(turns, graph, wanted)
-    left = ways_left(turns, edges, sizes)
-
-    def at(price: float, ways_to_weigh: Sequence[NDArray[np.int64]] | None) -> _Priced:
-        ways, _ = choose_ways(turns, edges, price, ways_to_weigh, sizes)
-        memory = memory_of(turns, ways.tolist(), graph)
-        return _Priced(price, len(packed(memory, room)), ways, memory)
-
-    taken = _lowest_price(lambda price: at(price, left), wanted)
-    better = at(taken.price, None) if careful else taken
-    if 0 < better.wafers <= taken.wafers:
-        taken = better
+    taken: _Priced | None = None
+    for peaks in (1.0, 1 / max(1, len({turn.signature for turn in turns}))):
+        sizes = bytes_of_ways(turns, graph, wanted, peaks=peaks)
+        found = _at_lowest_price(turns, edges, graph, room, (wanted, sizes), careful=careful)
+        if taken is None or 0 < found.wafers < (taken.wafers or math.inf):
+            taken = found
+        if 0 < taken.wafers <= wanted:
+            break
+    assert taken is not None  # noqa: S101 - peaks are weighed in some way
     count, ways, memory = taken.wafers, taken.ways, taken.memory
     if not count:
         raise _does_not_fit(memory, target, None)
@@ -97,6 +95,29 @@ class _Priced:
     wafers: int
     ways: NDArray[np.int64]
     memory: TurnMemory
+
+
+def _at_lowest_price(
+    turns: Sequence[Turn],
+    edges: Sequence[Edge],
+    graph: KernelGraph,
+    room: int,
+    wanted: tuple[int, Sequence[NDArray[np.float64]]],
+    *,
+    careful: bool,
+) -> _Priced:
+    """The ways at the lowest price with which all fits so many wafers, or the fewest; by the bytes of each way that count."""
+    wafers, sizes = wanted
+    left = ways_left(turns, edges, sizes)
+
+    def at(price: float, ways_to_weigh: Sequence[NDArray[np.int64]] | None) -> _Priced:
+        ways, _ = choose_ways(turns, edges, price, ways_to_weigh, sizes)
+        memory = memory_of(turns, ways.tolist(), graph)
+        return _Priced(price, len(packed(memory, room)), ways, memory)
+
+    hasty = _lowest_price(lambda price: at(price, left), wafers)
+    better = at(hasty.price, None) if careful else hasty
+    return better if 0 < better.wafers <= hasty.wafers else hasty
 
 
 def _lowest_price(at: Callable[[float], _Priced], wafers: int) -> _Priced:

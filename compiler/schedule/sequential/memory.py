@@ -68,18 +68,20 @@ def stored_bytes(graph: KernelGraph) -> int:
     return math.ceil(sum(found.values()))
 
 
-def bytes_of_ways(turns: Sequence[Turn], graph: KernelGraph, wafers: int) -> list[NDArray[np.float64]]:
+def bytes_of_ways(
+    turns: Sequence[Turn], graph: KernelGraph, wafers: int, *, peaks: float = 1.0
+) -> list[NDArray[np.float64]]:
     """By turn, bytes on the fullest core that each of its ways asks for, [ways], for a price that is the same for all turns.
 
     Weights and states count whole: they stay. A tensor that waits for later turns counts by the share of all turns for which it does, in
     eighths, on each of `wafers`. What a turn works with counts as far as it is more than some turn needs in any case; as only the most of a wafer
-    matters, equal turns share it.
+    matters, equal turns share it, and of what each kind of turn then asks for `peaks` counts.
     """
     floor = max((turn.working.min() for turn in turns), default=0.0)
     alike = Counter(turn.signature for turn in turns)
     found = []
     for turn in turns:
-        peak = np.maximum(turn.working - floor, 0) * min(1.0, wafers / alike[turn.signature])
+        peak = np.maximum(turn.working - floor, 0) * min(1.0, wafers / alike[turn.signature]) * peaks
         found.append(turn.resident + peak)
     known: dict[object, NDArray[np.float64]] = {}
     for (kernel, tensor), (first, last) in _waiting(turns, graph).items():
