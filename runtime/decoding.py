@@ -239,7 +239,7 @@ def _dimension_of_positions(kernel: Kernel, entry: KernelInput, context: int) ->
     """The dimension that the loop over keys follows; of a kind without such a loop the one as long as the context."""
     loops = kernel.arguments.get(entry.role)
     if isinstance(loops, tuple) and "t" in loops:
-        return loops.index("t")  # type: ignore[arg-type]
+        return loops.index("t")
     lengths = [dimension.extent for dimension in entry.sharding.dimensions]
     return lengths.index(context) if context in lengths else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx
 import pytest
@@ -18,17 +18,24 @@ from wsec.driver import Options, compile_model
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from wsec.driver import StageEvent
+
+
+def relu(folder: Path) -> None:
+    """A model of one operator."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4, 4]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "relu", values[:1], values[1:])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10),
+        folder / "relu.onnx",
+    )
+
 
 def test_message_the_checker_refuses_the_compilers_own_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """WSEC602: the first finding is shown, and no plan folder is left."""
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4, 4]) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "relu", values[:1], values[1:])
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10),
-        tmp_path / "relu.onnx",
-    )
+    relu(tmp_path)
     finding = Finding("WSEC542", "a rule", "kernel Relu", "this", "that")
     monkeypatch.setattr("wsec.compiler.plan_checker.check_plan", lambda *_: (finding, finding))
     with pytest.raises(WsecError) as caught:
@@ -49,3 +56,26 @@ def test_wsec_compile_takes_every_option() -> None:
     options = {field.name: field.default for field in dataclasses.fields(Options)}
     assert {name: parameters[name].default for name in options} == options
     assert set(parameters) - set(options) == {"model", "output", "observer", "prefill", "weights_of"}
+
+
+def test_tries_that_fail_count_among_the_times_of_stages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planning in turns that finds no plan along whole sides tries others: both took time."""
+    from wsec.compiler.schedule.sequential import planning
+
+    relu(tmp_path)
+    whole, tried = planning.fitting, []
+
+    def fitting(*arguments: Any, **options: Any) -> object:
+        tried.append(arguments)
+        if len(tried) == 1:
+            raise WsecError("WSEC366", "too large", expected="less", found="more")
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr(planning, "fitting", fitting)
+    events: list[StageEvent] = []
+    options = Options(target="mesh16", mode="sequential")
+    compile_model(tmp_path / "relu.onnx", options, tmp_path / "relu.plan", events.append)
+    ended = [event.stage for event in events if event.seconds is not None]
+    assert ended.count("turns") == len(tried) == 2

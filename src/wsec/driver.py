@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,13 +88,21 @@ class _Job:
     observer: Callable[[StageEvent], None]
     stop: Callable[[], bool] | None
     beside: str = ""  # what the names of stages begin with, of a model that is compiled beside another
+    abandoned: list[StageEvent] = field(default_factory=list)  # ends that are told if another try follows
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        """A stage from its beginning to its end; one that finds no plan ends when another way to plan is tried."""
+        while self.abandoned:
+            self.observer(self.abandoned.pop(0))
         name = f"{self.beside}{name}"
         started = time.perf_counter()
         self.observer(StageEvent(name))
-        yield
+        try:
+            yield
+        except WsecError:
+            self.abandoned.append(StageEvent(name, seconds=time.perf_counter() - started))
+            raise
         self.observer(StageEvent(name, seconds=time.perf_counter() - started))
 
     def say(self, stage: str, detail: str) -> None:
