@@ -50,8 +50,8 @@ def product_by_shifts(
 ) -> ShiftCycles:
     """Cycles of all steps.
 
-    Words move while the cores compute. When blocks are brought to where they start nothing is computed, and words that leave and
-    words that come share the datapath.
+    Words move while the cores compute, and all that come to a core in a step pass its one ramp. When blocks are brought to where they
+    start nothing is computed, and words that leave and words that come share the datapath.
 
     Args:
         products: Cycles of the product of two blocks.
@@ -63,7 +63,7 @@ def product_by_shifts(
     fabric = target.fabric
     hops = 2 * fabric.hop_cycles * shifts.spacing
     busy = products + 2 * sum(shifts.shifting) * move_cycles
-    moved = max(shifts.shifting) / fabric.link_words_per_cycle + hops
+    moved = sum(shifts.shifting) / fabric.link_words_per_cycle + hops
     alone = [
         max(2 * words, words / fabric.link_words_per_cycle + hops + 2 * fabric.ramp_cycles)
         for words in shifts.aligned

@@ -37,7 +37,7 @@ def check_cycles(kernel: Kernel, target: Target, *, in_turns: bool = False) -> I
         yield Finding(CYCLES, rule, f"{where}, communication", expected, found)
     shifted = words_shifted(kernel, target.fabric.word_bytes)
     if kernel.cycles.work * target.fabric.link_words_per_cycle < shifted:
-        rule = "what shifts comes to a core in each step, no faster than a line carries it"
+        rule = "what shifts comes to a core in each step, no faster than its ramp takes it"
         expected = f"at least {count(shifted, 'word')} in the cycles of the kernel"
         yield Finding(CYCLES, rule, f"{where}, work", expected, f"{kernel.cycles.work} cycles")
     lanes = (

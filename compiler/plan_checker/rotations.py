@@ -135,11 +135,11 @@ def shifted_bytes(kernel: Kernel) -> int:
 
 
 def words_shifted(kernel: Kernel, word_bytes: int) -> int:
-    """Words that a core receives in all steps, along the side that brings more of them."""
+    """Words that a core receives in all steps, of both sides: they pass its one ramp."""
     if kernel.rotation is None:
         return 0
     each = [-(-elements * item_bytes(entry.dtype) // word_bytes) for entry, elements in _shifting(kernel)]
-    return kernel.rotation.steps * max(each, default=0)
+    return kernel.rotation.steps * sum(each)
 
 
 def _shifting(kernel: Kernel) -> list[tuple[KernelInput | KernelOutput, int]]:

@@ -50,14 +50,14 @@ def test_one_core_reduces_nothing() -> None:
 
 
 def test_a_product_that_is_bound_by_its_words_takes_their_time() -> None:
-    """With cores that compute at once, a step lasts as long as the words of the larger block.
+    """With cores that compute at once, a step lasts as long as the words of both blocks, which pass the one ramp of a core.
 
     Half as many shifts of the left block come first, when a core sends and receives and does nothing else.
     """
     assert WSE3.overheads is not None
     fast = dataclasses.replace(WSE3.core, issue_cycles=1e-9, loop_cycles=1e-9, wide_step_cycles=1e-9)
     target = dataclasses.replace(WSE3, core=fast)
-    step = 20 * 30 // 2 + 2 * WSE3.fabric.hop_cycles + WSE3.overheads.step_cycles
+    step = (10 * 20 + 20 * 30) // 2 + 2 * WSE3.fabric.hop_cycles + WSE3.overheads.step_cycles
     assert mesh_gemm_cycles(100, 10, 20, 30, target) == pytest.approx(100 * step + 50 * 10 * 20)
 
 
