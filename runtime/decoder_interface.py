@@ -61,6 +61,8 @@ def decoder_interface(plan: Plan, where: str, *, decodes: bool = True) -> Decode
     wrong = [*_wrong_operands(inputs, outputs), *_unknown_inputs(inputs, cache)]
     if decodes and not cache:
         wrong.append(f"no input {PAST}X with an output {PRESENT}X")
+    if cache and not decodes:
+        wrong.append(f"input {next(iter(cache))}: a prefill reads no cache")
     if wrong:
         raise WsecError(
             "WSEC572",

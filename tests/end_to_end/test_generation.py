@@ -204,6 +204,8 @@ def test_plans_that_are_no_decoders(tmp_path: Path) -> None:
         "  try:      give both models one capacity, and a cache whose shape does not grow from step to step"
     )
     assert "found:    no input past_key_values.X with an output present.X\n" in _refusal(shorter, PROMPT, 1)
+    itself = _refusal(decoder, PROMPT, 1, prefill=decoder)
+    assert "  found:    input past_key_values.0.key: a prefill reads no cache\n" in itself
     several = _plan(tmp_path, CASES[1], sequence=2)
     assert "  expected: one token a step\n  found:    2 tokens\n" in _refusal(several, PROMPT, 1)
 

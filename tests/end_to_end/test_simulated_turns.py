@@ -116,6 +116,16 @@ def test_a_decoder_with_its_cache_gives_the_numbers_of_the_executor(form: str, t
     assert found.simulated_turns < len(found.turns)
 
 
+def test_products_that_share_a_turn_and_combine_nothing(tmp_path: Path) -> None:
+    """On a column of cores the products of one vector share a turn, each with its features cut and its sums whole."""
+    path = tmp_path / "layer.onnx"
+    onnx.save(decoder_layer(), path)
+    plan = compile_model(path, Options(target="wse3", region=(1, 24), mode="sequential"), tmp_path / "p")
+    together = [phase.kernels for phase in plan.record.wafers[0].phases if len(phase.kernels) > 1]
+    assert any(not kernel.collectives for kernels in together for kernel in kernels)
+    assert plan.simulate_turns().equal
+
+
 def test_experts_are_refused_by_name(tmp_path: Path) -> None:
     """A mixture has no core program: no turn is simulated, and the kernel is named."""
     model = Decoder(kind="gpt_oss", form="contrib").save(tmp_path)

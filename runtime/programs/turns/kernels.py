@@ -170,7 +170,10 @@ class _Builder:
         self._bring_everywhere()
 
     def _write_together(self) -> None:
-        """Own parts, one all-reduce, chains, and their results to all cores."""
+        """Own parts, one all-reduce, chains, and their results to all cores; one kernel after the other where none combines."""
+        if not any(_combines(member.before) for member in self.members):
+            self._write_in_turn()
+            return
         for number, member in enumerate(self.members):
             places = [at for at, step in enumerate(member.before) if _combine(step) is not None]
             if len(places) != 1:
@@ -190,6 +193,16 @@ class _Builder:
         self._collect(self.lines.reduce(combines[0].axes), chunks, combines[0].operation)
         for number, member in enumerate(self.members):
             self.main += [(number, step) for step in member.after]
+            if member.shared is not None:
+                self.main.append((number, member.shared))
+        self._bring_everywhere()
+
+    def _write_in_turn(self) -> None:
+        """Kernels that combine nothing, such as products whose summed loops are whole on each core."""
+        if self.lists:
+            raise not_simulated(self.lines.name, "lists of addresses in a turn that several kernels share")
+        for number, member in enumerate(self.members):
+            self.main += [(number, step) for step in member.before]
             if member.shared is not None:
                 self.main.append((number, member.shared))
         self._bring_everywhere()
