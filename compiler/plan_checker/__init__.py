@@ -31,7 +31,7 @@ What it checks, by code:
   leaves time for the words between wafers, of which the target has a link; intervals and bounds of each wafer.
 * WSEC552 constraints: rectangles are as the user demanded: pins, regions, forbidden areas, borders, edges.
 * WSEC553 phases: weights, words and cycles that a phase takes besides its work; intervals and bounds of each phase, and
-  that their sum is in that of the plan. Of a wafer whose kernels take turns, that the weights of all and the turn that needs most
+  that their sum is in that of the plan; that what streams has room in the memory outside. Of a wafer whose kernels take turns, that the weights of all and the turn that needs most
   fit each core (WSEC546 for a kernel alone), that what a core lacks of a tensor has the time to come and lies on the line of its
   exchanges, that all-reduces bring results to all cores and have the time for their words, and that the interval has room for all turns.
 * WSEC554 circuits: areas inside the region, with positions that mean something, one setting of a colour on a core; colours of

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def check_phases(plan: Plan) -> list[Finding]:
     """Findings on what the phases of a wafer say of their turns; none where nothing takes turns."""
-    findings = list(_check_modes(plan))
+    findings = [*_check_modes(plan), *_check_outside(plan)]
     for at, wafer in enumerate(plan.wafers):
         if findings:
             break
@@ -33,6 +33,31 @@ def check_phases(plan: Plan) -> list[Finding]:
             if wafer.overlapped:
                 findings += _check_room(wafer, of_wafer, plan)
     return findings
+
+
+def _check_outside(plan: Plan) -> Iterator[Finding]:
+    """The memory outside has room for the weights that come in, and for what a batch has waiting between phases."""
+    memory = plan.target.external_memory
+    if memory is None:
+        return
+    phases = [
+        (phase, wafer.mode == "streaming")
+        for wafer in plan.wafers
+        for phase in wafer.phases
+        if wafer.mode == "streaming" or phase.load is not None
+    ]
+    weights = {
+        entry.tensor: packed_bytes(math.prod(entry.sharding.shape), entry.dtype)
+        for phase, _ in phases
+        for kernel in phase.kernels
+        for entry in kernel.inputs
+        if entry.constant
+    }
+    words = sum(phase.summary.words_out for phase, in_batches in phases if in_batches and phase.summary)
+    least = sum(weights.values()) + plan.samples_per_phase * plan.target.fabric.word_bytes * words
+    if least > memory.bytes:
+        rule = "weights that come in, and what waits between phases, have room in the memory outside"
+        yield Finding(PHASES, rule, "external_memory", f"at most {memory.bytes} bytes", f"{least} bytes")
 
 
 def _check_modes(plan: Plan) -> Iterator[Finding]:

@@ -160,7 +160,9 @@ def _planned(planner: Planner, lowered: ir.Model, execution: Execution, least_ph
     several = len(execution.modes) > 1
     wafers = len(execution.modes) if several else execution.wafers
     if execution.mode == STREAMED_TURNS:
-        return plan_streamed_turns(planner, lowered)
+        plans = plan_streamed_turns(planner, lowered)
+        check_outside(plans.wafers, plans.samples, planner.target)
+        return plans
     if modes == {"sequential"}:
         return plan_sequential(planner, lowered, wafers)
     if modes == {"pipelined"}:

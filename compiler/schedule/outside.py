@@ -1,4 +1,4 @@
-"""Whether the memory outside has room for what wafers that stream keep there."""
+"""Whether the memory outside has room for what wafers and turns that stream keep there."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ def check_outside(wafers: Sequence[Wafer], samples: int, target: Target) -> None
     """
     memory = target.external_memory
     streaming = [wafer for wafer in wafers if wafer.mode == "streaming"]
-    if memory is None or not streaming:
+    turns = [phase for wafer in wafers for phase in wafer.phases if phase.load is not None]
+    if memory is None or not (streaming or turns):
         return
     weights = sum(weight_bytes(wafer.kernels()) for wafer in streaming)
+    weights += sum(weight_bytes(phase.kernels) for phase in turns)
     states = sum(state_bytes(wafer.kernels()) for wafer in streaming)
     words = sum(
         phase.summary.words_out for wafer in streaming for phase in wafer.phases if phase.summary is not None

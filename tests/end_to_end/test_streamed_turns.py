@@ -115,6 +115,16 @@ def test_weights_without_room_are_found(plan: Plan) -> None:
     assert tight(record, enough)
 
 
+def test_weights_have_room_in_the_memory_outside(model: Path, plan: Plan) -> None:
+    """As those of phases have: planning refuses too small a memory, and the checker finds it by itself."""
+    small = replace(plan.record.target, external_memory=ExternalMemory(1000, 64e9))
+    with pytest.raises(WsecError, match="WSEC379"):
+        compile_model(model, replace(options(24_000), target=small))
+    found = check_plan(replace(plan.record, target=small))
+    rule = "weights that come in, and what waits between phases, have room in the memory outside"
+    assert [finding.rule for finding in found] == [rule]
+
+
 def test_an_interval_without_waiting_is_found(plan: Plan) -> None:
     """The interval has room for turns and for weights that are waited for."""
     record = plan.record

@@ -184,6 +184,12 @@ def test_a_wafer_that_says_too_little_is_found(record: PlanRecord) -> None:
     )
 
 
+def test_a_batch_that_has_no_room_outside_is_found(record: PlanRecord) -> None:
+    """What waits between phases grows with the batch."""
+    rule = "weights that come in, and what waits between phases, have room in the memory outside"
+    assert any(rule in said for said in findings(replace(record, samples_per_phase=1 << 40)))
+
+
 def test_words_from_another_wafer_that_are_left_out_are_found(record: PlanRecord) -> None:
     """They wait outside, and take their time on the way in."""
     wafer = record.wafers[1]
