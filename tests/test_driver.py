@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 import wsec
 from wsec.compiler.errors import WsecError
 from wsec.compiler.plan_checker import Finding
+from wsec.compiler.schedule.sequential import fitting
 from wsec.driver import Options, compile_model
 
 if TYPE_CHECKING:
@@ -62,18 +63,16 @@ def test_tries_that_fail_count_among_the_times_of_stages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Planning in turns that finds no plan along whole sides tries others: both took time."""
-    from wsec.compiler.schedule.sequential import planning
-
     relu(tmp_path)
-    whole, tried = planning.fitting, []
+    whole, tried = fitting.fitting, []
 
-    def fitting(*arguments: Any, **options: Any) -> object:
+    def fails_once(*arguments: Any, **options: Any) -> object:
         tried.append(arguments)
         if len(tried) == 1:
             raise WsecError("WSEC366", "too large", expected="less", found="more")
         return whole(*arguments, **options)
 
-    monkeypatch.setattr(planning, "fitting", fitting)
+    monkeypatch.setattr("wsec.compiler.schedule.sequential.planning.fitting", fails_once)
     events: list[StageEvent] = []
     options = Options(target="mesh16", mode="sequential")
     compile_model(tmp_path / "relu.onnx", options, tmp_path / "relu.plan", events.append)

@@ -148,6 +148,6 @@ def test_programs_give_the_bits_of_ordered_arithmetic(data: st.DataObject, sink:
     blocks = {item.role: scatter(values[item.role], item.sharding, kernel.mesh, 0) for item in kernel.inputs}
     with np.errstate(all="ignore"):
         result = ORDERED_PROGRAMS["attention"](kernel, blocks)
-    ordered = gather(result, kernel.outputs[0].sharding, kernel.mesh)
+    ordered = gather(np.asarray(result), kernel.outputs[0].sharding, kernel.mesh)
     np.testing.assert_allclose(ordered, expected(values), atol=1e-5, rtol=0)
     np.testing.assert_array_equal(interpreted(kernel, values).view(np.int32), ordered.view(np.int32))
