@@ -72,10 +72,11 @@ def residents_of(decoder: Plan, plan_sha256: str, models: tuple[ir.Model, ir.Mod
         name: Of the prefill, for messages.
 
     Raises:
-        WsecError: WSEC153 they share nothing, WSEC154 a cache of the one is another in the other, WSEC155 the weights of the
+        WsecError: WSEC153 they share nothing, WSEC154 a cache of the one is another in the other, or the prefill reads caches, WSEC155 the weights of the
             decoder do not stay.
     """
     _check_stays(decoder)
+    _check_reads_no_cache(decoder, models[1], name)
     held: dict[str, list[Held]] = {}
     states: dict[str, Held] = {}
     for wafer, kernel, entry in _resident_inputs(decoder):
@@ -232,6 +233,21 @@ def _check_cache(output: ir.Value, state: Held, past: Value) -> None:
         found=f"{dtype} {_shown(shape)}",
         hint="make both models for one context, batch and element type",
     )
+
+
+def _check_reads_no_cache(decoder: Plan, prefill: ir.Model, name: str) -> None:
+    """A decoder is no prefill: it begins with caches, not without."""
+    inputs = {value.name for value in prefill.graph.inputs}
+    read = [state.input for state in decoder.states if state.input in inputs]
+    if read:
+        raise WsecError(
+            "WSEC154",
+            "a prefill makes caches and reads none",
+            where=f"input {read[0]} of {name}",
+            expected="a model of the whole prompt, whose outputs are the caches",
+            found=f"{len(read)} of {len(decoder.states)} states of the decoder among its inputs",
+            hint="give the model that was exported for prompts; a decoder alone takes a prompt token by token",
+        )
 
 
 def _shown(shape: tuple[int, ...] | None) -> str:

@@ -213,6 +213,13 @@ def test_models_that_are_no_pair(tmp_path: Path) -> None:
         "  found:    float32 1 x 2 x 10 x 16\n"
         "  try:      make both models for one context, batch and element type"
     )
+    assert _refusal((decoder, decoder), tmp_path) == (
+        "error[WSEC154]: a prefill makes caches and reads none\n"
+        "  where:    input past_key_values.0.key of decode.onnx\n"
+        "  expected: a model of the whole prompt, whose outputs are the caches\n"
+        "  found:    2 of 2 states of the decoder among its inputs\n"
+        "  try:      give the model that was exported for prompts; a decoder alone takes a prompt token by token"
+    )
     assert _refusal((decoder, prefill), tmp_path, mode="streaming", phases=2, wafers=1) == (
         "error[WSEC155]: the weights of the decoder do not stay on the cores, so that no prefill can share them\n"
         "  where:    wafer 0 of the plan of decode.onnx\n"
