@@ -192,7 +192,7 @@ def test_check_plan_stays_readable(wsec: Wsec, illegal_plan: Path, monkeypatch: 
         Finding("WSEC554", "routers lie inside the region", f"circuit {n}", "inside", "x")
         for n in range(1000)
     ]
-    monkeypatch.setattr(Plan, "check", lambda _: (*many, replace(many[0], rule="another rule")))
+    monkeypatch.setattr(Plan, "check", lambda *_, **__: (*many, replace(many[0], rule="another rule")))
     result = wsec("check-plan", illegal_plan)
     assert result.stdout.count("\n  where  ") == 4
     assert "\n  and 997 more of this kind\nWSEC554: another rule\n" in result.stdout
@@ -219,7 +219,7 @@ def test_an_interrupted_verification_writes_no_outputs(
 ) -> None:
     """The message says that nothing was written, so nothing may be there."""
 
-    def interrupt(*_arguments: object) -> None:
+    def interrupt(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("wsec.loaded_plan.Plan.verify", interrupt)

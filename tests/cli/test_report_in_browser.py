@@ -380,12 +380,16 @@ def test_axe_finds_nothing_on_plain_pages(
         "diff": diff_page(diff_plans(first, second), ("first.plan", "second.plan")),
         "failure": failure_page(failure, "# WSEC321\n\nWhat it means."),
     }
+    said: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        said.append(message.text)
+
     for name, text in pages.items():
         file = tmp_path / f"{name}.html"
         file.write_text(text, encoding="utf-8")
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        said: list[ConsoleMessage] = []
-        page.on("console", said.append)
+        page.on("console", hear)
         page.goto(file.as_uri())
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
